@@ -1,0 +1,168 @@
+"""What you may spend. Amounts are integers of 1/100 credit everywhere in this app."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+
+
+class Wallet(models.Model):
+    """One per account. The row that is locked first in every movement of credits.
+
+    `balance` may go below zero only by a refund or lost dispute at Stripe, so
+    there is no check on it; new holds are refused by the service instead.
+    """
+
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="wallet")
+    balance = models.BigIntegerField(default=0, help_text="Sum of all entries, 1/100 credit.")
+    held = models.BigIntegerField(default=0, help_text="Sum of all open holds, 1/100 credit.")
+
+    class Meta:
+        constraints = (models.CheckConstraint(condition=Q(held__gte=0), name="held_not_negative"),)
+
+    def __str__(self) -> str:
+        return f"wallet of {self.user_id}"
+
+    @property
+    def available(self) -> int:
+        return self.balance - self.held
+
+
+class LedgerEntry(models.Model):
+    """An immutable signed line; a wrong one is corrected by another line."""
+
+    class Kind(models.TextChoices):
+        GRANT = "grant"
+        PURCHASE = "purchase"
+        CAPTURE = "capture"
+        REFUND = "refund"
+        DISPUTE = "dispute"
+        ADJUSTMENT = "adjustment"
+
+    id = models.BigAutoField(primary_key=True)
+    wallet = models.ForeignKey(Wallet, on_delete=models.PROTECT, related_name="entries")
+    kind = models.CharField(max_length=12, choices=Kind.choices)
+    amount = models.BigIntegerField(help_text="Signed, 1/100 credit.")
+    balance_after = models.BigIntegerField()
+    key = models.CharField(max_length=200, unique=True, help_text="Same key, same entry, once.")
+    reference = models.CharField(max_length=100, blank=True, db_index=True, help_text="Job or purchase id.")
+    note = models.CharField(max_length=300, blank=True)
+    staff = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ("-id",)
+        verbose_name_plural = "ledger entries"
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.amount}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if not self._state.adding:
+            raise TypeError("ledger entries are immutable: post a correcting entry")
+        super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> Any:
+        raise TypeError("ledger entries are immutable: post a correcting entry")
+
+
+class Hold(models.Model):
+    """Credits set aside for one job; settles at most once, by capture or release."""
+
+    class State(models.TextChoices):
+        OPEN = "open"
+        CAPTURED = "captured"
+        RELEASED = "released"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    wallet = models.ForeignKey(Wallet, on_delete=models.PROTECT, related_name="holds")
+    amount = models.BigIntegerField(help_text="1/100 credit.")
+    captured = models.BigIntegerField(default=0, help_text="1/100 credit; at most `amount`.")
+    state = models.CharField(max_length=8, choices=State.choices, default=State.OPEN)
+    key = models.CharField(max_length=200, unique=True)
+    reference = models.CharField(max_length=100, blank=True, db_index=True, help_text="Job id.")
+    created_at = models.DateTimeField(auto_now_add=True)
+    settled_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ("-created_at",)
+        constraints = (
+            models.CheckConstraint(condition=Q(amount__gte=0), name="hold_not_negative"),
+            models.CheckConstraint(condition=Q(captured__gte=0, captured__lte=F("amount")), name="capture_within_hold"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.state} hold of {self.amount}"
+
+
+class PriceList(models.Model):
+    """One version of what things cost; never edited once in use, a new version replaces it."""
+
+    version = models.PositiveIntegerField(primary_key=True)
+    starts_at = models.DateTimeField(db_index=True)
+    rates = models.JSONField(help_text="Model name → 1/100 credits a minute.")
+    packs = models.JSONField(help_text="[{id, name, credits (1/100), amount (minor units), currency}]")
+    free_grant = models.BigIntegerField(help_text="1/100 credit for a new account.")
+
+    class Meta:
+        ordering = ("-version",)
+
+    def __str__(self) -> str:
+        return f"prices {self.version}"
+
+
+class Purchase(models.Model):
+    """A pack someone set out to buy; the ledger is converged to what Stripe says of it."""
+
+    class Status(models.TextChoices):
+        OPEN = "open"
+        PAID = "paid"
+        EXPIRED = "expired"
+        FAILED = "failed"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="purchases")
+    pack = models.CharField(max_length=40)
+    credits = models.BigIntegerField(help_text="1/100 credit.")
+    amount = models.BigIntegerField(help_text="Minor units of `currency`.")
+    currency = models.CharField(max_length=3)
+    pricing_version = models.PositiveIntegerField()
+    session_id = models.CharField(max_length=120, blank=True, db_index=True)
+    session_url = models.URLField(max_length=2000, blank=True)
+    payment_intent = models.CharField(max_length=120, blank=True, db_index=True)
+    status = models.CharField(max_length=8, choices=Status.choices, default=Status.OPEN)
+    read_number = models.PositiveBigIntegerField(
+        default=0, help_text="Grows by one with each read at Stripe that was begun."
+    )
+    applied_number = models.PositiveBigIntegerField(
+        default=0, help_text="The newest read that was applied; an older one never wins."
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ("-created_at",)
+
+    def __str__(self) -> str:
+        return f"{self.pack} for {self.user_id}"
+
+
+class StripeEvent(models.Model):
+    """A verified event as it came in; stored before it is acted on, so failures stay visible."""
+
+    id = models.CharField(primary_key=True, max_length=120)
+    type = models.CharField(max_length=80)
+    payload = models.JSONField()
+    received_at = models.DateTimeField(auto_now_add=True)
+    processed_at = models.DateTimeField(null=True, blank=True)
+    error = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        ordering = ("-received_at",)
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.id}"

@@ -1,0 +1,173 @@
+"""What can be asked of the engine, validated once for the command line, the pages and the API."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from apps.engine.errors import BadOptions
+from apps.engine.formats import FORMATS
+
+MODELS = ("original", "light", "human", "pro")
+"""The public model names, the default first; `chroma` exists only on the command line and in tests."""
+
+FITS = ("cover", "contain", "stretch")
+
+COLOR_ALIASES = {
+    "green": (9, 162, 70),
+    "white": (255, 255, 255),
+    "black": (0, 0, 0),
+    "blue": (0, 71, 187),
+}
+"""`bg_type` values that name a colour; green is the shade that clients written for the API users know send."""
+
+BASIC_COLORS = {
+    "black": "#000000", "silver": "#c0c0c0", "gray": "#808080", "white": "#ffffff",
+    "maroon": "#800000", "red": "#ff0000", "purple": "#800080", "fuchsia": "#ff00ff",
+    "green": "#008000", "lime": "#00ff00", "olive": "#808000", "yellow": "#ffff00",
+    "navy": "#000080", "blue": "#0000ff", "teal": "#008080", "aqua": "#00ffff",
+    "grey": "#808080", "cyan": "#00ffff", "magenta": "#ff00ff",
+}  # fmt: skip
+"""CSS basic colour names, https://www.w3.org/TR/css-color-4/#named-colors."""
+
+Color = tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """What the cutout is laid over: nothing, one colour, or a picture (its path is given apart)."""
+
+    type: str = "transparent"
+    color: Color | None = None
+    fit: str = "cover"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """One request, already sound: every instance can be carried out.
+
+    `trim` is (start, end) in seconds from the first frame; an end of None means to the end.
+    """
+
+    model: str = MODELS[0]
+    format: str = "webm"
+    background: Background = Background()
+    trim: tuple[float, float | None] | None = None
+    keep_audio: bool = True
+
+    def __post_init__(self) -> None:
+        if self.format not in FORMATS:
+            raise BadOptions(f"output_format must be one of {', '.join(FORMATS)}.", param="output_format")
+        if self.background.type == "transparent" and not FORMATS[self.format].alpha:
+            raise BadOptions(
+                f"{self.format} cannot hold a transparent background. Use webm, mov, webp, gif or png_sequence, "
+                "or choose bg_type color or image.",
+                param="output_format",
+            )
+
+    @property
+    def is_opaque(self) -> bool:
+        return self.background.type != "transparent"
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON form, kept with a job; `from_dict` reads it back."""
+        return {
+            "model": self.model,
+            "format": self.format,
+            "background": {
+                "type": self.background.type,
+                "color": list(self.background.color) if self.background.color else None,
+                "fit": self.background.fit,
+            },
+            "trim": list(self.trim) if self.trim else None,
+            "keep_audio": self.keep_audio,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Options:
+        back = data["background"]
+        color = back["color"]
+        trim = data["trim"]
+        return cls(
+            model=data["model"],
+            format=data["format"],
+            background=Background(back["type"], (color[0], color[1], color[2]) if color else None, back["fit"]),
+            trim=(trim[0], trim[1]) if trim else None,
+            keep_audio=data["keep_audio"],
+        )
+
+
+def parse_color(value: Any, *, param: str = "bg_color") -> Color:
+    """`"#RRGGBB"`, a CSS basic name, or three numbers (all ≤ 1: 0..1, otherwise integers 0..255)."""
+    wrong = BadOptions(
+        f'{param} must be "#RRGGBB", a CSS basic colour name, or three numbers (0..1, or integers 0..255).', param=param
+    )
+    if isinstance(value, str):
+        text = BASIC_COLORS.get(value.strip().lower(), value.strip())
+        if len(text) != 7 or text[0] != "#":
+            raise wrong
+        try:
+            number = int(text[1:], 16)
+        except ValueError:
+            raise wrong from None
+        return number >> 16, number >> 8 & 255, number & 255
+    if not isinstance(value, list | tuple) or len(value) != 3:
+        raise wrong
+    if any(isinstance(v, bool) or not isinstance(v, int | float) or not math.isfinite(v) for v in value):
+        raise wrong
+    if any(v < 0 or v > 255 for v in value):
+        raise wrong
+    if all(v <= 1 for v in value):
+        return round(value[0] * 255), round(value[1] * 255), round(value[2] * 255)
+    if any(v != int(v) for v in value):
+        raise wrong
+    return int(value[0]), int(value[1]), int(value[2])
+
+
+def parse_background(type_: str, color: Any, fit: str | None, *, prefix: str = "bg_") -> Background:
+    """Aliases resolved (`green`, `custom`…); `prefix` names the field the caller used, for the error."""
+    if type_ in COLOR_ALIASES:
+        if color is not None and parse_color(color, param=f"{prefix}color") != COLOR_ALIASES[type_]:
+            raise BadOptions(
+                f"{prefix}type {type_} already names a colour: leave {prefix}color out, or use custom.",
+                param=f"{prefix}color",
+            )
+        return Background("color", COLOR_ALIASES[type_])
+    if type_ in ("color", "custom"):
+        if color is None:
+            raise BadOptions(f"{prefix}color is required when {prefix}type is {type_}.", param=f"{prefix}color")
+        return Background("color", parse_color(color, param=f"{prefix}color"))
+    if type_ not in ("transparent", "image"):
+        known = ", ".join(("transparent", "color", "image", *COLOR_ALIASES, "custom"))
+        raise BadOptions(f"{prefix}type must be one of {known}.", param=f"{prefix}type")
+    if fit is not None and fit not in FITS:
+        raise BadOptions(f"fit must be one of {', '.join(FITS)}.", param="fit")
+    return Background(type_, None, fit or FITS[0])
+
+
+def parse_trim(value: Any) -> tuple[float, float | None] | None:
+    """`{start, end}` in seconds; either may be left out."""
+    if value is None:
+        return None
+    if not isinstance(value, Mapping) or set(value) - {"start", "end"}:
+        raise BadOptions("trim must be an object with start and end in seconds.", param="trim")
+    start, end = value.get("start", 0), value.get("end")
+    for name, second in (("start", start), ("end", end)):
+        if second is None:
+            continue
+        if isinstance(second, bool) or not isinstance(second, int | float) or not math.isfinite(second) or second < 0:
+            raise BadOptions(f"trim.{name} must be a number of seconds, 0 or more.", param=f"trim.{name}")
+    start = start or 0
+    if end is not None and end <= start:
+        raise BadOptions("trim.end must be greater than trim.start.", param="trim.end")
+    return None if not start and end is None else (float(start), None if end is None else float(end))
+
+
+def kept_seconds(options: Options, duration: float) -> float:
+    """Seconds of a clip of `duration` that the options keep; zero when trim starts after its end."""
+    if options.trim is None:
+        return duration
+    start, end = options.trim
+    return max(0.0, min(duration, duration if end is None else end) - start)

@@ -1,0 +1,101 @@
+"""What the engine tells: facts of an input, progress, and the closing report. Plain data, JSON both ways."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a file's packets and headers say, judged without decoding all of it.
+
+    `width` and `height` are the display size: upright, square pixels.
+    `duration` is the last video packet's end minus the earliest chosen
+    stream's start, in seconds; `frames` counts video packets.
+    """
+
+    container: str
+    video_codec: str
+    pixel_format: str
+    width: int
+    height: int
+    fps: float
+    frames: int
+    duration: float
+    rotation: int
+    has_audio: bool
+    audio_codec: str | None
+    audio_channels: int | None
+    audio_rate: int | None
+    has_alpha: bool
+    is_hdr: bool
+    is_interlaced: bool
+    is_variable_rate: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something the user should know about a result that is delivered all the same."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutputFile:
+    """One file written and proved."""
+
+    kind: str
+    """`result` or `matte`."""
+    format: str
+    path: str
+    bytes: int
+    width: int
+    height: int
+    frames: int
+    duration: float
+    sha256: str
+    alpha_mode: str
+    """`straight`, `binary` (gif) or `none`."""
+    has_audio: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Said about twice a second. `stage` is `processing` or `verifying`."""
+
+    stage: str
+    frames_done: int
+    frames_total: int
+    percent: float
+    eta_seconds: float | None
+
+
+@dataclass(slots=True)
+class Result:
+    """The closing report: the last line on stdout with `--json`."""
+
+    status: str
+    """`completed`, `failed` or `canceled`."""
+    error: dict[str, Any] | None = None
+    """`{code, message, param}`."""
+    warnings: list[Notice] = field(default_factory=list)
+    input: dict[str, Any] = field(default_factory=dict)
+    outputs: list[OutputFile] = field(default_factory=list)
+    frames: int = 0
+    frames_inferred: int = 0
+    decoded_seconds: float = 0.0
+    """End of the last decoded frame that was kept, from the first: what is billed."""
+    model: str = ""
+    model_version: str = ""
+    device: str = ""
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_rss_bytes: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)

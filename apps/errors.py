@@ -1,0 +1,64 @@
+"""Refusals: what a user asked that we will not do, in words they can act on.
+
+Not for faults: a bug stays an ordinary exception and becomes `internal_error`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apps.engine.errors import EngineError
+
+STATUS_BY_CODE = {
+    "missing_api_key": 401,
+    "invalid_api_key": 401,
+    "insufficient_credits": 402,
+    "forbidden_scope": 403,
+    "not_found": 404,
+    "method_not_allowed": 405,
+    "conflict": 409,
+    "idempotency_mismatch": 409,
+    "idempotency_in_progress": 409,
+    "source_expired": 409,
+    "file_too_large": 413,
+    "unsupported_media_type": 415,
+    "invalid_request": 422,
+    "unsupported_media": 422,
+    "unsupported_parameter": 422,
+    "limit_exceeded": 422,
+    "fetch_failed": 422,
+    "rate_limited": 429,
+    "internal_error": 500,
+    "model_not_installed": 503,
+    "service_unavailable": 503,
+}
+
+
+class AppError(Exception):
+    """A refusal with a stable `code`; `param` names the field at fault.
+
+    `status` overrides the table only where the contract gives one code two
+    statuses (`invalid_request` is 400 for a body that cannot be parsed).
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        param: str | None = None,
+        status: int | None = None,
+        details: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.param = param
+        self.status = status or STATUS_BY_CODE[code]
+        self.details = details or {}
+
+    @classmethod
+    def from_engine(cls, error: EngineError) -> AppError:
+        """The one place where the engine's refusals become the house's."""
+        code = error.code if error.code in STATUS_BY_CODE else "internal_error"
+        return cls(code, str(error), param=error.param)

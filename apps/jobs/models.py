@@ -1,0 +1,159 @@
+"""What we do for you: a job, what came of it, and everything that happened on the way."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+
+from apps.projects.models import Asset, Project, media_storage
+
+
+def output_path(output: Output, filename: str) -> str:
+    """Attempt-scoped, so two attempts at one job never write the same key."""
+    return f"jobs/{output.job_id}/{output.attempt}/{filename}"
+
+
+class JobQuerySet(models.QuerySet["Job"]):
+    def for_user(self, user: object) -> JobQuerySet:
+        return self.filter(owner=user)
+
+    def with_details(self) -> JobQuerySet:
+        """Everything a job's JSON or page shows, in a fixed number of queries."""
+        return self.select_related("asset", "project", "hold").prefetch_related("outputs")
+
+
+class Job(models.Model):
+    """One request for one cutout. The row is the truth; the queue is only the doorbell."""
+
+    class Status(models.TextChoices):
+        CREATED = "created"
+        QUEUED = "queued"
+        PROCESSING = "processing"
+        COMPLETED = "completed"
+        FAILED = "failed"
+        CANCELED = "canceled"
+
+    FINAL = (Status.COMPLETED, Status.FAILED, Status.CANCELED)
+
+    class Stage(models.TextChoices):
+        FETCHING = "fetching"
+        PROBING = "probing"
+        WAITING = "waiting"
+        PROCESSING = "processing"
+        VERIFYING = "verifying"
+        STORING = "storing"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="jobs")
+    project = models.ForeignKey(Project, null=True, on_delete=models.SET_NULL, related_name="jobs")
+    asset = models.ForeignKey(Asset, null=True, on_delete=models.SET_NULL, related_name="jobs")
+    background_asset = models.ForeignKey(Asset, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    retried_from = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="retries")
+
+    # What was asked, frozen with the job.
+    video_url = models.CharField(max_length=2000, blank=True, help_text="As given.")
+    model = models.CharField(max_length=20)
+    output_format = models.CharField(max_length=20)
+    options = models.JSONField(default=dict, help_text="Options.as_dict(): normalised, without model and format.")
+    requested = models.JSONField(default=dict, help_text="The request's fields as the caller wrote them.")
+    metadata = models.JSONField(default=dict)
+    webhook_url = models.URLField(max_length=2000, blank=True)
+    request_id = models.CharField(max_length=64, blank=True, db_index=True)
+
+    # Where it stands. Written only through guarded updates.
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.CREATED)
+    stage = models.CharField(max_length=10, choices=Stage.choices, blank=True)
+    progress = models.FloatField(default=0, help_text="0–100.")
+    frames_done = models.PositiveIntegerField(default=0)
+    frames_total = models.PositiveIntegerField(default=0)
+    eta_seconds = models.FloatField(null=True)
+    cancel_requested_at = models.DateTimeField(null=True, blank=True)
+
+    # The claim: who works on it, until when nobody else may.
+    attempt = models.PositiveSmallIntegerField(default=1)
+    lease = models.UUIDField(null=True, blank=True, help_text="Fencing token of the worker that holds the job.")
+    lease_until = models.DateTimeField(null=True, blank=True)
+    worker = models.CharField(max_length=120, blank=True)
+    enqueued_at = models.DateTimeField(null=True, blank=True, help_text="When the doorbell was last rung.")
+
+    # What it costs, in 1/100 credit.
+    hold = models.OneToOneField("credits.Hold", null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    estimated = models.BigIntegerField(default=0)
+    charged = models.BigIntegerField(default=0)
+    held_seconds = models.FloatField(default=0, help_text="Seconds of video the hold was priced for.")
+    pricing_version = models.PositiveIntegerField(null=True)
+
+    # What came of it.
+    model_version = models.CharField(max_length=300, blank=True)
+    device = models.CharField(max_length=40, blank=True)
+    result = models.JSONField(default=dict, help_text="The engine's closing report.")
+    warnings = models.JSONField(default=list, help_text="[{code, message}]")
+    error_code = models.CharField(max_length=40, blank=True, db_index=True)
+    error = models.CharField(max_length=1000, blank=True)
+
+    created_at = models.DateTimeField(auto_now_add=True, db_index=True)
+    queued_at = models.DateTimeField(null=True, blank=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    completed_at = models.DateTimeField(null=True, blank=True)
+    expires_at = models.DateTimeField(null=True, blank=True, help_text="When the outputs are deleted.")
+
+    objects = JobQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-created_at",)
+        indexes = (
+            models.Index(fields=("owner", "-created_at"), name="job_by_owner"),
+            models.Index(fields=("status", "lease_until"), name="job_by_lease"),
+        )
+
+    def __str__(self) -> str:
+        return f"job {self.id}"
+
+    @property
+    def is_final(self) -> bool:
+        return self.status in self.FINAL
+
+
+class Output(models.Model):
+    """One file we made and proved; the row outlives the file."""
+
+    class Kind(models.TextChoices):
+        RESULT = "result"
+        MATTE = "matte"
+        POSTER = "poster"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="outputs")
+    attempt = models.PositiveSmallIntegerField()
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    format = models.CharField(max_length=20)
+    file = models.FileField(storage=media_storage, upload_to=output_path, max_length=300, blank=True)
+    size = models.BigIntegerField(help_text="Bytes.")
+    sha256 = models.CharField(max_length=64)
+    facts = models.JSONField(default=dict, help_text="width, height, frames, duration, alpha_mode, has_audio")
+    created_at = models.DateTimeField(auto_now_add=True)
+    deleted_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ("created_at",)
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.job_id}"
+
+
+class JobEvent(models.Model):
+    """One line of a job's timeline; never changed."""
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="events")
+    name = models.CharField(max_length=40, help_text="created, queued, started, fetched, verified, completed…")
+    attempt = models.PositiveSmallIntegerField(default=1)
+    detail = models.JSONField(default=dict)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ("id",)
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.job_id}"

@@ -1,0 +1,92 @@
+"""What you bring: projects, and the files in them."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.core.files.storage import storages
+from django.db import models
+from django.db.models import Q
+
+if TYPE_CHECKING:
+    from django.core.files.storage import Storage
+
+
+def media_storage() -> Storage:
+    return storages["media"]
+
+
+def asset_path(asset: Asset, _filename: str) -> str:
+    """Our own name with no user extension: nothing a user typed reaches a path."""
+    return f"assets/{asset.id}/source"
+
+
+class Project(models.Model):
+    """A container of work; `external_id` is the caller's own name for it."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="projects")
+    name = models.CharField(max_length=120)
+    external_id = models.CharField(max_length=200, null=True, blank=True, db_index=True)
+    is_default = models.BooleanField(default=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ("-created_at",)
+        constraints = (
+            models.UniqueConstraint(fields=("owner", "external_id"), name="one_project_per_external_id"),
+            models.UniqueConstraint(fields=("owner",), condition=Q(is_default=True), name="one_default_project"),
+        )
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class AssetQuerySet(models.QuerySet["Asset"]):
+    def for_user(self, user: object) -> AssetQuerySet:
+        return self.filter(owner=user)
+
+
+class Asset(models.Model):
+    """One file you brought: a video to cut out, or a picture to lay it over.
+
+    The row, with its facts and sha256, outlives the file.
+    """
+
+    class Kind(models.TextChoices):
+        VIDEO = "video"
+        BACKGROUND = "background"
+
+    class Status(models.TextChoices):
+        PENDING = "pending"
+        READY = "ready"
+        FAILED = "failed"
+        DELETED = "deleted"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="assets")
+    project = models.ForeignKey(Project, null=True, on_delete=models.SET_NULL, related_name="assets")
+    kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.VIDEO)
+    status = models.CharField(max_length=8, choices=Status.choices, default=Status.PENDING)
+    file = models.FileField(storage=media_storage, upload_to=asset_path, max_length=300, blank=True)
+    filename = models.CharField(
+        max_length=255, blank=True, help_text="As the user called it; shown, never used as a path."
+    )
+    source_url = models.URLField(max_length=2000, blank=True)
+    size = models.BigIntegerField(default=0, help_text="Bytes.")
+    sha256 = models.CharField(max_length=64, blank=True, db_index=True)
+    facts = models.JSONField(default=dict, help_text="engine.probe: duration, width, height, fps, has_audio, rotation…")
+    error_code = models.CharField(max_length=40, blank=True)
+    error = models.CharField(max_length=500, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(null=True, blank=True, db_index=True)
+
+    objects = AssetQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-created_at",)
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.id}"
