@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import uuid
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import models
 
 from apps.projects.models import Asset, Project, media_storage
+
+if TYPE_CHECKING:
+    from apps.accounts.models import User
 
 
 def output_path(output: Output, filename: str) -> str:
@@ -16,7 +20,7 @@ def output_path(output: Output, filename: str) -> str:
 
 
 class JobQuerySet(models.QuerySet["Job"]):
-    def for_user(self, user: object) -> JobQuerySet:
+    def for_user(self, user: User) -> JobQuerySet:
         return self.filter(owner=user)
 
     def with_details(self) -> JobQuerySet:

@@ -13,6 +13,8 @@ from django.db.models import Q
 if TYPE_CHECKING:
     from django.core.files.storage import Storage
 
+    from apps.accounts.models import User
+
 
 def media_storage() -> Storage:
     return storages["media"]
@@ -45,7 +47,7 @@ class Project(models.Model):
 
 
 class AssetQuerySet(models.QuerySet["Asset"]):
-    def for_user(self, user: object) -> AssetQuerySet:
+    def for_user(self, user: User) -> AssetQuerySet:
         return self.filter(owner=user)
 
 
