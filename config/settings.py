@@ -164,6 +164,7 @@ STATIC_URL = "/static/"
 STATIC_ROOT = DATA_DIR / "static"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 SCRATCH_DIR = DATA_DIR / "scratch"
+SCRATCH_DIR.mkdir(parents=True, exist_ok=True)
 MODELS_DIR = DATA_DIR / "models"
 MEDIA_URL_SECONDS = 3600
 
@@ -229,7 +230,7 @@ CACHES = {
     else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1_048_576
-FILE_UPLOAD_TEMP_DIR = str(DATA_DIR / "scratch")
+FILE_UPLOAD_TEMP_DIR = SCRATCH_DIR
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.TemporaryFileUploadHandler"]
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["apps.accounts.authentication.ApiKeyAuthentication"],
