@@ -6,6 +6,8 @@ EngineError
 ├── InputRefused        the file        exit 3    unsupported_media
 ├── LimitExceeded       the file        exit 4    limit_exceeded
 ├── ModelNotInstalled   the operator    exit 5    model_not_installed
+│   └── InstallFailed       the operator    exit 5    model_not_installed
+│       └── WrongChecksum   the operator    exit 5    model_not_installed
 ├── EngineFault         ours            exit 70   internal_error
 │   ├── OutOfMemory     ours            exit 70   out_of_memory
 │   └── VerificationFailed  ours        exit 70   verification_failed
@@ -48,6 +50,14 @@ class LimitExceeded(EngineError):
 class ModelNotInstalled(EngineError):
     code = "model_not_installed"
     exit_code = 5
+
+
+class InstallFailed(ModelNotInstalled):
+    """Weights could not be fetched or prepared; the message says what to do."""
+
+
+class WrongChecksum(InstallFailed):
+    """A file is not the one the manifest names; nothing of it was used."""
 
 
 class EngineFault(EngineError):
