@@ -45,7 +45,7 @@ def hold(user: User, amount: int, *, key: str, reference: str) -> Hold:
     if amount < 0:
         raise ValueError(f"a hold cannot be negative: {amount}")
     with transaction.atomic():
-        wallet = _locked(user)
+        wallet = lock_wallet(user)
         if existing := Hold.objects.filter(key=key).first():
             _same_wallet(wallet, existing)
             return existing
@@ -78,7 +78,7 @@ def grant(user: User, amount: int, *, key: str, note: str, staff: User | None = 
     if amount <= 0:
         raise AppError("invalid_request", "Grant more than 0 credits.", param="credits")
     with transaction.atomic():
-        wallet = _locked(user)
+        wallet = lock_wallet(user)
         if existing := LedgerEntry.objects.filter(key=key).first():
             _same_wallet(wallet, existing)
             return existing
@@ -102,11 +102,17 @@ def post(
     if amount == 0:
         return None
     with transaction.atomic():
-        wallet = _locked(user)
+        wallet = lock_wallet(user)
         if existing := LedgerEntry.objects.filter(key=key).first():
             _same_wallet(wallet, existing)
             return None
         return _post(wallet, kind, amount, key=key, reference=reference, note=note)
+
+
+def lock_wallet(user: User) -> Wallet:
+    """The wallet, nobody else's until the caller's transaction ends; opened if this is its first use."""
+    wallets = Wallet.objects.select_for_update()
+    return wallets.filter(user=user).first() or wallets.get(pk=open_wallet(user).pk)
 
 
 def insufficient(*, needed: int, available: int) -> AppError:
@@ -117,11 +123,6 @@ def insufficient(*, needed: int, available: int) -> AppError:
     )
     details = {"needed": to_credits(needed), "available": to_credits(available)}
     return AppError("insufficient_credits", message, details=details)
-
-
-def _locked(user: User) -> Wallet:
-    wallets = Wallet.objects.select_for_update()
-    return wallets.filter(user=user).first() or wallets.get(pk=open_wallet(user).pk)
 
 
 def _settle(hold: Hold, state: Hold.State, *, taken: int) -> bool:

@@ -1,0 +1,34 @@
+"""Credits and money as people read them."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from django import template
+
+register = template.Library()
+
+SYMBOLS = {"usd": "$", "eur": "€", "gbp": "£"}
+
+
+@register.filter
+def credits(hundredths: int) -> str:
+    """1/100 credits with thousands marked; cents only where there are any: 20, 7.50, 1,234."""
+    whole, rest = divmod(abs(hundredths), 100)
+    sign = "−" if hundredths < 0 else ""
+    return f"{sign}{whole:,}.{rest:02}" if rest else f"{sign}{whole:,}"
+
+
+@register.filter
+def change(hundredths: int) -> str:
+    """The same with its sign always there, for a ledger."""
+    return f"+{credits(hundredths)}" if hundredths > 0 else credits(hundredths)
+
+
+@register.filter
+def money(pack: dict[str, object]) -> str:
+    """A pack's price: `amount` in minor units of `currency`."""
+    amount = Decimal(str(pack["amount"])) / 100
+    code = str(pack["currency"])
+    figure = f"{amount:,.2f}".removesuffix(".00")
+    return f"{SYMBOLS[code]}{figure}" if code in SYMBOLS else f"{figure} {code.upper()}"
