@@ -22,6 +22,7 @@ from config.settings import BASE_DIR, DATABASES, STORAGES  # noqa: E402
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
 STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+(TEST_DIR / "static").mkdir(exist_ok=True)  # whitenoise warns when it is missing
 # A file, because SQLite's in-memory test database answers "table is locked" to a second thread.
 if "TEST_DATABASE_URL" not in os.environ:
     DATABASES["default"]["TEST"] = {"NAME": TEST_DIR / "test.sqlite3"}

@@ -1,0 +1,60 @@
+"""What support sees of deliveries, and the button."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from apps.accounts.models import User
+from apps.webhooks import services
+from apps.webhooks.models import Attempt, Delivery
+
+JOB = UUID("11111111-2222-3333-4444-555555555555")
+
+
+@pytest.fixture
+def delivery(alice: User) -> Delivery:
+    made = services.emit(alice, "job.completed", url="https://hooks.example.org/in", body={}, subject=JOB)
+    other = services.emit(alice, "job.failed", url="https://other.example.org/", body={}, subject=UUID(int=7))
+    assert made
+    assert other
+    Attempt.objects.create(delivery=made, number=1, status_code=503, response_excerpt="come back later")
+    return made
+
+
+@pytest.fixture
+def support(client: Client, sue: User) -> Client:
+    client.force_login(sue)
+    return client
+
+
+@pytest.mark.parametrize("by", ["job", "delivery", "url"])
+def test_a_delivery_is_found(by: str, delivery: Delivery, support: Client) -> None:
+    query = {"job": str(JOB), "delivery": str(delivery.pk), "url": "hooks.example"}[by]
+
+    page = support.get(reverse("admin:webhooks_delivery_changelist"), {"q": query})
+
+    assert [row.pk for row in page.context["cl"].result_list] == [delivery.pk]
+
+
+def test_a_delivery_shows_its_attempts_and_not_its_secret(delivery: Delivery, support: Client) -> None:
+    page = support.get(reverse("admin:webhooks_delivery_change", args=[delivery.pk]))
+
+    text = page.content.decode()
+    assert "come back later" in text
+    assert delivery.secret not in text
+
+
+def test_send_again_makes_it_due(delivery: Delivery, support: Client) -> None:
+    Delivery.objects.filter(pk=delivery.pk).update(state="failed", next_attempt_at=None)
+
+    support.post(
+        reverse("admin:webhooks_delivery_changelist"), {"action": "send_again", "_selected_action": [str(delivery.pk)]}
+    )
+
+    delivery.refresh_from_db()
+    assert delivery.state == Delivery.State.PENDING
+    assert delivery.next_attempt_at is not None
