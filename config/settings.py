@@ -26,6 +26,14 @@ def kept_secret(path: Path) -> str:
     return path.read_text(encoding="ascii")
 
 
+def embedded_queue(data_dir: Path) -> str:
+    """Address of the queue server that `manage.py run` keeps on this folder; empty while it does not run."""
+    try:
+        return (data_dir / "queue" / "url").read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return ""
+
+
 def version() -> str:
     """The top heading of the changelog, so there is one place to change it."""
     for line in (BASE_DIR / "CHANGELOG.md").read_text(encoding="utf-8").splitlines():
@@ -43,7 +51,9 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 SANDBOX = env.bool("SANDBOX", default=False)
 if SANDBOX and HOST not in LOOPBACK:
     raise ImproperlyConfigured(
-        "SANDBOX=1 gives away credits and admin without MFA, so it only runs on loopback: unset HOST, or unset SANDBOX."
+        f"SANDBOX=1 gives away credits and opens the admin without MFA, so it only runs on loopback, not on HOST={HOST}. "
+        "To try things on this machine leave HOST out. To serve others set SANDBOX=0 and SITE_URL to the address they "
+        "will use: make run HOST=0.0.0.0 SANDBOX=0 SITE_URL=https://cutout.example.org (docs/operations.md)."
     )
 DEBUG = False
 SECRET_KEY = env.str("SECRET_KEY", default="") or kept_secret(DATA_DIR / "secret_key")
@@ -60,7 +70,7 @@ INSTALLED_APPS = [
     "apps.webhooks",
     "apps.accounts",
     "apps.api",
-    "django.contrib.admin",
+    "apps.accounts.admin_config.GuardedAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.humanize",
@@ -79,9 +89,10 @@ INSTALLED_APPS = [
     "rest_framework",
 ]
 MIDDLEWARE = [
+    "apps.api.request_id.RequestIdMiddleware",
+    "apps.api.errors.EnvelopeMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "apps.api.request_id.RequestIdMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -130,7 +141,8 @@ else:
     }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-REDIS_URL = env.str("REDIS_URL", default="")  # `manage.py run` sets it to the embedded server
+REDIS_URL_GIVEN = env.str("REDIS_URL", default="")
+REDIS_URL = REDIS_URL_GIVEN or embedded_queue(DATA_DIR)
 RQ_QUEUES = {
     name: {
         "URL": REDIS_URL or "redis://127.0.0.1:6379/0",
@@ -167,6 +179,9 @@ if S3_BUCKET:
 STATIC_URL = "/static/"
 STATIC_ROOT = DATA_DIR / "static"
 STATICFILES_DIRS = [BASE_DIR / "static"]
+# Compressing what no browser asks for was most of the first start: source maps, and a second copy of each file.
+WHITENOISE_KEEP_ONLY_HASHED_FILES = True
+WHITENOISE_SKIP_COMPRESS_EXTENSIONS = ("map", "gz", "br", "png", "jpg", "gif", "webp", "webm", "mp4", "woff", "woff2")
 SCRATCH_DIR = DATA_DIR / "scratch"
 SCRATCH_DIR.mkdir(parents=True, exist_ok=True)
 MODELS_DIR = DATA_DIR / "models"
@@ -242,7 +257,7 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "DEFAULT_PAGINATION_CLASS": "apps.api.pagination.LimitOffsetPagination",
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "apps.api.schema.Schema",
     "EXCEPTION_HANDLER": "apps.api.errors.handle",
     "UNAUTHENTICATED_USER": None,
 }
@@ -253,7 +268,12 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    # Without it Swagger UI asks a server elsewhere to validate the schema.
+    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},
+    "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums", "apps.api.schema.describe"],
 }
+API_WRITES_PER_MINUTE = env.int("API_WRITES_PER_MINUTE", default=60)
+API_READS_PER_MINUTE = env.int("API_READS_PER_MINUTE", default=600)
 EGRESS_ALLOW = env.list("EGRESS_ALLOW", default=[])
 
 # --- the work ----------------------------------------------------------------------------------
@@ -297,7 +317,8 @@ LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s request=%(request_id)s %(message)s"}},
+    "filters": {"request_id": {"()": "apps.api.request_id.RequestIdFilter"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["request_id"]}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
 }

@@ -6,8 +6,11 @@ import uuid
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import F, Q
+
+from apps.engine.options import MODELS
 
 
 class Wallet(models.Model):
@@ -113,6 +116,21 @@ class PriceList(models.Model):
 
     def __str__(self) -> str:
         return f"prices {self.version}"
+
+    def clean(self) -> None:
+        """What the whole site reads must be complete before it can start."""
+        if not isinstance(self.rates, dict) or set(self.rates) != set(MODELS):
+            raise ValidationError({"rates": f"Give one rate for each of {', '.join(MODELS)}."})
+        if not all(type(rate) is int and rate > 0 for rate in self.rates.values()):
+            raise ValidationError({"rates": "A rate is a whole number of 1/100 credits a minute, more than 0."})
+        fields = {"id": str, "name": str, "credits": int, "amount": int, "currency": str}
+        packs = self.packs if isinstance(self.packs, list) else [None]
+        if not all(isinstance(pack, dict) and {n: type(v) for n, v in pack.items()} == fields for pack in packs):
+            raise ValidationError({"packs": "A list of packs, each with id, name, credits, amount and currency."})
+        if not all(pack["credits"] > 0 and pack["amount"] > 0 and len(pack["currency"]) == 3 for pack in packs):
+            raise ValidationError({"packs": "Credits and amount are more than 0, currency has three letters."})
+        if len({pack["id"] for pack in packs}) != len(packs):
+            raise ValidationError({"packs": "Each pack needs its own id."})
 
 
 class Purchase(models.Model):

@@ -261,9 +261,8 @@ def converge_open_purchases(older_than: timedelta) -> int:
     is_open.filter(session_id="", created_at__lt=now - SESSION_LIFE).update(status=Purchase.Status.EXPIRED)
     waiting = is_open.filter(updated_at__lt=now - older_than, created_at__gt=now - timedelta(days=SWEEP_DAYS))
     done = 0
-    for purchase_id in (
-        waiting.filter(~Q(session_id="")).order_by("updated_at").values_list("pk", flat=True)[:SWEEP_LIMIT]
-    ):
+    waiting = waiting.exclude(session_id="").order_by("updated_at")
+    for purchase_id in waiting.values_list("pk", flat=True)[:SWEEP_LIMIT]:
         try:
             converge(purchase_id)
             done += 1

@@ -1,0 +1,59 @@
+"""For support: find a person, shut a key out."""
+
+from __future__ import annotations
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from apps.accounts import services
+from apps.accounts.models import ApiKey, User
+
+
+@admin.register(User)
+class UserAdmin(admin.ModelAdmin):
+    """People sign up themselves or come by `manage.py create_account`; their records outlive them."""
+
+    list_display = ("email", "name", "is_active", "is_staff", "date_joined", "last_login")
+    list_filter = ("is_active", "is_staff", "date_joined")
+    search_fields = ("email", "name", "=id")
+    search_help_text = "E-mail, name or account id."
+    ordering = ("-date_joined",)
+    fields = ("id", "email", "name", "date_joined", "last_login", "is_active", "is_staff", "is_superuser", "groups")
+    filter_horizontal = ("groups",)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
+        """Who may give rights is decided by who has them all, or staff could promote themselves."""
+        facts = ("id", "email", "name", "date_joined", "last_login")
+        return facts if request.user.is_superuser else (*facts, "is_staff", "is_superuser", "groups")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        return False
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(admin.ModelAdmin):
+    list_display = ("prefix", "name", "user", "created_at", "last_used_at", "expires_at", "disabled_at")
+    list_filter = ("disabled_at", "created_at")
+    list_select_related = ("user",)
+    search_fields = ("user__email", "name", "prefix", "=id")
+    search_help_text = "E-mail, name of the key, or its first characters."
+    # Without the digest: support has no use for it.
+    fields = readonly_fields = (
+        "id", "user", "name", "prefix", "scopes", "created_at", "last_used_at", "expires_at", "disabled_at",
+    )  # fmt: skip
+    actions = ("disable",)
+
+    @admin.action(description="Disable for good", permissions=["change"])
+    def disable(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
+        count = sum(services.disable_key(key) for key in queryset)
+        self.message_user(request, f"{count} disabled.", messages.SUCCESS)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
+        return False
