@@ -13,8 +13,9 @@ VERSION = "chroma@1"
 NOISE = 6.0
 """Distance from the key, in 8-bit steps, up to which a pixel is screen: coding noise, not subject."""
 
-EDGE = 64
-"""A soft edge is looked for within 1/EDGE of the short side around the screen."""
+EDGE = 48
+MIN_EDGE = 5
+"""A soft edge is looked for within 1/EDGE of the short side around the screen, or MIN_EDGE pixels."""
 
 DEFAULT_KEY = (0.0, 255.0, 0.0)
 
@@ -58,43 +59,37 @@ def find_key(frame: Frame) -> NDArray[np.float32] | None:
 def pull(frame: Frame, key: NDArray[np.float32]) -> tuple[Alpha, Frame]:
     """Alpha and straight foreground of a frame shot before a screen of colour `key`.
 
-    Inside the subject alpha is 1 and near the screen it is where the pixel
-    lies on the line from the key to the subject's own colour nearby.
+    A pixel's excess of the screen's hue is a mixture of the key's and the
+    subject's own, measured nearby, in the proportion of its alpha. Brightness
+    does not enter, so shading and texture stay opaque.
     """
     picture = frame.astype(np.float32)
-    rough = _by_spill(picture, key)
+    excess = _excess(picture, key)
+    full = max(float(_excess(key[None, None], key)[0, 0]), 1.0)
     screen = np.abs(picture - key).max(2) <= NOISE
-    reach = max(2, min(frame.shape[:2]) // EDGE)
+    reach = max(MIN_EDGE, min(frame.shape[:2]) // EDGE)
     near = cv2.dilate(screen.astype(np.uint8), _disc(reach)) > 0
-    sure = (rough > 0.9) & ~near
-    own, known = _spread(picture, sure, reach)
-    line = own - key
-    along = ((picture - key) * line).sum(2) / np.maximum((line * line).sum(2), 1.0)
-    alpha = np.where(known, along, rough)
-    alpha = np.where(near, alpha, np.maximum(rough, 0.0))
-    alpha = np.where(screen, 0.0, np.where(sure, 1.0, np.clip(alpha, 0.0, 1.0)))
-    alpha8 = np.rint(alpha * 255).astype(np.uint8)
-    return alpha8, _despilled(picture, alpha, key)
+    sure = ~near & (excess < full / 4)
+    own = _spread(np.minimum(excess, 0.9 * full), sure, reach)
+    alpha = np.clip((full - excess) / (full - own), 0.0, 1.0)
+    alpha = np.where(screen, 0.0, np.where(sure, 1.0, alpha)).astype(np.float32)
+    return np.rint(alpha * 255).astype(np.uint8), _despilled(picture, alpha, key)
 
 
-def _by_spill(picture: NDArray[np.float32], key: NDArray[np.float32]) -> NDArray[np.float32]:
-    """1 where no more of the screen's hue is left than any colour may have; 0 at the key."""
+def _excess(picture: NDArray[np.float32], key: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How far the screen's channel leads the other two."""
     channel = int(key.argmax())
     a, b = (one for one in range(3) if one != channel)
-    full = key[channel] - max(key[a], key[b])
-    excess = picture[..., channel] - np.maximum(picture[..., a], picture[..., b])
-    return 1.0 - np.clip(excess / max(full, 1.0), 0.0, 1.0)
+    excess: NDArray[np.float32] = picture[..., channel] - np.maximum(picture[..., a], picture[..., b])
+    return excess
 
 
-def _spread(
-    picture: NDArray[np.float32], sure: NDArray[np.bool_], reach: int
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """The colour of the sure subject, carried outwards over the soft edge."""
+def _spread(values: NDArray[np.float32], sure: NDArray[np.bool_], reach: int) -> NDArray[np.float32]:
+    """The sure subject's values, carried outwards over the soft edge; 0, a neutral grey's, where none is near."""
     weight = sure.astype(np.float32)
     size = (4 * reach + 1, 4 * reach + 1)
-    total = cv2.blur(weight, size)
-    colour = cv2.blur(picture * weight[..., None], size) / np.maximum(total, 1e-6)[..., None]
-    return colour, total > 1e-4
+    carried: NDArray[np.float32] = cv2.blur(values * weight, size) / np.maximum(cv2.blur(weight, size), 1e-4)
+    return carried
 
 
 def _despilled(picture: NDArray[np.float32], alpha: NDArray[np.float32], key: NDArray[np.float32]) -> Frame:

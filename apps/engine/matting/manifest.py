@@ -53,6 +53,8 @@ class Network:
     notice: str
     revision: int
     preparation: str
+    self_test: dict[str, Any]
+    """`side` to run at, and the `means` of alpha over the drawn scenes."""
     sources: tuple[Source, ...]
 
     @property

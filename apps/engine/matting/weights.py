@@ -136,6 +136,7 @@ def install(
     for name in names:
         if name not in known:
             raise InstallFailed(f"There is no network {name}. Known: {', '.join(known)}.")
+    models_dir = models_dir.resolve()
     models_dir.mkdir(parents=True, exist_ok=True)
     with _only_installer(models_dir, report):
         _sweep(models_dir)

@@ -1,0 +1,84 @@
+"""Robust Video Matting: people, with a recurrent state that keeps them steady."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from apps.engine.matting.base import Frame
+
+COARSE_SIDE = 400
+"""Short side on which the network looks for people; the rest of its work is at the frame's size."""
+COARSE_LONG_SIDE = 1024
+MAX_SHORT_SIDE = 1080
+"""Larger frames are matted at this size: at 4096 px the full-size part alone would take 4 GB."""
+MAX_LONG_SIDE = 2048
+MIN_SIDE = 64
+"""The deepest features are 1/16 of the coarse size and must not vanish; smaller frames get a border."""
+
+Picture = NDArray[np.float32]
+
+
+class RVM:
+    """The network with the state of one video; make a new one, or `reset`, for another."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+        self._states: list[Any] = []
+        self._size: tuple[int, int] | None = None
+
+    def reset(self) -> None:
+        self._states = []
+
+    def step(self, frame: Frame) -> tuple[Picture, Picture]:
+        """Alpha (H × W) and foreground (H × W × 3), 0..1, at the working size of the frame."""
+        source = _bordered(_within(frame))
+        height, width = source.shape[:2]
+        if self._size != (height, width):
+            self._size = (height, width)
+            self.reset()
+        values = np.ascontiguousarray(source.transpose(2, 0, 1)[None], dtype=np.float32) / 255
+        if not self._states:
+            # The first frame of a shot differs from a warmed-up one; seeing it twice is enough.
+            self._run(values)
+        foreground, alpha = self._run(values)
+        inner_height, inner_width = _within_size(*frame.shape[:2])
+        return (
+            alpha[0, 0, :inner_height, :inner_width],
+            foreground[0, :, :inner_height, :inner_width].transpose(1, 2, 0),
+        )
+
+    def _run(self, values: Picture) -> tuple[Picture, Picture]:
+        height, width = values.shape[2:]
+        ratio = min(COARSE_SIDE / min(height, width), COARSE_LONG_SIDE / max(height, width), 0.999)
+        states = self._states or [np.zeros((1, 1, 1, 1), np.float32)] * 4
+        feed = {"src": values, "downsample_ratio": np.array([ratio], np.float32)}
+        feed.update({f"r{index}i": state for index, state in enumerate(states, 1)})
+        outputs = self._session.run(["fgr", "pha", "r1o", "r2o", "r3o", "r4o"], feed)
+        self._states = outputs[2:]
+        return outputs[0], outputs[1]
+
+
+def _within_size(height: int, width: int) -> tuple[int, int]:
+    scale = min(1.0, MAX_SHORT_SIDE / min(height, width), MAX_LONG_SIDE / max(height, width))
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def _within(frame: Frame) -> Frame:
+    height, width = _within_size(*frame.shape[:2])
+    if (height, width) == frame.shape[:2]:
+        return frame
+    small: Frame = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
+    return small
+
+
+def _bordered(frame: Frame) -> Frame:
+    height, width = frame.shape[:2]
+    if min(height, width) >= MIN_SIDE:
+        return frame
+    below, right = max(0, MIN_SIDE - height), max(0, MIN_SIDE - width)
+    wider: Frame = cv2.copyMakeBorder(frame, 0, below, 0, right, cv2.BORDER_REPLICATE)
+    return wider

@@ -1,0 +1,60 @@
+"""U²-Net and U²-Net-P: what in a picture is the subject, at a few hundred pixels a side."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from apps.engine.matting.base import Frame
+
+MEAN = np.array([0.485, 0.456, 0.406], np.float32) * 255
+STD = np.array([0.229, 0.224, 0.225], np.float32) * 255
+
+EMPTY_BELOW = 0.5
+"""Where the network is nowhere surer than this, it sees no subject. Stretching such a frame would invent one."""
+
+Map = NDArray[np.float32]
+
+
+class U2Net:
+    """The network on a square of `side` pixels, which is how it was trained."""
+
+    def __init__(self, session: Any, side: int, *, flip: bool = False) -> None:
+        self._session = session
+        self._input = session.get_inputs()[0].name
+        self._flip = flip
+        self.side = side
+
+    def shrink(self, frame: Frame) -> Frame:
+        """The frame as the network sees it."""
+        return squared(frame, self.side)
+
+    def predict(self, small: Frame) -> Map:
+        """Alpha of a shrunken frame; all zero when there is no subject."""
+        raw = self._run(small)
+        if self._flip:
+            raw = (raw + self._run(small[:, ::-1])[:, ::-1]) / 2
+        return stretched(raw)
+
+    def _run(self, small: Frame) -> Map:
+        values = (small.astype(np.float32) - MEAN) / STD
+        out: Map = self._session.run(None, {self._input: np.ascontiguousarray(values.transpose(2, 0, 1)[None])})[0]
+        return out[0, 0]
+
+
+def squared(frame: Frame, side: int) -> Frame:
+    height, width = frame.shape[:2]
+    method = cv2.INTER_AREA if min(height, width) > side else cv2.INTER_LINEAR
+    small: Frame = cv2.resize(frame, (side, side), interpolation=method)
+    return small
+
+
+def stretched(raw: Map) -> Map:
+    """The network's range brought to 0..1, as its authors do, unless the frame is empty."""
+    low, high = float(raw.min()), float(raw.max())
+    if high < EMPTY_BELOW or high - low < 1e-6:
+        return np.zeros_like(raw)
+    return (raw - low) / (high - low)
