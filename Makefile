@@ -1,1 +1,75 @@
+# The verbs that people and CI share. All paths are relative, so the folder's own name may hold spaces.
 .DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help run demo worker test check lint format types lock models doctor
+
+VENV := .venv
+PY := $(VENV)/bin/python
+MANAGE := $(PY) manage.py
+# Any Python from 3.11 on; say which with PYTHON=/path/to/python3.
+PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
+	$$name -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo $$name && break; done)
+# `make run` is for one machine and one person: payments are pretended and the admin opens without MFA.
+SANDBOX ?= $(or $(shell sed -n 's/^SANDBOX=//p' .env 2>/dev/null),1)
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' Makefile
+
+run: $(VENV)/run.stamp ## the whole site, until Ctrl-C (PORT=8000 HOST=127.0.0.1 DATA_DIR=./data)
+	@SANDBOX="$(SANDBOX)" exec $(MANAGE) run --with-parent
+
+demo: $(VENV)/run.stamp ## the same with a demo account and a finished job of each model
+	@SANDBOX="$(SANDBOX)" exec $(MANAGE) demo --with-parent
+
+worker: $(VENV)/run.stamp ## one more worker for the site that runs on DATA_DIR or REDIS_URL
+	@SANDBOX="$(SANDBOX)" exec $(MANAGE) rqworker jobs --worker-class=apps.jobs.worker.Worker --serializer=rq.serializers.JSONSerializer
+
+models: $(VENV)/run.stamp ## which networks are installed, their sources and licences
+	@$(MANAGE) models
+
+doctor: $(VENV)/run.stamp ## what is wrong with this installation, and what to do
+	@SANDBOX="$(SANDBOX)" $(MANAGE) doctor
+
+test: $(VENV)/dev.stamp ## the whole test suite
+	@$(PY) -m pytest $(ARGS)
+
+check: lint types ## everything that can be checked without running it
+	@$(PY) -c 'from importlinter.cli import lint_imports_command as main; main()'
+	@$(PY) -m djlint templates --lint --check --quiet
+	@$(MANAGE) makemigrations --check --dry-run
+	@$(MANAGE) check
+
+lint: $(VENV)/dev.stamp ## style: ruff
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+
+format: $(VENV)/dev.stamp ## let ruff and djLint rewrite what they can
+	@$(PY) -m ruff check --fix .
+	@$(PY) -m ruff format .
+	@$(PY) -m djlint templates --reformat --quiet
+
+types: $(VENV)/dev.stamp ## mypy, strict
+	@$(PY) -m mypy
+
+lock: $(VENV)/run.stamp ## write both lock files anew from pyproject.toml
+	@rm -rf $(VENV)/lock && $(PY) -m venv $(VENV)/lock && $(VENV)/lock/bin/python -m pip install --quiet uv
+	@$(VENV)/lock/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
+		--custom-compile-command "make lock" pyproject.toml -o requirements.lock
+	@$(VENV)/lock/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
+		--custom-compile-command "make lock" pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
+	@rm -rf $(VENV)/lock
+
+# The stamps are written last, so an installation that was interrupted is taken up again.
+$(VENV)/run.stamp: requirements.lock
+	@test -n "$(PYTHON)" || { echo "error: Python 3.11, 3.12 or 3.13 is needed and none was found. Install one, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v[:2] < (3, 14) else f"error: $(PYTHON) is Python {v[0]}.{v[1]}; 3.11, 3.12 or 3.13 is needed")'
+	@echo "Preparing $(VENV) with $(PYTHON) (about 700 MB, once)…"
+	@$(PY) -c '' 2>/dev/null || rm -rf $(VENV)
+	@"$(PYTHON)" -m venv $(VENV) || { echo "error: this Python cannot make environments. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-input --require-hashes -r requirements.lock
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/run.stamp requirements-dev.lock
+	@echo "Adding the tools for tests and checks…"
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-input --require-hashes -r requirements-dev.lock
+	@touch $@

@@ -3,8 +3,30 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from django.urls import URLPattern, URLResolver, path
+from django.urls import URLPattern, URLResolver, include, path, re_path
+from rest_framework.routers import SimpleRouter
+
+from apps.api.docs import DocsView, SchemaView
+from apps.api.errors import unknown_address
+from apps.credits.api import CreditsViewSet, PricingViewSet
+from apps.credits.webhook import stripe_webhook
+from apps.jobs.api import JobsViewSet
+from apps.projects.api import ProjectsViewSet, UploadsViewSet
+
+v1 = SimpleRouter(trailing_slash=False, use_regex_path=False)
+v1.register("uploads", UploadsViewSet, basename="upload")
+v1.register("jobs", JobsViewSet, basename="job")
+v1.register("projects", ProjectsViewSet, basename="project")
+v1.register("credits", CreditsViewSet, basename="credits")
+v1.register("pricing", PricingViewSet, basename="pricing")
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
+    path("stripe/webhook", stripe_webhook, name="stripe-webhook"),
+    path("v1/openapi.json", SchemaView.as_view(), name="openapi"),
+    path("v1/", include(v1.urls)),
+    path("api/pricing", PricingViewSet.as_view({"get": "list"}, schema=None)),
+    re_path(r"^(?:v1|api)(?:/.*)?$", unknown_address),
+    path("docs", DocsView.as_view(url_name="openapi"), name="docs"),
+    path("", include("apps.ops.urls")),
 ]

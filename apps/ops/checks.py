@@ -1,0 +1,125 @@
+"""Is each part of the house in order? Asked by /health and by `manage.py doctor`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import django_rq
+import redis
+from django.conf import settings
+from django.core.files.storage import FileSystemStorage, storages
+from django.db import DatabaseError, connection
+from rq import Worker
+from rq.worker.base import BaseWorker
+
+from apps.engine.matting import weights
+from apps.engine.options import MODELS
+
+logger = logging.getLogger(__name__)
+
+WORKER_SILENCE = timedelta(seconds=90)
+"""A worker that has not said a word for this long is not counted."""
+STORAGE_ANSWER_SECONDS = 30
+"""How long a good answer of a remote storage is believed: it costs a request, and /health is asked often."""
+remote_storage = {"believed_until": 0.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One answer. `detail` says what is wrong in words anybody may read; `facts` are numbers and names."""
+
+    ok: bool
+    detail: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"ok": self.ok, **({"detail": self.detail} if self.detail else {}), **self.facts}
+
+
+def database() -> Check:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+            cursor.fetchone()
+    except DatabaseError as error:
+        logger.error("health database error=%s", type(error).__name__)
+        return Check(ok=False, detail="the database does not answer")
+    return Check(ok=True)
+
+
+def queue() -> Check:
+    try:
+        waiting = {name: django_rq.get_queue(name).count for name in settings.RQ_QUEUES}
+    except (redis.RedisError, OSError) as error:
+        logger.error("health queue error=%s", type(error).__name__)
+        return Check(ok=False, detail="the queue server does not answer")
+    return Check(ok=True, facts={"waiting": waiting})
+
+
+def workers() -> Check:
+    """One living worker for each queue, or that queue's work stands still."""
+    try:
+        alive = [worker for worker in Worker.all(connection=django_rq.get_connection("jobs")) if is_alive(worker)]
+    except (redis.RedisError, OSError):
+        return Check(ok=False, detail="the queue server does not answer")
+    counts = {name: sum(name in worker.queue_names() for worker in alive) for name in settings.RQ_QUEUES}
+    idle = [name for name, count in counts.items() if not count]
+    return Check(ok=not idle, detail=f"no worker listens to: {', '.join(idle)}" if idle else "", facts=counts)
+
+
+def is_alive(worker: BaseWorker) -> bool:
+    beat = worker.last_heartbeat
+    if beat is None:
+        return False
+    return datetime.now(UTC) - (beat if beat.tzinfo else beat.replace(tzinfo=UTC)) < WORKER_SILENCE
+
+
+def storage() -> Check:
+    """Local: the folder can be written. Remote: the store answers (believed for a while)."""
+    media = storages["media"]
+    if isinstance(media, FileSystemStorage):
+        folder = Path(media.location)
+        nearest = next(path for path in (folder, *folder.parents) if path.exists())
+        if os.access(nearest, os.W_OK):
+            return Check(ok=True)
+        return Check(ok=False, detail="the media folder cannot be written")
+    if time.monotonic() < remote_storage["believed_until"]:
+        return Check(ok=True)
+    try:
+        media.exists("health")
+    except Exception as error:  # whatever the store's client library raises, it is the same answer
+        logger.error("health storage error=%s", type(error).__name__)
+        return Check(ok=False, detail="the media storage does not answer")
+    remote_storage["believed_until"] = time.monotonic() + STORAGE_ANSWER_SECONDS
+    return Check(ok=True)
+
+
+def models() -> Check:
+    """In order as soon as one model works; what is missing is said for each."""
+    status = weights.model_status(Path(settings.MODELS_DIR), permissive=settings.MODEL_LICENCES == "permissive")
+    words = {name: model_word(status[name]) for name in MODELS}
+    if any(status[name].installed for name in MODELS):
+        return Check(ok=True, facts=words)
+    return Check(ok=False, detail="no model is installed yet", facts=words)
+
+
+def model_word(status: weights.ModelStatus) -> str:
+    if status.installed:
+        return "installed"
+    return "installing" if status.installing else "not installed"
+
+
+def all_checks() -> dict[str, Check]:
+    return {
+        "database": database(),
+        "queue": queue(),
+        "storage": storage(),
+        "workers": workers(),
+        "models": models(),
+    }

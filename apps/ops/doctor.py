@@ -1,0 +1,213 @@
+"""Everything that an installation needs, asked one by one; each answer says what to do when it is bad."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import SystemCheckError
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
+
+from apps.engine.matting import weights
+from apps.ops import checks, instance, queue_server
+
+ENCODERS = ("libvpx-vp9", "prores_ks", "libx264", "libwebp_anim", "gif", "png", "ffv1", "aac", "libopus", "pcm_s16le")
+DECODERS = ("h264", "hevc", "libvpx", "libvpx-vp9", "av1", "prores", "mpeg4")
+LEAST_FREE_BYTES = 5 * 1000**3
+"""A ten-minute clip with its lossless matte and ProRes output passes 3 GB of scratch."""
+CODEC_PROBE = """
+import av, json, sys
+def has(name, mode):
+    try:
+        av.Codec(name, mode)
+    except Exception:
+        return False
+    return True
+encoders, decoders = json.loads(sys.argv[1])
+print(json.dumps([n for n in encoders if not has(n, "w")] + [n for n in decoders if not has(n, "r")]))
+"""
+WALL_PROBE = "from apps.engine.contain import contain; print(*contain(parent=None, on_cpu=True))"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`level` is ok, note (worth knowing) or bad (must be mended)."""
+
+    level: str
+    subject: str
+    text: str
+
+
+def ok(subject: str, text: str) -> Finding:
+    return Finding("ok", subject, text)
+
+
+def note(subject: str, text: str) -> Finding:
+    return Finding("note", subject, text)
+
+
+def bad(subject: str, text: str) -> Finding:
+    return Finding("bad", subject, text)
+
+
+def examine() -> Iterator[Finding]:
+    yield python()
+    yield packages()
+    yield codecs()
+    yield disk()
+    yield configuration()
+    yield database()
+    yield storage()
+    yield from models()
+    yield walls()
+    yield from running()
+
+
+def python() -> Finding:
+    found = ".".join(str(part) for part in sys.version_info[:3])
+    if (3, 11) <= sys.version_info[:2] < (3, 14):
+        return ok("python", f"{found}, {sys.executable}")
+    return bad("python", f"{found} is not 3.11, 3.12 or 3.13: make run PYTHON=/path/to/python3.11")
+
+
+def packages() -> Finding:
+    """Every pin of the lock file against what is installed."""
+    lock = (Path(settings.BASE_DIR) / "requirements.lock").read_text(encoding="utf-8")
+    wrong = []
+    pins = re.findall(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([^\s;\\]+)\s*(;)?", lock, re.MULTILINE)
+    for name, version, marker in pins:
+        try:
+            found = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            # A pin with a marker may be for another system than this.
+            wrong += [] if marker else [f"{name} is missing"]
+            continue
+        if found != version:
+            wrong.append(f"{name} is {found}, not {version}")
+    if wrong:
+        return bad("packages", f"{'; '.join(wrong[:5])}. Delete .venv/run.stamp and run make again.")
+    return ok("packages", f"all {len(pins)} as locked")
+
+
+def codecs() -> Finding:
+    wanted = json.dumps([ENCODERS, DECODERS])
+    done = subprocess.run([sys.executable, "-c", CODEC_PROBE, wanted], capture_output=True, text=True, check=False)
+    if done.returncode:
+        return bad("codecs", f"PyAV cannot be loaded: {done.stderr.strip()[-300:]}")
+    missing = json.loads(done.stdout)
+    if missing:
+        return bad("codecs", f"this PyAV lacks {', '.join(missing)}. Install the wheel that requirements.lock names.")
+    return ok("codecs", f"{len(ENCODERS)} encoders and {len(DECODERS)} decoders in PyAV's own FFmpeg")
+
+
+def disk() -> Finding:
+    free = shutil.disk_usage(settings.DATA_DIR).free
+    text = f"{free / 1e9:.0f} GB free in {settings.DATA_DIR}"
+    if free < LEAST_FREE_BYTES:
+        return bad("disk", f"{text}; a long clip needs {LEAST_FREE_BYTES / 1e9:.0f} GB. Free some, or move DATA_DIR.")
+    return ok("disk", text)
+
+
+def configuration() -> Finding:
+    try:
+        call_command("check", verbosity=0)
+    except SystemCheckError as error:
+        return bad("settings", str(error))
+    if settings.SANDBOX:
+        return note("settings", "SANDBOX=1: pretended payments and admin without MFA, for this machine only")
+    if not settings.IS_HTTPS:
+        return note("settings", f"SITE_URL is {settings.SITE_URL}: sign-in needs https outside SANDBOX")
+    return ok("settings", f"serving {settings.SITE_URL}")
+
+
+def database() -> Finding:
+    try:
+        with connection.cursor() as cursor:
+            pragma = {}
+            if connection.vendor == "sqlite":
+                for name in ("journal_mode", "synchronous"):
+                    cursor.execute(f"PRAGMA {name}")
+                    pragma[name] = str(cursor.fetchone()[0])
+        executor = MigrationExecutor(connection)
+        behind = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    except DatabaseError as error:
+        return bad("database", f"{connection.vendor} does not answer ({type(error).__name__}). Check DATABASE_URL.")
+    if behind:
+        return bad("database", f"{len(behind)} migrations are missing: make run applies them, or manage.py migrate")
+    if pragma and pragma["journal_mode"] != "wal":
+        return bad("database", "SQLite is not in WAL mode: DATA_DIR must be on a local disk, not a network share")
+    words = ", ".join(f"{name} {value}" for name, value in pragma.items())
+    return ok("database", f"{connection.vendor}{f' ({words})' if words else ''}, all migrations applied")
+
+
+def storage() -> Finding:
+    found = checks.storage()
+    where = f"bucket {settings.S3_BUCKET}" if settings.S3_BUCKET else str(Path(settings.DATA_DIR) / "media")
+    if not found.ok:
+        return bad("storage", f"{found.detail} ({where}). Check the S3_ settings or the folder's owner.")
+    return ok("storage", where)
+
+
+def models() -> Iterator[Finding]:
+    permissive = settings.MODEL_LICENCES == "permissive"
+    for name, status in weights.model_status(Path(settings.MODELS_DIR), permissive=permissive).items():
+        if status.installed:
+            yield ok(f"model {name}", "installed")
+        elif status.installing:
+            yield note(f"model {name}", f"being installed: {status.installing}")
+        else:
+            lacks = ", ".join(status.missing)
+            yield bad(f"model {name}", f"lacks {lacks}: manage.py models install {' '.join(status.missing)}")
+    for row in weights.status(Path(settings.MODELS_DIR)):
+        if row.installed:
+            yield ok(f"network {row.name}", f"self-test: {row.self_test.get('said', row.self_test)}")
+
+
+def walls() -> Finding:
+    """What the engine's child can put between a stranger's file and this machine."""
+    command = [sys.executable, "-c", WALL_PROBE]
+    done = subprocess.run(command, cwd=settings.BASE_DIR, capture_output=True, text=True, check=False)
+    missing = done.stdout.split()
+    if done.returncode:
+        return bad("isolation", f"the engine's child cannot contain itself: {done.stderr.strip()[-300:]}")
+    if missing:
+        return note("isolation", f"not possible here: {', '.join(missing)} (a container without user namespaces?)")
+    return ok("isolation", "the engine's child has no network, limited resources, and dies with its parent")
+
+
+def running() -> Iterator[Finding]:
+    """An instance that runs is asked for its parts; else whether one could start."""
+    holder = instance.running(Path(settings.DATA_DIR))
+    if holder or settings.REDIS_URL_GIVEN:
+        for name, found in (("queue", checks.queue()), ("workers", checks.workers())):
+            facts = ", ".join(f"{key} {value}" for key, value in found.facts.items())
+            yield ok(name, facts) if found.ok else bad(name, f"{found.detail}. See {settings.DATA_DIR}/logs.")
+    if holder:
+        yield ok("instance", f"process {holder.get('pid')} serves {holder.get('address')}")
+        return
+    yield note("instance", "none runs on this data folder: make run")
+    if not settings.REDIS_URL_GIVEN:
+        try:
+            yield ok("queue", f"would run {queue_server.find_binary()}")
+        except queue_server.NoQueueServer as error:
+            yield bad("queue", str(error))
+    yield port()
+
+
+def port() -> Finding:
+    try:
+        instance.bind(settings.HOST, settings.PORT).close()
+    except (instance.CannotStart, socket.gaierror) as error:
+        return bad("port", str(error))
+    return ok("port", f"{settings.PORT} on {settings.HOST} is free")
