@@ -297,16 +297,12 @@ MAX_BACKGROUND_BYTES = env.int("MAX_BACKGROUND_BYTES", default=20 * 1000 * 1000)
 STRIPE_SECRET_KEY = env.str("STRIPE_SECRET_KEY", default="")
 STRIPE_WEBHOOK_SECRETS = env.list("STRIPE_WEBHOOK_SECRETS", default=[])
 STRIPE_API_BASE = env.str("STRIPE_API_BASE", default="")
-STRIPE_CHECKOUT_ORIGINS = env.list("STRIPE_CHECKOUT_ORIGINS", default=["https://checkout.stripe.com"])
 STRIPE_FAKE_PORT = env.int("STRIPE_FAKE_PORT", default=0) or PORT + 1
 STRIPE_IS_FAKE = SANDBOX and not STRIPE_SECRET_KEY
 if STRIPE_IS_FAKE:
     STRIPE_SECRET_KEY = "sk_test_sandbox"
     STRIPE_API_BASE = STRIPE_API_BASE or f"http://127.0.0.1:{STRIPE_FAKE_PORT}"
     STRIPE_WEBHOOK_SECRETS = STRIPE_WEBHOOK_SECRETS or [kept_secret(DATA_DIR / "fakestripe" / "webhook_secret")]
-    STRIPE_CHECKOUT_ORIGINS = [STRIPE_API_BASE]
-# A form's answer may redirect only to these: "Buy" leads to the payment page.
-CONTENT_SECURITY_POLICY["DIRECTIVES"]["form-action"] += STRIPE_CHECKOUT_ORIGINS
 
 # --- words -------------------------------------------------------------------------------------
 LANGUAGE_CODE = "en"

@@ -124,7 +124,7 @@ class PriceList(models.Model):
         if not all(type(rate) is int and rate > 0 for rate in self.rates.values()):
             raise ValidationError({"rates": "A rate is a whole number of 1/100 credits a minute, more than 0."})
         fields = {"id": str, "name": str, "credits": int, "amount": int, "currency": str}
-        packs = self.packs if isinstance(self.packs, list) else [None]
+        packs: list[Any] = self.packs if isinstance(self.packs, list) else [None]
         if not all(isinstance(pack, dict) and {n: type(v) for n, v in pack.items()} == fields for pack in packs):
             raise ValidationError({"packs": "A list of packs, each with id, name, credits, amount and currency."})
         if not all(pack["credits"] > 0 and pack["amount"] > 0 and len(pack["currency"]) == 3 for pack in packs):
