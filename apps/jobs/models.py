@@ -25,7 +25,7 @@ class JobQuerySet(models.QuerySet["Job"]):
 
     def with_details(self) -> JobQuerySet:
         """Everything a job's JSON or page shows, in a fixed number of queries."""
-        return self.select_related("asset", "project", "hold").prefetch_related("outputs")
+        return self.select_related("asset", "background_asset", "project", "hold").prefetch_related("outputs")
 
 
 class Job(models.Model):

@@ -1,0 +1,203 @@
+"""One attempt at a job, as its worker sees it: claim, tick, give back; and what becomes of it when the worker is lost.
+
+The lease is a fencing token: every write of a worker names it, so a worker
+that was away too long finds zero rows and writes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.conf import settings
+from django.db import DatabaseError, connection, transaction
+from django.db.models import F
+from django.utils import timezone
+
+from apps.engine.report import Progress
+from apps.jobs import doorbell, endings
+from apps.jobs.models import Job, JobEvent
+from apps.jobs.representation import as_json
+from apps.jobs.states import move
+from apps.webhooks import services as webhooks
+
+log = logging.getLogger(__name__)
+
+S = Job.Status
+
+PREPARING = (Job.Stage.FETCHING, Job.Stage.PROBING)
+
+
+def claim(job_id: UUID, attempt: int, worker: str) -> Job | None:
+    """Take a waiting job for this worker; None when it is not waiting any more, or its account has enough running.
+
+    One that is sent away for that reason is rung for again when another of the account's jobs ends.
+    """
+    with transaction.atomic():
+        job = Job.objects.filter(pk=job_id).first()
+        if job is None or job.status != S.QUEUED:
+            return None
+        endings.lock_wallet(job)
+        running = Job.objects.filter(status=S.PROCESSING, owner=job.owner_id).count()
+        if job.owner_id and running >= settings.MAX_JOBS_AT_ONCE:
+            return None
+        now = timezone.now()
+        if not move(
+            job_id,
+            (S.QUEUED,),
+            S.PROCESSING,
+            event="started",
+            detail={"worker": worker},
+            where={"attempt": attempt, "stage": Job.Stage.WAITING},
+            stage=Job.Stage.PROCESSING,
+            started_at=now,
+            worker=worker[:120],
+            progress=0,
+            frames_done=0,
+            **_new_lease(now),
+        ):
+            return None
+        claimed = Job.objects.with_details().get(pk=job_id)
+        if job.started_at is None:
+            webhooks.emit(
+                claimed.owner,
+                "job.started",
+                url=claimed.webhook_url,
+                body=as_json(claimed),
+                subject=claimed.pk,
+                request_id=claimed.request_id,
+            )
+    log.info("job=%s started attempt=%s worker=%s", job_id, attempt, worker)
+    return claimed
+
+
+def claim_preparation(job_id: UUID, attempt: int, worker: str) -> Job | None:
+    """Take a job that waits for its source to be fetched; the same lease keeps a second worker away."""
+    now = timezone.now()
+    waiting = Job.objects.filter(pk=job_id, attempt=attempt, status=S.QUEUED, stage__in=PREPARING, lease=None)
+    if not waiting.update(worker=worker[:120], **_new_lease(now)):
+        return None
+    return Job.objects.with_details().get(pk=job_id)
+
+
+def tick(job: Job, progress: Progress | None = None, *, stage: str = "") -> bool:
+    """Progress, heartbeat and stop sign in one query. False: canceled or taken over, so walk away."""
+    fields: dict[str, Any] = {"lease_until": _lease_until(timezone.now())}
+    if stage:
+        fields["stage"] = stage
+    if progress:
+        fields |= {
+            "stage": progress.stage,
+            # 100 is for what has been delivered.
+            "progress": min(max(progress.percent, 0), 99),
+            "frames_done": max(progress.frames_done, 0),
+            "frames_total": max(progress.frames_total, 0),
+            "eta_seconds": progress.eta_seconds,
+        }
+    # Without this a forgotten claim would match every job that nobody has claimed.
+    if job.lease is None:
+        return False
+    mine = Job.objects.filter(pk=job.pk, lease=job.lease, status__in=(S.QUEUED, S.PROCESSING))
+    return bool(mine.update(**fields))
+
+
+@contextmanager
+def heartbeat(job: Job) -> Iterator[None]:
+    """Keep the lease alive beside one long call that cannot tick: a download, or storing a large file."""
+    done = threading.Event()
+
+    def beat() -> None:
+        try:
+            while not done.wait(settings.LEASE_SECONDS / 3):
+                try:
+                    tick(job)
+                except DatabaseError:
+                    log.warning("job=%s heartbeat missed", job.pk, exc_info=True)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=beat, name=f"heartbeat-{job.pk}", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def note(job: Job, name: str, **detail: Any) -> None:
+    """One line of the timeline that changes no state."""
+    JobEvent.objects.create(job_id=job.pk, name=name, attempt=job.attempt, detail=detail)
+
+
+def give_back(job: Job) -> bool:
+    """Put the job back into the queue unharmed because its worker is told to stop: costs no attempt.
+
+    No ring: this attempt's task still exists, as the caller is running in it.
+    The reconciler rings as soon as it has ended.
+    """
+    return _requeue(job, event="given_back", attempt=job.attempt)
+
+
+def expire(job_id: UUID, attempt: int) -> bool:
+    """The worker is known to be dead: end its lease now instead of waiting for it to run out."""
+    held = Job.objects.filter(pk=job_id, attempt=attempt, status__in=(S.QUEUED, S.PROCESSING), lease__isnull=False)
+    return bool(held.update(lease_until=timezone.now()))
+
+
+def reap(job: Job) -> str:
+    """After a lost worker: `requeued` as a new attempt, `failed` after the last; "" when it was not lost after all."""
+    lost = {"lease_until__lt": timezone.now()}
+    if job.attempt >= settings.MAX_ATTEMPTS:
+        message = f"The work was interrupted {job.attempt} times and was given up. Nothing was charged: try again."
+        return "failed" if endings.fail(job, "worker_lost", message, where=lost) else ""
+    if not _requeue(job, event="requeued", attempt=F("attempt") + 1, where=lost):
+        return ""
+    log.warning("job=%s lost its worker=%s in attempt=%s", job.pk, job.worker, job.attempt)
+    doorbell.ring(job.pk)
+    return "requeued"
+
+
+def requeue(job: Job) -> bool:
+    """By hand, from the admin: take a running job from its worker as a new attempt, or ring again for a waiting one."""
+    if job.stage == Job.Stage.WAITING:
+        return doorbell.ring(job.pk)
+    if not _requeue(job, event="requeued", attempt=F("attempt") + 1, detail={"by": "support"}):
+        return False
+    doorbell.ring(job.pk)
+    return True
+
+
+def _requeue(job: Job, *, event: str, attempt: Any, where: Any = None, detail: Any = None) -> bool:
+    stage = Job.Stage.WAITING if job.status == S.PROCESSING else Job.Stage.FETCHING
+    return bool(
+        move(
+            job.pk,
+            (job.status,),
+            S.QUEUED,
+            event=event,
+            detail={"worker": job.worker, **(detail or {})},
+            where={"lease": job.lease, **(where or {})},
+            attempt=attempt,
+            stage=stage,
+            lease=None,
+            lease_until=None,
+            enqueued_at=None,
+            eta_seconds=None,
+            progress=0,
+            frames_done=0,
+        )
+    )
+
+
+def _new_lease(now: datetime) -> dict[str, Any]:
+    return {"lease": uuid4(), "lease_until": _lease_until(now)}
+
+
+def _lease_until(now: datetime) -> datetime:
+    return now + timedelta(seconds=settings.LEASE_SECONDS)

@@ -1,0 +1,46 @@
+"""`manage.py reconcile`: the reconciler, round after round."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+from django.db import DatabaseError, close_old_connections, connections
+
+from apps.jobs.reconcile import reconcile
+
+log = logging.getLogger(__name__)
+
+
+class Command(BaseCommand):
+    help = "Ring for forgotten jobs, free those of lost workers, send due webhooks, delete what has expired."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--once", action="store_true", help="One round, its counts on stdout.")
+        parser.add_argument("--interval", type=float, default=5.0, metavar="SECONDS")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["once"]:
+            self.stdout.write(" ".join(f"{step}={count}" for step, count in reconcile().items()))
+            return
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        while not stop.is_set():
+            self.round()
+            stop.wait(options["interval"])
+
+    def round(self) -> None:
+        """One round that outlives a lost database: the next one connects anew."""
+        close_old_connections()
+        try:
+            done = {step: count for step, count in reconcile().items() if count}
+        except DatabaseError:
+            log.exception("no database in this round")
+            connections.close_all()
+            return
+        if done:
+            log.info("reconciled %s", " ".join(f"{step}={count}" for step, count in done.items()))

@@ -1,0 +1,232 @@
+"""A job's request in the contract's own words, read once for the API and the pages."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from apps.engine.errors import EngineError
+from apps.engine.options import MODELS, Background, Options, parse_background, parse_trim
+from apps.errors import AppError
+
+NOT_YET = ("text_prompt", "composition", "edge", "preview_duration")
+"""Fields of the contract that this version cannot honour: refused by name, never ignored."""
+
+BACKGROUND_FIELDS = {"bg_type": "type", "bg_color": "color", "bg_image_url": "image_url", "bg_image_id": "image_id"}
+"""First spelling of a background → second; `fit` stands beside the first and inside the second."""
+
+FIELDS = (
+    "video_url", "video_id", "model", *BACKGROUND_FIELDS, "fit", "background", "output_format", "project",
+    "metadata", "webhook_url", "auto_start", "trim", "on_limit", "keep_audio", *NOT_YET,
+)  # fmt: skip
+
+MAX_METADATA_KEYS = 50
+MAX_METADATA_BYTES = 16 * 1024
+MAX_URL_LENGTH = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class JobRequest:
+    """One sound request: what to do, with what, for which project. Nothing is looked up yet."""
+
+    options: Options
+    video_url: str | None = None
+    video_id: str | None = None
+    background_url: str | None = None
+    background_id: str | None = None
+    project: str | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+    webhook_url: str = ""
+    auto_start: bool = True
+    requested: dict[str, Any] = field(default_factory=dict)
+    """The fields as the caller wrote them, without those left empty."""
+
+
+def parse_request(fields: Mapping[str, Any], *, needs_video: bool = True) -> JobRequest:
+    """Read the contract's fields; AppError names the field at fault and the fix.
+
+    A field that is null or "" counts as left out. Without `needs_video` a
+    request may leave the video out: an estimate, or the start of a draft.
+    """
+    given = {name: value for name, value in fields.items() if value is not None and value != ""}
+    unknown = sorted(set(given) - set(FIELDS))
+    if unknown:
+        raise refusal(f"Unknown field {unknown[0]}. Known fields: {', '.join(FIELDS)}.", unknown[0])
+    _refuse_what_is_not_there_yet(given)
+    try:
+        background, image_url, image_id = _background(given)
+        options = Options(
+            model=_one_of(given, "model", MODELS),
+            format=str(given.get("output_format", "webm")),
+            background=background,
+            trim=parse_trim(given.get("trim")),
+            keep_audio=_flag(given, "keep_audio", default=True),
+        )
+    except EngineError as error:
+        raise AppError.from_engine(error) from error
+    except OverflowError:
+        raise refusal("A number in trim or a colour is too large.", "trim") from None
+    if needs_video and not {"video_url", "video_id"} & set(given):
+        raise refusal("video_url is required: an http(s) URL, or the URL that an upload returned.", "video_url")
+    if {"video_url", "video_id"} <= set(given):
+        raise refusal("Give video_url or video_id, not both.", "video_id")
+    return JobRequest(
+        options=options,
+        video_url=_url(given, "video_url"),
+        video_id=_text(given, "video_id"),
+        background_url=image_url,
+        background_id=image_id,
+        project=_text(given, "project"),
+        metadata=_metadata(given.get("metadata", {})),
+        webhook_url=_url(given, "webhook_url") or "",
+        auto_start=_flag(given, "auto_start", default=True),
+        requested=given,
+    )
+
+
+def merge(requested: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """A draft's fields with the starter's laid over them.
+
+    A new background or video replaces the old one whole, whichever spelling
+    either used, so that an override never contradicts what it overrides.
+    """
+    unknown = sorted(set(overrides) - set(FIELDS))
+    if unknown:
+        raise refusal(f"Unknown field {unknown[0]}. Known fields: {', '.join(FIELDS)}.", unknown[0])
+    merged = dict(requested)
+    for group in ({*BACKGROUND_FIELDS, "fit", "background"}, {"video_url", "video_id"}):
+        if group & set(overrides):
+            merged = {name: value for name, value in merged.items() if name not in group}
+    return {**merged, **overrides}
+
+
+def as_fields(options: Options, *, background_id: str | None = None) -> dict[str, Any]:
+    """Options back in the contract's words, for a caller who brought them ready-made."""
+    kept = options.as_dict()
+    fields: dict[str, Any] = {"model": options.model, "output_format": options.format, "keep_audio": options.keep_audio}
+    if options.is_opaque:
+        fields["background"] = {name: value for name, value in kept["background"].items() if value is not None}
+        if options.background.type == "color":
+            del fields["background"]["fit"]
+        elif background_id:
+            fields["background"]["image_id"] = background_id
+    if options.trim:
+        start, end = options.trim
+        fields["trim"] = {"start": start} if end is None else {"start": start, "end": end}
+    return fields
+
+
+def refusal(message: str, param: str) -> AppError:
+    return AppError("invalid_request", message, param=param)
+
+
+def _refuse_what_is_not_there_yet(given: Mapping[str, Any]) -> None:
+    for name in NOT_YET:
+        if name in given:
+            message = f"{name} is not available in this version: leave it out."
+            raise AppError("unsupported_parameter", message, param=name)
+    on_limit = given.get("on_limit", "reject")
+    if on_limit == "reduce":
+        message = "on_limit reduce is not available in this version: use reject, which is the default."
+        raise AppError("unsupported_parameter", message, param="on_limit")
+    if on_limit != "reject":
+        raise refusal("on_limit must be reject.", "on_limit")
+
+
+def _background(given: Mapping[str, Any]) -> tuple[Background, str | None, str | None]:
+    """Both spellings read; both given and different is a contradiction only the caller can solve."""
+    flat = {name: given[name] for name in (*BACKGROUND_FIELDS, "fit") if name in given}
+    nested = given.get("background")
+    if nested is None:
+        return _one_background(flat, prefix="bg_")
+    if not isinstance(nested, Mapping):
+        raise refusal("background must be an object: {type, color, image_url, image_id, fit}.", "background")
+    known = {*BACKGROUND_FIELDS.values(), "fit"}
+    unknown = sorted(set(nested) - known)
+    if unknown:
+        raise refusal(f"Unknown field background.{unknown[0]}.", f"background.{unknown[0]}")
+    spelled = {f"bg_{name}" if name != "fit" else name: v for name, v in nested.items() if v is not None and v != ""}
+    second = _one_background(spelled, prefix="background.")
+    if flat and _one_background(flat, prefix="bg_") != second:
+        raise refusal("background and the bg_ fields say different things: give only one of them.", "background")
+    return second
+
+
+def _one_background(fields: Mapping[str, Any], *, prefix: str) -> tuple[Background, str | None, str | None]:
+    type_ = fields.get("bg_type", "transparent")
+    if not isinstance(type_, str):
+        raise refusal(f"{prefix}type must be a word, for example transparent.", f"{prefix}type")
+    background = parse_background(type_, fields.get("bg_color"), fields.get("fit"), prefix=prefix)
+    image_url, image_id = _url(fields, "bg_image_url"), _text(fields, "bg_image_id")
+    if background.type != "color" and "bg_color" in fields:
+        raise refusal(f"{prefix}color needs {prefix}type color.", f"{prefix}color")
+    if background.type != "image":
+        for name in ("bg_image_url", "bg_image_id", "fit"):
+            if name in fields:
+                param = name.replace("bg_", prefix)
+                raise refusal(f"{param} needs {prefix}type image.", param)
+    elif bool(image_url) == bool(image_id):
+        message = f"{prefix}type image needs one of {prefix}image_url and {prefix}image_id."
+        raise refusal(message, f"{prefix}image_url")
+    return background, image_url, image_id
+
+
+def _one_of(given: Mapping[str, Any], name: str, known: tuple[str, ...]) -> str:
+    value = given.get(name, known[0])
+    if value not in known:
+        raise refusal(f"{name} must be one of {', '.join(known)}.", name)
+    return str(value)
+
+
+def _flag(given: Mapping[str, Any], name: str, *, default: bool) -> bool:
+    value = given.get(name, default)
+    if not isinstance(value, bool):
+        raise refusal(f"{name} must be true or false.", name)
+    return value
+
+
+def _text(given: Mapping[str, Any], name: str, *, longest: int = 200) -> str | None:
+    value = given.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, str) or len(value) > longest or not is_storable(value):
+        raise refusal(f"{name} must be a string of at most {longest} characters.", name)
+    return value
+
+
+def _url(given: Mapping[str, Any], name: str) -> str | None:
+    value = _text(given, name, longest=MAX_URL_LENGTH)
+    if value is None:
+        return None
+    try:
+        parts = urlsplit(value)
+        is_web = parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        is_web = False
+    if not is_web or any(character.isspace() for character in value):
+        raise refusal(f"{name} must be an http or https URL.", name)
+    return value
+
+
+def is_storable(text: str) -> bool:
+    """PostgreSQL takes neither NUL nor half of a surrogate pair; JSON may carry both."""
+    return "\x00" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _metadata(value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise refusal("metadata must be an object.", "metadata")
+    if len(value) > MAX_METADATA_KEYS:
+        raise refusal(f"metadata holds {len(value)} keys; at most {MAX_METADATA_KEYS} fit.", "metadata")
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except (TypeError, ValueError):
+        raise refusal("metadata must be plain JSON.", "metadata") from None
+    if "\\u0000" in text or not is_storable(text):
+        raise refusal("metadata must not contain NUL characters or unpaired surrogates.", "metadata")
+    if len(text.encode()) > MAX_METADATA_BYTES:
+        raise refusal("metadata must be at most 16 KiB of JSON.", "metadata")
+    return dict(value)

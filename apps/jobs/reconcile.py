@@ -1,0 +1,77 @@
+"""What makes the rest true in the end: rings that were lost, workers that died, files and events whose time has come.
+
+Every step is safe to run twice and beside itself.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+
+from django.db import DatabaseError
+from django.db.models import Q
+from django.utils import timezone
+
+from apps.credits import stripe
+from apps.jobs import doorbell, retention, services
+from apps.jobs.models import Job
+from apps.webhooks import services as webhooks
+
+log = logging.getLogger(__name__)
+
+RINGS_AT_ONCE = 500
+LOOK_AT_STRIPE_AFTER = timedelta(minutes=2)
+
+
+def reconcile() -> dict[str, int]:
+    """One round; what each step did. A step that fails is noted and does not keep the others from running."""
+    return {step.__name__: _tried(step) for step in (reap_lost, ring_again, send_due, delete_media, ask_stripe, sweep)}
+
+
+def ring_again() -> int:
+    """The outbox: jobs that wait without anybody having been told, or whose ring was long ago."""
+    long_ago = timezone.now() - doorbell.FORGOTTEN_AFTER
+    unheard = Job.objects.filter(status=Job.Status.QUEUED, lease=None).filter(
+        Q(enqueued_at=None) | Q(enqueued_at__lt=long_ago)
+    )
+    ids = list(unheard.order_by("queued_at").values_list("pk", flat=True)[:RINGS_AT_ONCE])
+    return sum(doorbell.ring(job_id) for job_id in ids)
+
+
+def reap_lost() -> int:
+    """Jobs whose worker let the lease run out: queued again, or failed after the last attempt."""
+    held = Job.objects.filter(status__in=(Job.Status.QUEUED, Job.Status.PROCESSING), lease__isnull=False)
+    count = 0
+    for job in held.filter(lease_until__lt=timezone.now()):
+        if services.reap(job):
+            retention.discard_attempt(job.pk, job.attempt)
+            count += 1
+    return count
+
+
+def send_due() -> int:
+    return webhooks.due()
+
+
+def delete_media() -> int:
+    return retention.delete_expired()
+
+
+def ask_stripe() -> int:
+    return stripe.converge_open_purchases(LOOK_AT_STRIPE_AFTER)
+
+
+def sweep() -> int:
+    return retention.sweep_scratch()
+
+
+def _tried(step: Callable[[], int]) -> int:
+    try:
+        return step()
+    except DatabaseError:
+        # Nothing else would work either.
+        raise
+    except Exception:
+        log.exception("%s failed", step.__name__)
+        return 0

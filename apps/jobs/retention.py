@@ -1,0 +1,119 @@
+"""Files that go while their records stay: past their time, on "delete now", or left by a dead attempt."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from apps.errors import AppError
+from apps.jobs.models import Job, JobQuerySet, Output
+from apps.projects import services as projects
+from apps.projects.models import Asset, media_storage
+
+log = logging.getLogger(__name__)
+
+BATCH = 100
+"""Files per sweep, so that a large clean-up does not keep the reconciler from its other work."""
+
+SCRATCH_SECONDS = 3600
+"""A folder untouched so long belongs to a process that is gone, unless a lease says otherwise."""
+
+UNFINISHED = (Job.Status.QUEUED, Job.Status.PROCESSING)
+
+
+def delete_media(job: Job) -> Job:
+    """Delete a finished job's results now, and its source unless another job still has a use for it. Idempotent."""
+    if not job.is_final:
+        raise AppError("conflict", f"The job is still {job.status}: cancel it first.")
+    _delete_outputs(job.outputs.all())
+    for asset in (job.asset, job.background_asset):
+        if asset is not None and not _jobs_with_use_for(asset).exclude(pk=job.pk).exists():
+            _delete_source(asset)
+    return Job.objects.with_details().get(pk=job.pk)
+
+
+def delete_expired() -> int:
+    """Delete results and sources past their time; how many files went. Safe to run twice."""
+    now = timezone.now()
+    old = Output.objects.filter(job__expires_at__lt=now).exclude(file="")
+    count = _delete_outputs(old[:BATCH])
+    sources = Asset.objects.exclude(file="").filter(Q(expires_at__lt=now) | Q(status=Asset.Status.DELETED))
+    for asset in sources.exclude(jobs__status__in=UNFINISHED).distinct()[:BATCH]:
+        count += _delete_source(asset)
+    return count
+
+
+def discard_attempt(job_id: UUID, attempt: int) -> int:
+    """Delete what a lost attempt had stored; how many files. Delivered files are never touched."""
+    storage, folder = media_storage(), f"jobs/{job_id}/{attempt}"
+    try:
+        _, files = storage.listdir(folder)
+    except FileNotFoundError:
+        return 0
+    kept = set(Output.objects.filter(job_id=job_id).values_list("file", flat=True))
+    names = [name for name in (f"{folder}/{file}" for file in files) if name not in kept]
+    for name in names:
+        storage.delete(name)
+    return len(names)
+
+
+def sweep_scratch() -> int:
+    """Remove folders and half-received uploads of processes that are gone; how many."""
+    leases = Job.objects.filter(lease__isnull=False).values_list("pk", "lease")
+    in_use = {f"{job_id}-{lease}" for job_id, lease in leases}
+    removed = 0
+    for path in Path(settings.SCRATCH_DIR).iterdir():
+        try:
+            is_old = time.time() - path.stat().st_mtime > SCRATCH_SECONDS
+        except FileNotFoundError:
+            continue
+        if path.name in in_use or not is_old:
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+        removed += 1
+    return removed
+
+
+def _delete_outputs(outputs: Iterable[Output]) -> int:
+    count = 0
+    for output in outputs:
+        if output.file:
+            output.file.storage.delete(str(output.file.name))
+            count += Output.objects.filter(pk=output.pk).exclude(file="").update(file="", deleted_at=timezone.now())
+    return count
+
+
+def _delete_source(asset: Asset) -> bool:
+    """Under the asset's lock, which a job that is just being queued takes too: none is queued for a file that goes."""
+    with transaction.atomic():
+        locked = Asset.objects.select_for_update().get(pk=asset.pk)
+        if locked.jobs.filter(status__in=UNFINISHED).exists() or _is_background_in_use(locked):
+            return False
+        Asset.objects.filter(pk=asset.pk, status=Asset.Status.READY).update(status=Asset.Status.DELETED)
+    gone = projects.delete_file(locked)
+    if gone:
+        log.info("asset=%s file deleted", asset.pk)
+    return gone
+
+
+def _is_background_in_use(asset: Asset) -> bool:
+    return Job.objects.filter(background_asset=asset, status__in=UNFINISHED).exists()
+
+
+def _jobs_with_use_for(asset: Asset) -> JobQuerySet:
+    """Jobs that are not over, or whose results are still there: their owner may want to retry one of them."""
+    related = Job.objects.filter(Q(asset=asset) | Q(background_asset=asset))
+    has_results = Q(outputs__isnull=False, outputs__deleted_at=None)
+    return related.filter(Q(status__in=(Job.Status.CREATED, *UNFINISHED)) | has_results).distinct()

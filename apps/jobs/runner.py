@@ -1,0 +1,231 @@
+"""Carry one job through the engine's child process: bring the source, work, prove, store, settle.
+
+Every way out leaves the scratch folder gone and the job either ended, given
+back, or under a lease that runs out.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.conf import settings
+from django.db import DatabaseError
+
+from apps.engine import child, errors
+from apps.engine.formats import FORMATS
+from apps.engine.report import OutputFile, Result
+from apps.errors import AppError
+from apps.jobs import services
+from apps.jobs.attempts import heartbeat, note
+from apps.jobs.models import Job
+from apps.jobs.representation import options_of
+from apps.projects import media
+from apps.projects import services as projects
+from apps.projects.models import Asset, media_storage
+
+log = logging.getLogger(__name__)
+
+stop_requested = threading.Event()
+"""Set by the worker's SIGTERM: give the job back soon."""
+
+TICK_SECONDS = 1.0
+SLACK_SECONDS = 1.0
+"""How far decoding may run past the held span before the file counts as changed (contract, 3)."""
+
+JOB_CODES = (
+    "unsupported_media", "limit_exceeded", "input_truncated", "input_changed", "fetch_failed", "insufficient_credits",
+    "timeout", "out_of_memory", "worker_lost", "verification_failed", "internal_error",
+)  # fmt: skip
+"""All that a job's `error_code` may say."""
+
+FAULT = "Something went wrong on our side and was noted. Nothing was charged: try again."
+
+
+class Overtaken(Exception):
+    """Canceled, or another worker has the job: leave without a trace."""
+
+
+class Stopped(Exception):
+    """The worker has to go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    code: str
+    message: str
+
+
+def run(job: Job) -> None:
+    """Work on a claimed job until it is ended, given back or lost."""
+    engine_log = ""
+    try:
+        with projects.scratch(f"{job.pk}-{job.lease}") as folder:
+            try:
+                _carry(job, folder)
+            finally:
+                engine_log = _tail(folder / "engine.log")
+    except Overtaken:
+        log.info("job=%s was canceled or taken over", job.pk)
+    except Stopped:
+        services.give_back(job)
+        log.info("job=%s given back", job.pk)
+    except (errors.Canceled, errors.OutOfMemory) as error:
+        _interrupted(job, error, engine_log)
+    except DatabaseError:
+        # Not the job's fault, and perhaps over in a moment: the lease runs out
+        # and the job is tried again.
+        log.exception("job=%s left to the reconciler", job.pk)
+    except errors.EngineError as error:
+        verdict = judge(error)
+        services.fail(job, verdict.code, verdict.message, log_tail=f"{error}\n{engine_log}")
+    except TimeoutError:
+        hours = settings.JOB_TIMEOUT_SECONDS / 3600
+        message = f"The work took longer than {hours:g} hours and was stopped. Nothing was charged: try a shorter clip."
+        services.fail(job, "timeout", message, log_tail=engine_log)
+    except Exception as error:
+        log.exception("job=%s failed by our fault", job.pk)
+        services.fail(job, "internal_error", FAULT, log_tail=f"{error!r}\n{engine_log}")
+
+
+def prepare(job: Job) -> None:
+    """Fetch and look at what a claimed job's addresses name, then price and hold it; refused means failed, free."""
+    try:
+        with heartbeat(job):
+            for asset in (job.asset, job.background_asset):
+                if asset is not None:
+                    _ingest(job, asset)
+        services.reserve(job)
+    except AppError as refusal:
+        code = refusal.code if refusal.code in JOB_CODES else "limit_exceeded"
+        services.fail(job, code, refusal.message)
+    except DatabaseError:
+        log.exception("job=%s left to the reconciler", job.pk)
+    except Exception as error:
+        log.exception("job=%s could not be prepared", job.pk)
+        services.fail(job, "internal_error", FAULT, log_tail=repr(error))
+
+
+def judge(error: errors.EngineError) -> Verdict:
+    """The engine's error as a job's: whose fault it was decides what the owner reads."""
+    if isinstance(error, errors.LimitExceeded) and error.param == "max_seconds":
+        message = "The video turned out longer than its own index says, so its price was wrong. Re-export it."
+        return Verdict("input_changed", message)
+    if isinstance(error, errors.VerificationFailed):
+        message = "The finished file did not pass our checks, so it was not delivered and not charged: try again."
+        return Verdict("verification_failed", message)
+    if isinstance(error, errors.ModelNotInstalled):
+        return Verdict("internal_error", "The model was removed from this site before your job ran: try again later.")
+    if error.code in ("unsupported_media", "limit_exceeded"):
+        return Verdict(error.code, str(error))
+    log.error("engine fault: %s", error)
+    return Verdict("internal_error", FAULT)
+
+
+def _ingest(job: Job, asset: Asset) -> None:
+    was_pending = asset.status == Asset.Status.PENDING
+    asset = projects.ingest(asset, on_fetched=lambda: services.tick(job, stage=Job.Stage.PROBING))
+    if asset.status != Asset.Status.READY:
+        raise AppError(asset.error_code or "source_expired", asset.error or "The file has been deleted.")
+    if was_pending:
+        note(job, "fetched", bytes=asset.size)
+
+
+def _interrupted(job: Job, error: errors.EngineError, engine_log: str) -> None:
+    """The engine was killed from outside, or memory ran out: worth another attempt, as long as there is one."""
+    log.warning("job=%s attempt=%s engine interrupted: %s", job.pk, job.attempt, error)
+    if isinstance(error, errors.OutOfMemory) and job.attempt >= settings.MAX_ATTEMPTS:
+        message = "This machine ran out of memory on your video. Nothing was charged: try a smaller size."
+        services.fail(job, "out_of_memory", message, log_tail=engine_log)
+    else:
+        services.expire(job.pk, job.attempt)
+
+
+def _carry(job: Job, folder: Path) -> None:
+    source, background = folder / "source", folder / "background"
+    with heartbeat(job):
+        _bring(job.asset, source)
+        if job.background_asset:
+            _bring(job.background_asset, background)
+    result = _work(job, folder, source=source, background=background if job.background_asset else None)
+    note(job, "verified", frames=result.frames)
+    if not services.tick(job, stage=Job.Stage.STORING):
+        raise Overtaken
+    stored: list[services.StoredFile] = []
+    try:
+        with heartbeat(job):
+            for file in result.outputs:
+                stored.append(_store(job, file))
+    except BaseException:
+        _discard(stored)
+        raise
+    # Outside the clean-up above: when the database breaks in the middle of this,
+    # the job may well have been delivered, and then its files must stay.
+    if not services.complete(job, result, stored, log_tail=_tail(folder / "engine.log")):
+        _discard(stored)
+        raise Overtaken
+
+
+def _bring(asset: Asset | None, target: Path) -> None:
+    if asset is None or not asset.file:
+        raise errors.InputRefused("The source file was deleted before the work began: upload it again.")
+    media.bring(str(asset.file.name), target)
+
+
+def _work(job: Job, folder: Path, *, source: Path, background: Path | None) -> Result:
+    """The engine's run, watched: one tick a second is progress, heartbeat and stop sign."""
+    options = options_of(job)
+    ends_at = time.monotonic() + settings.JOB_TIMEOUT_SECONDS
+    next_tick = 0.0
+    with child.start(
+        source,
+        folder / f"result{FORMATS[options.format].suffix}",
+        options,
+        models_dir=Path(settings.MODELS_DIR),
+        matte=folder / "matte.mkv",
+        background_image=background,
+        limits=child.Limits(
+            max_seconds=job.held_seconds + SLACK_SECONDS, max_side=settings.MAX_SIDE, max_fps=settings.MAX_FPS
+        ),
+        threads=settings.ENGINE_THREADS,
+        device=settings.ENGINE_DEVICE,
+        permissive=settings.MODEL_LICENCES == "permissive",
+        log=folder / "engine.log",
+    ) as run:
+        progress = None
+        while not run.finished:
+            progress = run.poll(TICK_SECONDS) or progress
+            if stop_requested.is_set():
+                raise Stopped
+            if time.monotonic() > ends_at:
+                raise TimeoutError
+            if time.monotonic() >= next_tick:
+                if not services.tick(job, progress):
+                    raise Overtaken
+                next_tick = time.monotonic() + TICK_SECONDS
+                progress = None
+        return run.result()
+
+
+def _store(job: Job, file: OutputFile) -> services.StoredFile:
+    path = Path(file.path)
+    name = f"jobs/{job.pk}/{job.attempt}/{file.kind}{path.suffix}"
+    with path.open("rb") as content:
+        return services.StoredFile(file, media_storage().save(name, media.LocalFile(content, name=str(path))))
+
+
+def _discard(stored: list[services.StoredFile]) -> None:
+    for file in stored:
+        media_storage().delete(file.name)
+
+
+def _tail(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 4000))
+            return file.read().decode("utf-8", "replace").replace("\x00", "")
+    except FileNotFoundError:
+        return ""

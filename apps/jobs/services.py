@@ -1,0 +1,324 @@
+"""What can be asked for a job: submit, start, cancel, retry, estimate, delete. Doors and workers call only this module."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from apps.accounts.models import User
+from apps.credits import prices
+from apps.credits import services as credits
+from apps.credits.amounts import to_credits
+from apps.engine.formats import FORMATS
+from apps.engine.matting import weights
+from apps.engine.options import MODELS, Options, kept_seconds
+from apps.errors import AppError
+from apps.jobs import doorbell, waiting
+from apps.jobs.attempts import claim, claim_preparation, expire, give_back, reap, requeue, tick
+from apps.jobs.endings import StoredFile, cancel, complete, fail, lock_wallet
+from apps.jobs.models import Job, JobEvent
+from apps.jobs.options import JobRequest, as_fields, merge, parse_request, refusal
+from apps.jobs.pricing import price
+from apps.jobs.representation import options_of
+from apps.jobs.retention import delete_media
+from apps.jobs.states import move
+from apps.projects import services as projects
+from apps.projects.models import Asset, Project
+
+__all__ = [
+    "StoredFile", "cancel", "claim", "claim_preparation", "complete", "delete_media", "estimate", "expire", "fail",
+    "give_back", "queue_position", "reap", "requeue", "reserve", "retry", "start", "submit", "submit_request", "tick",
+]  # fmt: skip
+
+log = logging.getLogger(__name__)
+
+S = Job.Status
+
+
+class Overtaken(Exception):
+    """Somebody ended or took the job first; raised inside a transaction so that all of it is undone."""
+
+
+def submit_request(user: User, request: JobRequest, *, request_id: str = "") -> Job:
+    """`submit` for a request as it was read: ids, addresses and the project looked up first."""
+    return submit(
+        user,
+        video_url=request.video_url or request.video_id,
+        options=request.options,
+        background_url=request.background_url or request.background_id,
+        project=projects.resolve_project(user, request.project),
+        metadata=request.metadata,
+        webhook_url=request.webhook_url,
+        auto_start=request.auto_start,
+        requested=request.requested,
+        request_id=request_id,
+    )
+
+
+def submit(
+    user: User,
+    *,
+    options: Options,
+    video_url: str | None = None,
+    asset: Asset | None = None,
+    background_asset: Asset | None = None,
+    background_url: str | None = None,
+    project: Project | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    webhook_url: str = "",
+    auto_start: bool = True,
+    requested: Mapping[str, Any] | None = None,
+    request_id: str = "",
+    video_url_given: str = "",
+) -> Job:
+    """A new job: a draft, or queued at once. Refused (AppError) means no job, no hold and no asset is left.
+
+    A source that is here is priced and held now; one that must be fetched
+    first is priced when it has been probed.
+    """
+    if auto_start:
+        need_installed(options)
+    project = project or projects.default_project(user)
+    with transaction.atomic():
+        asset = asset or _find_or_import(user, project, str(video_url or ""), kind="video")
+        if options.background.type == "image":
+            picture = str(background_url or "")
+            background_asset = background_asset or _find_or_import(user, project, picture, kind="background")
+            _usable(background_asset, kind="background")
+        _usable(asset, kind="video")
+        job = Job(
+            owner=user,
+            project=project,
+            asset=asset,
+            background_asset=background_asset,
+            video_url=video_url_given or _address(video_url, asset),
+            metadata=dict(metadata or {}),
+            webhook_url=webhook_url,
+            request_id=request_id,
+            requested=dict(
+                requested or as_fields(options, background_id=str(background_asset.pk) if background_asset else None)
+            ),
+        )
+        _set_options(job, options)
+        if asset.status == Asset.Status.READY:
+            job.estimated, job.held_seconds, job.pricing_version = _price(options, asset.facts)
+        job.save(force_insert=True)
+        JobEvent.objects.create(job=job, name="created", detail={"request_id": request_id})
+        if auto_start:
+            _queue(job, (S.CREATED,))
+    log.info("job=%s created model=%s format=%s", job.pk, job.model, job.output_format)
+    return Job.objects.with_details().get(pk=job.pk)
+
+
+def start(job: Job, **overrides: Any) -> Job:
+    """Start a draft; any field of the contract given here replaces the draft's. Refused leaves the draft as it was."""
+    if job.owner is None or job.status != S.CREATED:
+        raise AppError("conflict", f"Only a draft can be started; this job is {job.status}.")
+    given = {name: value for name, value in overrides.items() if value is not None}
+    request = parse_request(merge(job.requested, given), needs_video=False)
+    need_installed(request.options)
+    with transaction.atomic():
+        lock_wallet(job)
+        _override(job, request, given)
+        written = ("project", "asset", "background_asset", "video_url", "metadata", "webhook_url", "requested",
+                   "model", "output_format", "options")  # fmt: skip
+        changes = {name: getattr(job, name) for name in written}
+        if not Job.objects.filter(pk=job.pk, status=S.CREATED).update(**changes):
+            raise AppError("conflict", "The job was started or canceled just now.")
+        _queue(job, (S.CREATED,))
+    return Job.objects.with_details().get(pk=job.pk)
+
+
+def reserve(job: Job) -> Job:
+    """Price and hold a job whose source has been fetched; AppError when it cannot be done or paid.
+
+    A job that was canceled or taken over meanwhile stays as it is, without a hold.
+    """
+    try:
+        with transaction.atomic():
+            _queue(job, (S.QUEUED,), where={"lease": job.lease})
+    except Overtaken:
+        log.info("job=%s was ended or taken over while its source was fetched", job.pk)
+    return Job.objects.with_details().get(pk=job.pk)
+
+
+def retry(job: Job, request_id: str = "") -> Job:
+    """The same request once more, as a new job; 409 `source_expired` when the source is gone."""
+    if not job.is_final or job.owner is None:
+        raise AppError("conflict", f"The job is still {job.status}: wait until it ends, or cancel it.")
+    options = options_of(job)
+    need_installed(options)
+    with transaction.atomic():
+        again = Job(
+            owner=job.owner,
+            project=job.project,
+            asset=_source_again(job.asset),
+            background_asset=_source_again(job.background_asset) if options.background.type == "image" else None,
+            retried_from=job,
+            video_url=job.video_url,
+            metadata=job.metadata,
+            webhook_url=job.webhook_url,
+            requested=job.requested,
+            request_id=request_id,
+        )
+        _set_options(again, options)
+        again.save(force_insert=True)
+        JobEvent.objects.create(job=again, name="created", detail={"retried_from": str(job.pk)})
+        _queue(again, (S.CREATED,))
+    return Job.objects.with_details().get(pk=again.pk)
+
+
+def estimate(user: User, facts: Mapping[str, Any], options: Options) -> dict[str, Any]:
+    """What such a job would cost and take, without making one; refuses what `submit` would refuse."""
+    amount, seconds, _ = _price(options, facts)
+    wallet = credits.open_wallet(user)
+    share = seconds / facts["duration"] if facts["duration"] else 1
+    return {
+        "credits": to_credits(amount),
+        "billed_seconds": round(seconds, 3),
+        "eta_seconds": waiting.seconds_for(model=options.model, frames=round(facts["frames"] * share)),
+        "balance_after": to_credits(wallet.available - amount),
+    }
+
+
+def queue_position(job: Job) -> int | None:
+    """1 is next; None when the job does not wait in the queue."""
+    return waiting.positions([job.pk]).get(job.pk)
+
+
+def need_installed(options: Options) -> None:
+    """Refuse a model whose networks are not here; never another one in silence."""
+    if options.model not in MODELS:
+        return  # the keyer of the command line and the tests has no weights
+    status = weights.model_status(settings.MODELS_DIR, permissive=settings.MODEL_LICENCES == "permissive")[
+        options.model
+    ]
+    if not status.installed:
+        coming = f" It is being installed: {status.installing}." if status.installing else ""
+        message = f"The model {options.model} is not installed on this site yet.{coming}"
+        raise AppError("model_not_installed", message, param="model")
+
+
+def _queue(job: Job, from_: tuple[str, ...], *, where: Mapping[str, Any] | None = None) -> None:
+    """Into the queue, inside the caller's transaction: held and waiting, or, with something to fetch, fetching."""
+    sources = [asset for asset in (job.asset, job.background_asset) if asset is not None]
+    fields: dict[str, Any] = {"queued_at": timezone.now(), "enqueued_at": None, "lease": None, "lease_until": None}
+    if any(asset.status == Asset.Status.PENDING for asset in sources):
+        fields |= {"stage": Job.Stage.FETCHING}
+    else:
+        fields |= {"stage": Job.Stage.WAITING, **_hold(job, sources)}
+    if not move(job.pk, from_, S.QUEUED, event="queued", detail={"stage": fields["stage"]}, where=where, **fields):
+        raise Overtaken
+    doorbell.ring_on_commit(job.pk)
+
+
+def _hold(job: Job, sources: list[Asset]) -> dict[str, Any]:
+    amount, seconds, version = _price(options_of(job), sources[0].facts)
+    if job.owner is None:
+        raise RuntimeError(f"job {job.pk} has nobody to pay for it")
+    # The wallet is locked from here on; then the sources, so that none is
+    # swept away between this look and the job that needs it.
+    held = credits.hold(job.owner, amount, key=f"job:{job.pk}", reference=str(job.pk))
+    for asset in Asset.objects.select_for_update().filter(pk__in=[source.pk for source in sources]).order_by("pk"):
+        _usable(asset, kind=asset.kind)
+    frames = round(sources[0].facts["frames"] * (seconds / sources[0].facts["duration"]))
+    return {
+        "hold": held,
+        "estimated": amount,
+        "held_seconds": seconds,
+        "pricing_version": version,
+        "frames_total": frames,
+    }
+
+
+def _price(options: Options, facts: Mapping[str, Any]) -> tuple[int, float, int]:
+    """(1/100 credits, seconds kept, version of the price list); refuses what the format cannot hold."""
+    seconds = kept_seconds(options, facts["duration"])
+    if seconds <= 0:
+        message = f"trim.start lies beyond the end of the video, which is {facts['duration']:.2f} s long."
+        raise refusal(message, "trim.start")
+    row = FORMATS[options.format]
+    if row.max_seconds and seconds > row.max_seconds:
+        fix = f'add "trim": {{"start": 0, "end": {row.max_seconds:g}}}, or choose webm.'
+        message = f"{row.name} holds at most {row.max_seconds:g} s and this keeps {seconds:.2f} s: {fix}"
+        raise AppError("limit_exceeded", message, param="output_format")
+    short = min(facts["width"], facts["height"])
+    if row.max_short_side and short > row.max_short_side:
+        message = (
+            f"{row.name} goes up to a short side of {row.max_short_side} px and this video's is {short} px: "
+            "choose webm or png_sequence, or upload a smaller version."
+        )
+        raise AppError("limit_exceeded", message, param="output_format")
+    list_ = prices.current()
+    return price(list_.rates[options.model], seconds), seconds, list_.version
+
+
+def _set_options(job: Job, options: Options) -> None:
+    asked = options.as_dict()
+    job.model, job.output_format = asked.pop("model"), asked.pop("format")
+    job.options = asked
+
+
+def _override(job: Job, request: JobRequest, given: Mapping[str, Any]) -> None:
+    """Lay a starter's wishes over a draft; sources that were not named anew stay."""
+    assert job.owner is not None
+    if "project" in given:
+        job.project = projects.resolve_project(job.owner, request.project)
+    project = job.project or projects.default_project(job.owner)
+    if {"video_url", "video_id"} & set(given):
+        job.asset = _find_or_import(job.owner, project, str(request.video_url or request.video_id), kind="video")
+        job.video_url = _address(request.video_url, job.asset)
+    picture = request.background_url or request.background_id
+    if request.options.background.type != "image":
+        job.background_asset = None
+    elif picture and (job.background_asset is None or {"background", "bg_image_url", "bg_image_id"} & set(given)):
+        job.background_asset = _find_or_import(job.owner, project, picture, kind="background")
+    for asset in (job.asset, job.background_asset):
+        if asset is not None:
+            _usable(asset, kind=asset.kind)
+    job.metadata, job.webhook_url, job.requested = request.metadata, request.webhook_url, request.requested
+    _set_options(job, request.options)
+
+
+def _address(given: str | None, asset: Asset) -> str:
+    """The source's address as given; our own for one that was named by its id."""
+    return given if given and given.startswith(("http://", "https://")) else projects.address(asset)
+
+
+def _find_or_import(user: User, project: Project, url_or_id: str, *, kind: str) -> Asset:
+    """One of the caller's own files by id or address, else a file elsewhere that will be fetched."""
+    param = "video_url" if kind == "video" else "bg_image_url"
+    if own := projects.find_own_asset(user, url_or_id):
+        return own
+    if projects.is_own_url(url_or_id) or not url_or_id.startswith(("http://", "https://")):
+        raise refusal(f"{param} names no upload of yours: upload the file first.", param)
+    return projects.import_url(project, url_or_id, kind=kind)
+
+
+def _usable(asset: Asset, *, kind: str) -> None:
+    param = "video_url" if kind == "video" else "bg_image_url"
+    if asset.kind != kind:
+        wanted = "a video" if kind == "video" else "a picture uploaded with purpose=background"
+        raise refusal(f"{param} must be {wanted}.", param)
+    if asset.status == Asset.Status.FAILED:
+        raise AppError("unsupported_media", asset.error or "This file could not be read.", param=param)
+    if asset.status == Asset.Status.DELETED:
+        hours = timedelta(hours=settings.SOURCE_HOURS).total_seconds() / 3600
+        message = f"This file has been deleted (sources are kept {hours:g} hours): upload it again."
+        raise AppError("source_expired", message, param=param)
+
+
+def _source_again(asset: Asset | None) -> Asset:
+    """The source of a retry: the same file, or for one that could not be fetched another try at its URL."""
+    never_came = (Asset.Status.FAILED, Asset.Status.PENDING)
+    if asset and asset.project and asset.source_url and asset.status in never_came:
+        return projects.import_url(asset.project, asset.source_url, kind=asset.kind)
+    if asset is None or asset.status != Asset.Status.READY or not asset.file:
+        raise AppError("source_expired", "The source of this job has been deleted: upload it again.")
+    return asset

@@ -1,0 +1,71 @@
+"""The RQ worker: forks one process per task, which dies with it and hears when it has to stop."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import signal
+import sys
+from typing import Any
+from uuid import UUID
+
+import rq
+from django.db import DatabaseError, connections
+from rq.serializers import JSONSerializer
+
+from apps.jobs import runner, services
+
+log = logging.getLogger(__name__)
+
+PR_SET_PDEATHSIG = 1
+
+
+def horse_killed(task: Any, pid: int, status: int, usage: Any) -> None:
+    """In the worker, after its horse was killed: RQ's failure callbacks do not run then. Frees the job at once."""
+    log.warning("horse %s ended with status %s in %s", pid, status, task.id)
+    try:
+        if task.func_name.startswith("apps.jobs.tasks."):
+            job_id, attempt = task.args
+            services.expire(UUID(job_id), attempt)
+    except DatabaseError:
+        log.exception("the lease of %s has to run out by itself", task.id)
+    finally:
+        # The next horse is forked from here, and a forked connection is shared by two.
+        connections.close_all()
+
+
+class Worker(rq.Worker):
+    """Numbers are here because the commands that start workers have no options for all of them."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        options |= {
+            "job_monitoring_interval": 10,
+            "maintenance_interval": 60,
+            "worker_ttl": 90,
+            "serializer": JSONSerializer,  # no pickle, so that access to the queue is not execution of code
+            "work_horse_killed_handler": horse_killed,
+        }
+        super().__init__(*args, **options)
+
+    def fork_work_horse(self, job: Any, queue: Any) -> None:
+        connections.close_all()
+        super().fork_work_horse(job, queue)
+
+    def main_work_horse(self, job: Any, queue: Any) -> None:
+        if sys.platform == "linux":
+            # An orphan would go on working beside the worker that replaces it.
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != self.pid:
+                os._exit(1)
+        super().main_work_horse(job, queue)
+
+    def setup_work_horse_signals(self) -> None:
+        super().setup_work_horse_signals()
+        signal.signal(signal.SIGTERM, lambda *_: runner.stop_requested.set())
+
+    def handle_warm_shutdown_request(self) -> None:
+        """The first SIGTERM: a job is given back within seconds; a short task is let finish."""
+        super().handle_warm_shutdown_request()
+        if self.horse_pid:
+            os.kill(self.horse_pid, signal.SIGTERM)

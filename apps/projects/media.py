@@ -1,0 +1,179 @@
+"""Stored media on their way out: signed addresses that need no key, and the view that answers ranges."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from email.utils import formatdate, parsedate_to_datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlencode
+
+from django.conf import settings
+from django.core.files import File
+from django.core.signing import Signer
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect, StreamingHttpResponse
+from django.utils.crypto import constant_time_compare
+from django.utils.http import content_disposition_header
+from django.views.decorators.http import require_safe
+
+from apps.projects.models import media_storage
+
+if TYPE_CHECKING:
+    from django.core.files.storage import Storage
+
+CHUNK_BYTES = 256 * 1024
+INLINE_TYPES = ("image/", "video/", "audio/")
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Which bytes of a file a 206 carries; `end` is not included."""
+
+    start: int
+    end: int
+
+
+class LocalFile(File):  # type: ignore[type-arg]
+    """A file in scratch that may be moved into storage: a rename on one disk, where a copy would take minutes."""
+
+    def temporary_file_path(self) -> str:
+        """What FileSystemStorage asks for; other storages read the file."""
+        return str(self.name)
+
+
+class UnsatisfiableRange(Exception):
+    """The one range asked for lies outside the file."""
+
+
+def url(name: str, *, filename: str, content_type: str) -> str:
+    """An absolute address for one stored file, good for an hour, without a key.
+
+    The signature covers everything in it, so what the browser is told about
+    the file (its name, its type) cannot be changed either.
+    """
+    said = {"filename": filename, "type": content_type, "expires": str(int(time.time()) + settings.MEDIA_URL_SECONDS)}
+    query = urlencode({**said, "signature": _signature(name, **said)})
+    return f"{settings.SITE_URL}/media/{quote(name)}?{query}"
+
+
+@require_safe
+def media(request: HttpRequest, name: str) -> HttpResponseBase:
+    """One stored file, or the part of it that was asked for. Local files only; S3 answers for itself."""
+    said = {key: request.GET.get(key, "") for key in ("filename", "type", "expires")}
+    if not constant_time_compare(request.GET.get("signature", ""), _signature(name, **said)):
+        return _refused(403, "This link is not valid.")
+    if int(said["expires"]) < time.time():
+        return _refused(403, "This link has expired. Reload the page or fetch the job again for a fresh one.")
+    storage = media_storage()
+    disposition = content_disposition_header(not said["type"].startswith(INLINE_TYPES), said["filename"]) or "inline"
+    path = local_path(storage, name)
+    if path is None:
+        parameters = {"ResponseContentDisposition": disposition, "ResponseContentType": said["type"]}
+        return HttpResponseRedirect(storage.url(name, parameters=parameters))  # type: ignore[call-arg]
+    try:
+        return _answer(request, path, content_type=said["type"], disposition=disposition)
+    except FileNotFoundError:
+        return _refused(404, "This file has been deleted.")
+
+
+def local_path(storage: Storage, name: str) -> Path | None:
+    """Where the file lies on this machine; None when it lies elsewhere."""
+    try:
+        return Path(storage.path(name))
+    except NotImplementedError:
+        return None
+
+
+def bring(name: str, target: Path) -> None:
+    """Make a stored file a local one at `target`: a hard link where possible, else a copy or a download."""
+    storage = media_storage()
+    source = local_path(storage, name)
+    if source is not None:
+        try:
+            os.link(source, target)
+        except FileNotFoundError:
+            raise
+        except OSError:
+            shutil.copyfile(source, target)
+        return
+    # Never storage.open(): S3File reads the whole object into memory or /tmp first.
+    storage.bucket.download_file(name, str(target))  # type: ignore[attr-defined]
+
+
+def _signature(name: str, *, filename: str, type: str, expires: str) -> str:  # noqa: A002
+    value = "\n".join((name, filename, type, expires))
+    return Signer(salt="projects.media").signature(value)
+
+
+def _refused(status: int, why: str) -> HttpResponse:
+    response = HttpResponse(why, status=status, content_type="text/plain; charset=utf-8")
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def _answer(request: HttpRequest, path: Path, *, content_type: str, disposition: str) -> HttpResponseBase:
+    stat = path.stat()
+    etag = f'"{stat.st_mtime_ns:x}-{stat.st_size:x}"'
+    headers = {
+        "Accept-Ranges": "bytes",
+        "Content-Disposition": disposition,
+        "ETag": etag,
+        "Last-Modified": formatdate(stat.st_mtime, usegmt=True),
+        "Cache-Control": "private, max-age=3600",
+        "X-Content-Type-Options": "nosniff",
+        # A file of a user's is never a document of ours, whatever it contains.
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+    }
+    if etag in re.split(r"\s*,\s*", request.headers.get("If-None-Match", "")):
+        return HttpResponse(status=304, headers=headers)
+    try:
+        window = _window(request, etag=etag, modified=stat.st_mtime, total=stat.st_size)
+    except UnsatisfiableRange:
+        headers["Content-Range"] = f"bytes */{stat.st_size}"
+        return HttpResponse(status=416, headers=headers)
+    if window:
+        headers["Content-Range"] = f"bytes {window.start}-{window.end - 1}/{stat.st_size}"
+    status, window = (206, window) if window else (200, Window(0, stat.st_size))
+    headers["Content-Length"] = str(window.end - window.start)
+    if request.method == "HEAD":
+        return HttpResponse(status=status, headers=headers, content_type=content_type)
+    return StreamingHttpResponse(_read(path, window), status=status, headers=headers, content_type=content_type)
+
+
+def _window(request: HttpRequest, *, etag: str, modified: float, total: int) -> Window | None:
+    """The one range asked for. None, the whole file, for several ranges, nonsense, or a range of an older file."""
+    asked = re.fullmatch(r"bytes=(\d{0,18})-(\d{0,18})", request.headers.get("Range", "").replace(" ", ""))
+    if asked is None or asked.groups() == ("", "") or not _still_fresh(request, etag, modified):
+        return None
+    first, last = asked.groups()
+    if first and last and int(last) < int(first):
+        return None
+    start = int(first) if first else max(0, total - int(last))
+    if start >= total:
+        raise UnsatisfiableRange
+    return Window(start, min(total, int(last) + 1) if first and last else total)
+
+
+def _still_fresh(request: HttpRequest, etag: str, modified: float) -> bool:
+    """Whether If-Range (an ETag or a date), if sent, still describes the file."""
+    condition = request.headers.get("If-Range")
+    if condition is None or condition == etag:
+        return True
+    with suppress(ValueError):
+        return parsedate_to_datetime(condition).timestamp() == int(modified)
+    return False
+
+
+def _read(path: Path, window: Window) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        file.seek(window.start)
+        left = window.end - window.start
+        while left and (chunk := file.read(min(CHUNK_BYTES, left))):
+            left -= len(chunk)
+            yield chunk

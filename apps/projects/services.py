@@ -1,0 +1,263 @@
+"""What you bring: projects found or made, files taken in, looked at and kept; refused files leave nothing behind."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from django.conf import settings
+from django.core.files.uploadedfile import UploadedFile
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from apps import egress
+from apps.accounts.models import User
+from apps.engine import child
+from apps.engine.errors import EngineError, EngineFault
+from apps.errors import AppError
+from apps.projects import media, pictures
+from apps.projects.models import Asset, Project
+
+log = logging.getLogger(__name__)
+
+FETCH_SECONDS = 300
+"""For one import by URL: 500 MB at 14 Mbit/s."""
+PROBE_SECONDS = 60
+MAX_FILENAME = 255
+
+VIDEO_TYPES = {"mov": "video/mp4", "mp4": "video/mp4", "webm": "video/webm", "matroska": "video/webm",
+               "avi": "video/x-msvideo", "mpegts": "video/mp2t"}  # fmt: skip
+"""FFmpeg's container names → what to tell a browser; QuickTime as mp4, which is how browsers can play it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    sha256: str
+    size: int
+
+
+def default_project(user: User) -> Project:
+    """The account's own project, made when first needed."""
+    return Project.objects.get_or_create(owner=user, is_default=True, defaults={"name": "Default"})[0]
+
+
+def create_project(user: User, *, name: str, external_id: str | None = None) -> Project:
+    """A new project; an `external_id` that the account uses already is a conflict."""
+    if not external_id:
+        return Project.objects.create(owner=user, name=name)
+    project, is_new = Project.objects.get_or_create(owner=user, external_id=external_id, defaults={"name": name})
+    if not is_new:
+        message = f"You already have a project with the external_id {external_id}."
+        raise AppError("conflict", message, param="external_id")
+    return project
+
+
+def resolve_project(user: User, ref: str | None) -> Project:
+    """A project of the caller's by id, else by `external_id` (made on first use); None is the default one."""
+    if not ref:
+        return default_project(user)
+    if (key := _as_uuid(ref)) and (own := Project.objects.filter(owner=user, pk=key).first()):
+        return own
+    return Project.objects.get_or_create(owner=user, external_id=ref, defaults={"name": ref[:120]})[0]
+
+
+def create_project(user: User, *, name: str, external_id: str | None = None) -> Project:
+    """A new project; the caller's `external_id` may name only one."""
+    project = Project(owner=user, name=name, external_id=external_id)
+    try:
+        with transaction.atomic():
+            project.save(force_insert=True)
+    except IntegrityError:
+        raise AppError("conflict", "You already have a project with this external_id.", param="external_id") from None
+    return project
+
+
+def create_asset(project: Project, upload: UploadedFile[Any], *, filename: str, kind: str = "video") -> Asset:
+    """Take in an uploaded file; refused (AppError) means neither row nor file is kept."""
+    limit = _size_limit(kind)
+    if upload.size and upload.size > limit:
+        raise _too_large(limit)
+    with scratch() as folder:
+        path = folder / "source"
+        digest = _receive(upload, path, limit=limit)
+        facts = look(path, kind=kind)
+        asset = Asset(
+            owner=project.owner,
+            project=project,
+            kind=kind,
+            status=Asset.Status.READY,
+            filename=shown_name(filename),
+            expires_at=timezone.now() + timedelta(hours=settings.SOURCE_HOURS),
+        )
+        _keep(asset, path, digest=digest, facts=facts)
+    try:
+        asset.save(force_insert=True)
+    except BaseException:
+        asset.file.storage.delete(str(asset.file.name))
+        raise
+    return asset
+
+
+def import_url(project: Project, url: str, *, kind: str = "video") -> Asset:
+    """A row for a file that `ingest` will fetch; no network here."""
+    return Asset.objects.create(
+        owner=project.owner,
+        project=project,
+        kind=kind,
+        source_url=url,
+        filename=shown_name(unquote(urlsplit(url).path)),
+    )
+
+
+def ingest(asset: Asset, *, on_fetched: Callable[[], object] = lambda: None) -> Asset:
+    """Fetch, look at and keep a pending import: READY or FAILED with `error_code`. Any other asset is left alone."""
+    if asset.status != Asset.Status.PENDING:
+        return asset
+    try:
+        with scratch() as folder:
+            path = folder / "source"
+            fetched = egress.fetch(asset.source_url, path, max_bytes=_size_limit(asset.kind), seconds=FETCH_SECONDS)
+            on_fetched()
+            facts = look(path, kind=asset.kind)
+            _keep(asset, path, digest=Digest(fetched.sha256, fetched.bytes), facts=facts)
+    except AppError as refusal:
+        # The contract's job codes know no "file too large": to a job it is a limit like the others.
+        asset.error_code = "limit_exceeded" if refusal.code == "file_too_large" else refusal.code
+        asset.error = refusal.message[:500]
+        asset.status = Asset.Status.FAILED
+    else:
+        asset.status = Asset.Status.READY
+        asset.expires_at = timezone.now() + timedelta(hours=settings.SOURCE_HOURS)
+    written = ("status", "file", "size", "sha256", "facts", "error_code", "error", "expires_at")
+    changes = {name: getattr(asset, name) for name in written}
+    if not Asset.objects.filter(pk=asset.pk, status=Asset.Status.PENDING).update(**changes):
+        # Somebody fetched it beside us (a second worker after a lost lease): theirs stands, ours goes.
+        if asset.file:
+            asset.file.storage.delete(str(asset.file.name))
+        asset.refresh_from_db()
+    return asset
+
+
+def find_own_asset(user: User, url_or_id: str) -> Asset | None:
+    """The caller's own asset by id or by an address of this site; the address's signature does not matter."""
+    text = url_or_id
+    if is_own_url(text):
+        found = re.match(r"/media/assets/([0-9a-f-]{36})/", urlsplit(text).path)
+        text = found.group(1) if found else ""
+    key = _as_uuid(text)
+    return Asset.objects.for_user(user).filter(pk=key).first() if key else None
+
+
+def is_own_url(url: str) -> bool:
+    """Whether a URL names a file of this site: such a URL is looked up, never fetched."""
+    return url.startswith(f"{settings.SITE_URL}/media/")
+
+
+def asset_url(asset: Asset) -> str:
+    """Absolute, signed, good for an hour; "" when the file is gone."""
+    if not asset.file:
+        return ""
+    return media.url(str(asset.file.name), filename=asset.filename or "source", content_type=content_type(asset))
+
+
+def address(asset: Asset) -> str:
+    """The asset's lasting name as a URL: it names the file to its owner, and opens it to nobody."""
+    return f"{settings.SITE_URL}/media/assets/{asset.pk}/source"
+
+
+def content_type(asset: Asset) -> str:
+    if asset.kind == Asset.Kind.BACKGROUND:
+        return str(asset.facts.get("content_type", "application/octet-stream"))
+    names = str(asset.facts.get("container", "")).split(",")
+    return next((VIDEO_TYPES[name] for name in names if name in VIDEO_TYPES), "application/octet-stream")
+
+
+def delete_file(asset: Asset) -> bool:
+    """Delete the file and keep the record; True only for the call that did it. Safe to call again after a crash."""
+    gone = Asset.objects.filter(pk=asset.pk).exclude(file="")
+    gone.update(status=Asset.Status.DELETED)
+    asset.refresh_from_db()
+    if not asset.file:
+        return False
+    asset.file.storage.delete(str(asset.file.name))
+    return bool(gone.update(file=""))
+
+
+@contextmanager
+def scratch(name: str = "") -> Iterator[Path]:
+    """A folder of our own on the local disk, gone afterwards whatever happens."""
+    folder = Path(settings.SCRATCH_DIR) / (name or f"ingest-{uuid.uuid4()}")
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def look(path: Path, *, kind: str) -> dict[str, Any]:
+    """The facts of a local file, judged within the site's limits; AppError says why it cannot be used."""
+    if kind == Asset.Kind.BACKGROUND:
+        return pictures.look(path)
+    limits = child.Limits(max_seconds=settings.MAX_SECONDS, max_side=settings.MAX_SIDE, max_fps=settings.MAX_FPS)
+    try:
+        return child.probe(path, limits=limits, timeout=PROBE_SECONDS).as_dict()
+    except EngineFault as error:
+        # A reader that crashes or stalls on a file is that file's refusal to its
+        # owner, and ours to look into.
+        log.exception("probe failed")
+        message = "This file cannot be read as a video: it is damaged or not a video at all."
+        raise AppError("unsupported_media", message) from error
+    except EngineError as error:
+        raise AppError.from_engine(error) from error
+
+
+def shown_name(filename: str) -> str:
+    """The last part of what the user called it, without control characters: for showing and for downloads."""
+    base = re.split(r"[/\\]", filename)[-1]
+    return re.sub(r"[\x00-\x1f\x7f\ud800-\udfff]", "", base).strip()[:MAX_FILENAME]
+
+
+def _keep(asset: Asset, path: Path, *, digest: Digest, facts: dict[str, Any]) -> None:
+    asset.size, asset.sha256, asset.facts = digest.size, digest.sha256, facts
+    with path.open("rb") as file:
+        asset.file.save("source", media.LocalFile(file, name=str(path)), save=False)
+
+
+def _receive(upload: UploadedFile[Any], path: Path, *, limit: int) -> Digest:
+    """Copy and hash in one pass; what a client says of the size is not believed."""
+    sha256, size = hashlib.sha256(), 0
+    with path.open("wb") as file:
+        for chunk in upload.chunks():
+            size += len(chunk)
+            if size > limit:
+                raise _too_large(limit)
+            sha256.update(chunk)
+            file.write(chunk)
+    if not size:
+        raise AppError("unsupported_media", "The file is empty.", param="file")
+    return Digest(sha256.hexdigest(), size)
+
+
+def _size_limit(kind: str) -> int:
+    return int(settings.MAX_BACKGROUND_BYTES if kind == Asset.Kind.BACKGROUND else settings.MAX_UPLOAD_BYTES)
+
+
+def _too_large(limit: int) -> AppError:
+    return AppError("file_too_large", f"The file is larger than {limit / 1e6:.0f} MB.", param="file")
+
+
+def _as_uuid(text: str) -> uuid.UUID | None:
+    try:
+        return uuid.UUID(text)
+    except ValueError:
+        return None
