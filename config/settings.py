@@ -284,6 +284,7 @@ MODEL_LICENCES = env.str("MODEL_LICENCES", default="all")
 MODEL_SOURCE_DIR = env.str("MODEL_SOURCE_DIR", default="")
 LEASE_SECONDS = env.int("LEASE_SECONDS", default=30)
 MAX_ATTEMPTS = env.int("MAX_ATTEMPTS", default=3)
+MAX_JOBS_AT_ONCE = env.int("MAX_JOBS_AT_ONCE", default=3)  # of one account; more wait in the queue
 JOB_TIMEOUT_SECONDS = env.int("JOB_TIMEOUT_SECONDS", default=6 * 3600)
 RESULT_DAYS = env.int("RESULT_DAYS", default=7)
 SOURCE_HOURS = env.int("SOURCE_HOURS", default=24)
