@@ -1,0 +1,13 @@
+"""What the account pages ask."""
+
+from __future__ import annotations
+
+from django import forms
+
+
+class KeyForm(forms.Form):
+    name = forms.CharField(
+        max_length=100,
+        label="Name",
+        help_text="Where it will be used, so that you know which one to disable: laptop, render farm, website.",
+    )

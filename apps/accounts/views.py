@@ -1,0 +1,52 @@
+"""Pages about you: your programs' keys, and in the sandbox the mail you would have got."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from apps.accounts.forms import KeyForm
+from apps.accounts.mail import letters
+from apps.accounts.models import ApiKey
+from apps.accounts.services import disable_key, issue_key
+from apps.errors import AppError
+
+
+@login_required
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def keys(request: HttpRequest) -> HttpResponse:
+    """The list; a POST makes a key and is the only answer that ever shows its secret."""
+    form = KeyForm(request.POST or None)
+    context: dict[str, object] = {"form": form, "keys": request.user.api_keys.all()}
+    if request.method == "POST" and form.is_valid():
+        try:
+            context["made"], context["secret"] = issue_key(request.user, name=form.cleaned_data["name"])
+            context["form"] = KeyForm()
+        except AppError as refusal:
+            form.add_error("name", refusal.message)
+    return render(request, "accounts/keys.html", context, status=201 if "secret" in context else 200)
+
+
+@login_required
+@require_POST
+def disable(request: HttpRequest, key_id: UUID) -> HttpResponse:
+    key = get_object_or_404(ApiKey, pk=key_id, user=request.user)
+    if disable_key(key):
+        messages.success(request, f"{key.name} is disabled: programs that use it are refused from now on.")
+    return redirect("web:keys")
+
+
+@require_safe
+def mail(request: HttpRequest) -> HttpResponse:
+    """Registered in the sandbox only, see config/urls.py."""
+    folder = Path(settings.EMAIL_FILE_PATH)
+    return render(request, "accounts/mail.html", {"letters": letters(folder)})

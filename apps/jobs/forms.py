@@ -1,0 +1,126 @@
+"""The page's spelling of a job request; `parse_request` judges it, as it does for the API."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+from django import forms
+from django.urls import reverse
+
+from apps.accounts.models import User
+from apps.engine.options import MODELS
+from apps.errors import AppError
+from apps.jobs.models import Job
+from apps.jobs.options import JobRequest, parse_request
+from apps.projects.models import Asset, Project
+
+BACKGROUNDS = {"transparent": "Transparent", "color": "Colour", "image": "Picture"}
+STATE = ("asset", "model", "output_format", "bg_type", "bg_color", "bg_image_id", "project")
+"""What a reload, a link or the back button brings back: the address carries it."""
+FIELD_OF = {"bg_image_url": "bg_image", "bg_image_id": "bg_image", "project": "project"}
+"""The contract's name → the page's, where they differ; an unknown name becomes an error of the whole form."""
+
+
+class CutoutForm(forms.Form):
+    """Everything about a new job. What is not in it yet (a file, a picture) is not an error until Start."""
+
+    asset = forms.UUIDField(required=False)
+    file = forms.FileField(required=False)
+    video_url = forms.CharField(required=False, max_length=2000)
+    model = forms.CharField(required=False)
+    output_format = forms.CharField(required=False)
+    bg_type = forms.CharField(required=False)
+    bg_color = forms.CharField(required=False)
+    bg_image = forms.FileField(required=False)
+    bg_image_id = forms.UUIDField(required=False)
+    project = forms.ModelChoiceField(queryset=Project.objects.none(), required=False)
+
+    defaults = {  # noqa: RUF012
+        "model": MODELS[0],
+        "output_format": "webm",
+        "bg_type": "transparent",
+        "bg_color": "#09a246",
+    }
+    """Chosen when a new page opens."""
+
+    def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.user = user
+        self.projects = Project.objects.filter(owner=user).order_by("-is_default", "name")
+        self.fields["project"].queryset = self.projects  # type: ignore[attr-defined]
+        self.request: JobRequest | None = None
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        kind = cleaned.get("bg_type") or "transparent"
+        asked = {name: cleaned.get(name) for name in ("model", "output_format", "video_url")}
+        asked["bg_type"] = kind
+        if kind == "color":
+            asked["bg_color"] = cleaned.get("bg_color")
+        elif kind == "image":
+            # A picture sent with this very form has no id before it has been looked at.
+            asked["bg_image_id"] = str(cleaned.get("bg_image_id") or "with-this-form")
+        try:
+            self.request = parse_request(asked, needs_video=False)
+        except AppError as refusal:
+            self.refuse(refusal)
+        return cleaned
+
+    def refuse(self, refusal: AppError) -> None:
+        """A refusal at the field it names, in the same words as the API's."""
+        name = FIELD_OF.get(refusal.param or "", refusal.param or "")
+        self.add_error(name if name in self.fields else None, refusal.message)
+
+    @property
+    def asset_found(self) -> Asset | None:
+        """The uploaded clip, if it is the user's own and its file still there."""
+        return self._own(self._now("asset"), Asset.Kind.VIDEO)
+
+    @property
+    def background_found(self) -> Asset | None:
+        return self._own(self._now("bg_image_id"), Asset.Kind.BACKGROUND)
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """Every choice as it stands, for radio buttons and links: sent, or from the address, or the default."""
+        return {name: self._now(name) or self.defaults.get(name, "") for name in (*STATE, "video_url")}
+
+    def address(self, **changes: Any) -> str:
+        """The page with these choices made."""
+        state = {name: value for name, value in {**self.chosen, **changes}.items() if value and name in STATE}
+        return f"{reverse('web:new')}?{urlencode(state)}"
+
+    def _now(self, name: str) -> Any:
+        return self.data.get(name) if self.is_bound else self.initial.get(name)
+
+    def _own(self, key: Any, kind: str) -> Asset | None:
+        try:
+            own = Asset.objects.for_user(self.user).filter(pk=key or None, kind=kind, status=Asset.Status.READY)
+            return own.exclude(file="").first()
+        except forms.ValidationError:
+            return None
+
+
+class HistoryFilter(forms.Form):
+    """What to show of the past; a wrong value shows everything."""
+
+    project = forms.ModelChoiceField(queryset=Project.objects.none(), required=False, empty_label="All projects")
+    status = forms.ChoiceField(choices=[("", "Any status"), *Job.Status.choices], required=False)
+
+    def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["project"].queryset = Project.objects.filter(owner=user).order_by("name")  # type: ignore[attr-defined]
+        for field in self.fields.values():
+            field.widget.attrs["data-autosubmit"] = True
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        self.is_valid()
+        return {name: value for name, value in self.cleaned_data.items() if value}
+
+    @property
+    def query(self) -> str:
+        """The same question again, for the page turner; empty or ending in &."""
+        text = urlencode({name: getattr(value, "pk", value) for name, value in self.asked.items()})
+        return f"{text}&" if text else ""

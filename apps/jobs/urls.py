@@ -1,0 +1,20 @@
+"""Addresses of the pages about jobs, and of the two that everybody may read."""
+
+from django.urls import path
+
+from apps.jobs import views
+
+urlpatterns = [
+    path("", views.home, name="home"),
+    path("pricing", views.pricing, name="pricing"),
+    path("new", views.new, name="new"),
+    path("new/price", views.price, name="price"),
+    path("jobs", views.jobs, name="jobs"),
+    path("jobs/<uuid:job_id>", views.job, name="job"),
+    path("jobs/<uuid:job_id>/status", views.status, name="job-status"),
+    path("jobs/<uuid:job_id>/start", views.start, name="job-start"),
+    path("jobs/<uuid:job_id>/cancel", views.cancel, name="job-cancel"),
+    path("jobs/<uuid:job_id>/retry", views.retry, name="job-retry"),
+    path("jobs/<uuid:job_id>/delete-media", views.delete_media, name="job-delete-media"),
+    path("projects/<uuid:project_id>", views.project, name="project"),
+]

@@ -1,0 +1,253 @@
+"""The pages about jobs: make one, watch it, compare and download, look back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.cache import cache
+from django.core.paginator import Page, Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from apps.api import request_id
+from apps.credits import prices
+from apps.credits.services import open_wallet
+from apps.errors import AppError
+from apps.jobs import services
+from apps.jobs.choices import format_cards, model_cards
+from apps.jobs.forms import BACKGROUNDS, CutoutForm, HistoryFilter
+from apps.jobs.models import Job, JobQuerySet
+from apps.jobs.representation import as_json, options_of
+from apps.projects.models import Asset, Project
+from apps.projects.services import asset_url, content_type, create_asset, default_project
+from apps.projects.uploads import takes_files
+
+PAGE = 20
+DOUBLE_CLICK_SECONDS = 600
+"""How long a page's Start button is remembered as pressed."""
+
+
+@require_safe
+def home(request: HttpRequest) -> HttpResponse:
+    return render(request, "jobs/home.html", {"models": model_cards(), "prices": prices.current()})
+
+
+@require_safe
+def pricing(request: HttpRequest) -> HttpResponse:
+    context = {
+        "models": model_cards(),
+        "prices": prices.current(),
+        "limits": prices.limits(),
+        "formats": format_cards(),
+    }
+    return render(request, "jobs/pricing.html", context)
+
+
+@takes_files
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def new(request: HttpRequest) -> HttpResponse:
+    """The workbench. Only the Start button spends; everything else ends at the page with its price shown."""
+    form = _form(request)
+    problem = None
+    if request.method == "POST" and form.is_valid():
+        try:
+            return _go_on(request, form)
+        except AppError as refusal:
+            problem = refusal
+    context = {**_workbench(form), **_bill(form), "problem": problem}
+    return render(request, "jobs/new.html", context, status=problem.status if problem else 200)
+
+
+@login_required
+@require_POST
+def price(request: HttpRequest) -> HttpResponse:
+    """The exact price of the choices as they stand, for the page to show before anything is spent."""
+    return render(request, "jobs/_bill.html", _bill(_form(request)))
+
+
+def _form(request: HttpRequest) -> CutoutForm:
+    if request.method == "POST":
+        return CutoutForm(request.POST, request.FILES, user=request.user)
+    return CutoutForm({**CutoutForm.defaults, **request.GET.dict()}, user=request.user)
+
+
+def _workbench(form: CutoutForm) -> dict[str, Any]:
+    default_project(form.user)
+    asset = form.asset_found
+    return {
+        "asset_url": asset_url(asset) if asset else "",
+        "models": model_cards(),
+        "formats": format_cards(),
+        "backgrounds": BACKGROUNDS,
+        "limits": prices.limits(),
+        "once": uuid4(),
+    }
+
+
+def _bill(form: CutoutForm) -> dict[str, Any]:
+    wallet = open_wallet(form.user)
+    asset = form.asset_found
+    card = next((card for card in model_cards() if card.name == form.chosen["model"]), None)
+    bill: dict[str, Any] = {"form": form, "chosen": form.chosen, "asset": asset, "wallet": wallet, "card": card}
+    if form.is_valid() and form.request and asset:
+        try:
+            bill["quote"] = services.estimate(form.user, asset.facts, form.request.options)
+        except AppError as refusal:
+            form.refuse(refusal)
+    return bill
+
+
+def _go_on(request: HttpRequest, form: CutoutForm) -> HttpResponse:
+    """Take in what came with the form; start only when asked to, and never a clip whose price was not shown."""
+    sent = form.cleaned_data
+    project = sent["project"] or default_project(form.user)
+    if sent["file"]:
+        asset = create_asset(project, sent["file"], filename=sent["file"].name)
+        return redirect(form.address(asset=asset.pk))
+    picture = form.background_found
+    if sent["bg_image"]:
+        picture = create_asset(project, sent["bg_image"], filename=sent["bg_image"].name, kind=Asset.Kind.BACKGROUND)
+    if request.POST.get("action") != "start":
+        return redirect(form.address(bg_image_id=picture.pk if picture else None))
+    return _once(request, lambda: _submit(request, form, picture))
+
+
+def _submit(request: HttpRequest, form: CutoutForm, picture: Asset | None) -> Job:
+    assert form.request is not None
+    asset = form.asset_found
+    if asset is None and not form.cleaned_data["video_url"]:
+        raise AppError("invalid_request", "Choose a video first: drop a file, or paste an address.", param="file")
+    return services.submit(
+        form.user,
+        asset=asset,
+        video_url=None if asset else form.cleaned_data["video_url"],
+        options=form.request.options,
+        background_asset=picture if form.request.options.background.type == "image" else None,
+        project=form.cleaned_data["project"] or default_project(form.user),
+        request_id=request_id.of(request),
+    )
+
+
+def _once(request: HttpRequest, submit: Callable[[], Job]) -> HttpResponse:
+    """A second click on the same page's Start finds the first one's job instead of starting another."""
+    key = f"start:{request.user.pk}:{request.POST.get('once', '')[:64]}"
+    if not cache.add(key, "", DOUBLE_CLICK_SECONDS):
+        started = cache.get(key)
+        return redirect("web:job", started) if started else redirect("web:jobs")
+    try:
+        job = submit()
+    except BaseException:
+        cache.delete(key)
+        raise
+    cache.set(key, str(job.pk), DOUBLE_CLICK_SECONDS)
+    return redirect("web:job", job.pk)
+
+
+@login_required
+@never_cache
+@require_safe
+def job(request: HttpRequest, job_id: UUID) -> HttpResponse:
+    return render(request, "jobs/job.html", _shown(_own(request, job_id)))
+
+
+@login_required
+@never_cache
+@require_safe
+def status(request: HttpRequest, job_id: UUID) -> HttpResponse:
+    """The part of the job's page that changes; it asks for itself until the job is final."""
+    return render(request, "jobs/_job.html", _shown(_own(request, job_id)))
+
+
+@login_required
+@require_POST
+def start(request: HttpRequest, job_id: UUID) -> HttpResponse:
+    return _act(request, job_id, services.start)
+
+
+@login_required
+@require_POST
+def cancel(request: HttpRequest, job_id: UUID) -> HttpResponse:
+    return _act(request, job_id, services.cancel)
+
+
+@login_required
+@require_POST
+def retry(request: HttpRequest, job_id: UUID) -> HttpResponse:
+    return _act(request, job_id, lambda job: services.retry(job, request_id=request_id.of(request)))
+
+
+@login_required
+@require_POST
+def delete_media(request: HttpRequest, job_id: UUID) -> HttpResponse:
+    job = _own(request, job_id)
+    services.delete_media(job)
+    messages.success(request, "The media of this job are deleted. Its record stays in your history.")
+    return redirect("web:job", job.pk)
+
+
+def _act(request: HttpRequest, job_id: UUID, act: Callable[[Job], Job]) -> HttpResponse:
+    job = _own(request, job_id)
+    try:
+        after = act(job)
+    except AppError as refusal:
+        context = {**_shown(_own(request, job_id)), "problem": refusal}
+        return render(request, "jobs/job.html", context, status=refusal.status)
+    return redirect("web:job", after.pk)
+
+
+def _own(request: HttpRequest, job_id: UUID) -> Job:
+    return get_object_or_404(Job.objects.for_user(request.user).with_details(), pk=job_id)
+
+
+def _shown(job: Job) -> dict[str, Any]:
+    """The job as the API tells it, and what only a page needs: the original to compare with."""
+    said = as_json(job)
+    kept = job.asset if job.asset and job.asset.file else None
+    trim = options_of(job).trim
+    return {
+        "job": job,
+        "said": said,
+        "result": next((output for output in said["outputs"] if output["kind"] == "result"), None),
+        "matte": next((output for output in said["outputs"] if output["kind"] == "matte"), None),
+        "original_url": asset_url(kept) if kept and content_type(kept).startswith("video/") else "",
+        "source_kept": kept is not None,
+        "offset": trim[0] if trim else 0,
+        "steps": _steps(job),
+        "format": next((card for card in format_cards() if card.name == job.output_format), None),
+    }
+
+
+def _steps(job: Job) -> list[tuple[str, str]]:
+    """The way a job goes, each stage with the class that says whether it is behind, now or ahead."""
+    way = ("waiting", "processing", "verifying", "storing")
+    now = way.index(job.stage) if job.stage in way else -1
+    names = ("Waiting", "Cutting out", "Checking", "Storing")
+    marks = ["is-done" if place < now else "is-now" if place == now else "" for place in range(len(way))]
+    return list(zip(names, marks, strict=True))
+
+
+@login_required
+@require_safe
+def jobs(request: HttpRequest) -> HttpResponse:
+    history = HistoryFilter(request.GET, user=request.user)
+    page = _page(request, Job.objects.for_user(request.user).filter(**history.asked))
+    return render(request, "jobs/jobs.html", {"history": history, "page": page, "query": history.query})
+
+
+@login_required
+@require_safe
+def project(request: HttpRequest, project_id: UUID) -> HttpResponse:
+    found = get_object_or_404(Project, pk=project_id, owner=request.user)
+    page = _page(request, Job.objects.for_user(request.user).filter(project=found))
+    return render(request, "jobs/project.html", {"project": found, "page": page, "query": ""})
+
+
+def _page(request: HttpRequest, rows: JobQuerySet) -> Page[Job]:
+    return Paginator(rows.select_related("asset", "project", "hold"), PAGE).get_page(request.GET.get("page"))

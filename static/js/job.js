@@ -1,0 +1,154 @@
+// A job's page: say what changes, and compare the result with the original in one frame.
+
+const say = document.getElementById("job-say");
+const ownTitle = document.title;
+let lastSaid = "";
+
+function clock(seconds) {
+  const tenths = Math.round((seconds || 0) * 10);
+  return `${Math.floor(tenths / 600)}:${String(Math.floor((tenths % 600) / 10)).padStart(2, "0")}.${tenths % 10}`;
+}
+
+function announce(job) {
+  const { saying, percent } = job.dataset;
+  if (saying !== lastSaid) say.textContent = lastSaid = saying;
+  document.title = percent ? `${percent} % · ${ownTitle}` : ownTitle;
+}
+
+function isBroken(video) {
+  return Boolean(video.error);
+}
+
+class Compare {
+  constructor(box) {
+    this.box = box;
+    this.result = box.querySelector(".result video");
+    this.original = box.querySelector(".original video");
+    this.offset = Number(box.dataset.offset || 0);
+    this.transport = document.getElementById("transport");
+    this.join();
+    this.bindTransport();
+    this.bindBackdrops();
+    const dropOriginal = () => this.withoutOriginal();
+    if (isBroken(this.original)) dropOriginal();
+    else this.original.addEventListener("error", dropOriginal, { once: true });
+  }
+
+  join() {
+    const frame = document.createElement("div");
+    frame.className = "frame";
+    frame.dataset.backdrop = "checker";
+    frame.append(...this.box.children);
+    this.box.append(frame);
+    this.box.classList.add("is-live");
+    this.frame = frame;
+    frame.style.setProperty("--ratio", this.result.width / this.result.height);
+    const range = document.createElement("input");
+    Object.assign(range, { type: "range", min: 0, max: 100, step: 0.5, value: 50, className: "compare-range" });
+    range.setAttribute("aria-label", "How much of the original to show");
+    const handle = document.createElement("div");
+    handle.className = "handle";
+    frame.append(range, handle);
+    const place = () => {
+      frame.style.setProperty("--cut", `${range.value}%`);
+      range.setAttribute("aria-valuetext", `${Math.round(range.value)} % original`);
+    };
+    range.addEventListener("input", place);
+    place();
+    for (const video of [this.result, this.original]) {
+      video.controls = false;
+      video.loop = false;
+    }
+    this.original.muted = true;
+  }
+
+  withoutOriginal() {
+    this.frame.querySelector(".compare-range").remove();
+    this.frame.querySelector(".handle").remove();
+    this.frame.querySelector(".original").remove();
+    document.getElementById("no-original").hidden = false;
+    this.original = null;
+  }
+
+  both(act) {
+    act(this.result);
+    if (this.original) act(this.original);
+  }
+
+  seek(seconds) {
+    this.result.currentTime = seconds;
+    if (this.original) this.original.currentTime = seconds + this.offset;
+  }
+
+  // The original follows: gently by its speed, or by a jump when it is far off.
+  follow() {
+    if (!this.original) return;
+    const ahead = this.original.currentTime - this.offset - this.result.currentTime;
+    if (Math.abs(ahead) > 0.3) this.original.currentTime = this.result.currentTime + this.offset;
+    else this.original.playbackRate = Math.min(1.1, Math.max(0.9, 1 - ahead));
+  }
+
+  bindTransport() {
+    const { result, transport } = this;
+    const play = transport.querySelector("[data-play]");
+    const mute = transport.querySelector("[data-mute]");
+    const scrub = transport.querySelector("input[type=range]");
+    const time = transport.querySelector(".time");
+    const show = () => {
+      scrub.max = result.duration || 0;
+      scrub.value = result.currentTime;
+      time.textContent = `${clock(result.currentTime)} / ${clock(result.duration)}`;
+      scrub.setAttribute("aria-valuetext", time.textContent);
+    };
+    const showState = () => {
+      play.setAttribute("aria-label", result.paused ? "Play both" : "Pause both");
+      play.dataset.state = result.paused ? "paused" : "playing";
+    };
+    play.addEventListener("click", () => {
+      if (result.paused) this.both((video) => video.play().catch(() => {}));
+      else this.both((video) => video.pause());
+    });
+    result.addEventListener("play", showState);
+    result.addEventListener("pause", showState);
+    result.addEventListener("ended", () => {
+      this.seek(0);
+      this.both((video) => video.play().catch(() => {}));
+    });
+    result.addEventListener("timeupdate", () => { show(); this.follow(); });
+    result.addEventListener("loadedmetadata", show);
+    scrub.addEventListener("input", () => this.seek(Number(scrub.value)));
+    mute.addEventListener("click", () => {
+      result.muted = !result.muted;
+      mute.setAttribute("aria-pressed", String(result.muted));
+    });
+    transport.hidden = false;
+    show();
+    showState();
+  }
+
+  bindBackdrops() {
+    const chooser = document.getElementById("backdrops");
+    if (!chooser) return;
+    chooser.hidden = false;
+    chooser.addEventListener("input", (event) => {
+      if (event.target.type === "color") {
+        this.frame.style.setProperty("--own", event.target.value);
+        this.frame.dataset.backdrop = "own";
+        for (const other of chooser.querySelectorAll("input[type=radio]")) other.checked = false;
+      } else {
+        this.frame.dataset.backdrop = event.target.value;
+      }
+    });
+  }
+}
+
+function enliven() {
+  const job = document.getElementById("job");
+  if (!job) return;
+  announce(job);
+  const box = job.querySelector("[data-compare]:not(.is-live)");
+  if (box) new Compare(box);
+}
+
+document.addEventListener("htmx:afterSettle", enliven);
+enliven();

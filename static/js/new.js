@@ -1,0 +1,139 @@
+// New cutout: a local preview at once, the upload with progress, the price when its parts change.
+
+const form = document.getElementById("cutout");
+const drop = document.getElementById("drop");
+const file = document.getElementById("id_file");
+const preview = document.getElementById("preview");
+const source = document.getElementById("source");
+const line = document.getElementById("upload-line");
+const bar = line.querySelector("progress");
+const said = line.querySelector("[data-said]");
+let request = null;
+let localUrl = null;
+
+drop.classList.add("is-live");
+
+function megabytes(bytes) {
+  return bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(bytes < 1e8 ? 1 : 0)} MB`;
+}
+
+function showLocally(chosen) {
+  if (localUrl) URL.revokeObjectURL(localUrl);
+  localUrl = URL.createObjectURL(chosen);
+  const video = document.createElement("video");
+  video.src = localUrl;
+  video.controls = true;
+  video.muted = true;
+  video.playsInline = true;
+  video.setAttribute("aria-label", "The clip you chose");
+  video.addEventListener("error", () => {
+    const note = document.createElement("p");
+    note.className = "cannot";
+    note.textContent = "This browser cannot play this kind of file. That does not matter: we look at the file itself, not at what the browser can play.";
+    preview.replaceChildren(note);
+  });
+  preview.replaceChildren(video);
+  preview.hidden = false;
+  drop.hidden = true;
+}
+
+function startOver() {
+  request?.abort();
+  request = null;
+  line.hidden = true;
+  preview.hidden = true;
+  preview.replaceChildren();
+  source.replaceChildren();
+  drop.hidden = false;
+  file.value = "";
+  askPrice();
+}
+
+function askPrice() {
+  form.dispatchEvent(new Event("price"));
+}
+
+function showAnswer(html) {
+  source.innerHTML = html; // our own server's fragment
+  window.htmx.process(source);
+  askPrice();
+}
+
+function upload(chosen) {
+  request?.abort();
+  showLocally(chosen);
+  source.replaceChildren();
+  line.hidden = false;
+  bar.value = 0;
+  bar.max = chosen.size || 1;
+  const body = new FormData();
+  body.append("csrfmiddlewaretoken", form.elements.csrfmiddlewaretoken.value);
+  body.append("project", form.elements.project.value);
+  body.append("file", chosen);
+  const sending = new XMLHttpRequest();
+  request = sending;
+  sending.open("POST", form.dataset.upload);
+  sending.upload.addEventListener("progress", (event) => {
+    bar.value = event.loaded;
+    said.textContent = event.loaded < event.total
+      ? `Uploading ${chosen.name}: ${megabytes(event.loaded)} of ${megabytes(event.total)}`
+      : "Looking into the file…";
+  });
+  sending.addEventListener("load", () => {
+    line.hidden = true;
+    file.value = "";
+    if (sending.getResponseHeader("Content-Type")?.startsWith("text/html") && sending.responseText) {
+      showAnswer(sending.responseText);
+    } else {
+      failed("The server did not answer as expected.");
+    }
+  });
+  sending.addEventListener("error", () => failed("The connection broke before the whole file had arrived."));
+  sending.send(body);
+}
+
+function failed(why) {
+  line.hidden = true;
+  const note = document.createElement("p");
+  note.className = "note bad";
+  note.setAttribute("role", "alert");
+  note.textContent = `${why} Nothing was kept; choose the file again.`;
+  source.replaceChildren(note);
+  preview.hidden = true;
+  drop.hidden = false;
+  file.value = "";
+}
+
+file.addEventListener("change", () => { if (file.files.length) upload(file.files[0]); });
+
+for (const kind of ["dragenter", "dragover"]) {
+  window.addEventListener(kind, (event) => {
+    if (!event.dataTransfer?.types.includes("Files")) return;
+    event.preventDefault();
+    drop.classList.add("is-over");
+  });
+}
+window.addEventListener("dragleave", (event) => { if (!event.relatedTarget) drop.classList.remove("is-over"); });
+window.addEventListener("drop", (event) => {
+  if (!event.dataTransfer?.files.length) return;
+  event.preventDefault();
+  drop.classList.remove("is-over");
+  upload(event.dataTransfer.files[0]);
+});
+
+form.addEventListener("click", (event) => {
+  if (event.target.closest("[data-start-over]")) {
+    event.preventDefault();
+    startOver();
+  }
+});
+
+// A picked swatch and the colour field are two ways of saying the same thing.
+form.addEventListener("input", (event) => {
+  const swatch = event.target.closest("[data-swatch]");
+  if (swatch) form.elements.bg_color.value = swatch.value;
+});
+
+window.addEventListener("beforeunload", (event) => {
+  if (request && request.readyState !== XMLHttpRequest.DONE) event.preventDefault();
+});
