@@ -1,0 +1,45 @@
+"""The engine's public surface: light names only. Importing it loads no codec and no network; `start` runs a child."""
+
+from apps.engine.child import Limits, Run, probe, start
+from apps.engine.errors import (
+    BadOptions,
+    Canceled,
+    EngineError,
+    EngineFault,
+    InputRefused,
+    LimitExceeded,
+    ModelNotInstalled,
+    OutOfMemory,
+    Unsupported,
+    VerificationFailed,
+)
+from apps.engine.formats import FORMATS, Format
+from apps.engine.options import MODELS, Background, Options
+from apps.engine.report import Facts, Notice, OutputFile, Progress, Result
+
+__all__ = [
+    "FORMATS",
+    "MODELS",
+    "Background",
+    "BadOptions",
+    "Canceled",
+    "EngineError",
+    "EngineFault",
+    "Facts",
+    "Format",
+    "InputRefused",
+    "LimitExceeded",
+    "Limits",
+    "ModelNotInstalled",
+    "Notice",
+    "Options",
+    "OutOfMemory",
+    "OutputFile",
+    "Progress",
+    "Result",
+    "Run",
+    "Unsupported",
+    "VerificationFailed",
+    "probe",
+    "start",
+]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 
@@ -35,6 +36,10 @@ class Facts:
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Facts:
+        return cls(**{field.name: data[field.name] for field in fields(cls)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +101,16 @@ class Result:
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     peak_rss_bytes: int = 0
+    not_contained: list[str] = field(default_factory=list)
+    """Which of the walls around a child process this machine could not give."""
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Result:
+        """Read a report back; keys that this version does not know are left out."""
+        known = {field.name: data[field.name] for field in fields(cls) if field.name in data}
+        known["warnings"] = [Notice(**notice) for notice in data.get("warnings", ())]
+        known["outputs"] = [OutputFile(**output) for output in data.get("outputs", ())]
+        return cls(**known)

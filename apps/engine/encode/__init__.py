@@ -1,0 +1,22 @@
+"""The writers, one a format; their properties are in apps.engine.formats."""
+
+from __future__ import annotations
+
+from apps.engine.encode.base import Cutout, SoundSource, Spec, Writer, WriterFactory
+from apps.engine.encode.gif import GifWriter
+from apps.engine.encode.matte import MatteWriter
+from apps.engine.encode.mov import MovWriter, Mp4Writer
+from apps.engine.encode.png import ForegroundWriter, PngSequenceWriter
+from apps.engine.encode.webm import WebmWriter
+from apps.engine.encode.webp import WebpWriter
+
+WRITERS: dict[str, WriterFactory] = {
+    "webm": WebmWriter,
+    "mov": MovWriter,
+    "mp4": Mp4Writer,
+    "gif": GifWriter,
+    "webp": WebpWriter,
+    "png_sequence": PngSequenceWriter,
+}
+
+__all__ = ["WRITERS", "Cutout", "ForegroundWriter", "MatteWriter", "SoundSource", "Spec", "Writer", "WriterFactory"]

@@ -1,0 +1,292 @@
+"""The sound that goes with a cutout: copied where the container holds it, else encoded; always on the video's clock."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.audio.frame import AudioFrame
+from av.audio.resampler import AudioResampler
+from av.audio.stream import AudioStream
+from av.container import InputContainer, OutputContainer
+from av.packet import Packet
+from numpy.typing import NDArray
+
+Samples = NDArray[np.float32]
+"""samples × channels, −1 to 1."""
+
+COPIED = {
+    "webm": {"opus", "vorbis"},
+    "mp4": {"aac", "mp3"},
+    "mov": {"aac", "alac", "mp3", "pcm_s16le", "pcm_s24le"},
+}
+
+ENCODED = {"webm": "libopus", "mp4": "aac", "mov": "pcm_s16le"}
+
+BIT_RATES = {"libopus": 128_000, "aac": 192_000}
+
+AAC_RATES = (44_100, 48_000, 96_000)
+
+DEFAULT_RATE = 48_000
+
+PCM_FRAME = 2048
+
+MAX_JITTER = Fraction(1, 20)
+"""Seconds by which sound may disagree with its timestamps before it is moved; containers round theirs."""
+
+SPAN_TOLERANCE = Fraction(1, 10)
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Which part of the sound is wanted, in the input's own seconds; `start` becomes the output's zero."""
+
+    start: Fraction
+    end: Fraction | None
+    is_trimmed: bool
+
+
+def is_copied(stream: AudioStream, format_name: str, cut: Cut) -> bool:
+    """A trim needs sample accuracy, and packets can only be cut between frames."""
+    return not cut.is_trimmed and stream.codec_context.codec.canonical_name in COPIED.get(format_name, ())
+
+
+class SampleReader:
+    """Decoded sound as one gapless run of samples from the cut's start, silence where the file has none."""
+
+    def __init__(
+        self, container: InputContainer, stream: AudioStream, cut: Cut, span: tuple[Fraction, Fraction], rate: int
+    ) -> None:
+        self._container = container
+        self._stream = stream
+        self._cut = cut
+        self.rate = rate
+        self.channels = 1 if stream.codec_context.channels == 1 else 2
+        layout = "mono" if self.channels == 1 else "stereo"
+        self._resampler = AudioResampler(format="flt", layout=layout, rate=rate)
+        start, end = span
+        self.first = max(0, round((max(start, cut.start) - cut.start) * rate))
+        """Where on the output's clock the sound begins, in samples."""
+        wanted = end if cut.end is None else min(end, cut.end)
+        self.last = max(self.first, round((wanted - cut.start) * rate))
+        self.was_mended = False
+
+    def __iter__(self) -> Iterator[Samples]:
+        position = self.first
+        for start, samples in self._resampled():
+            gap = start - position
+            if abs(gap) > MAX_JITTER * self.rate or (position == self.first and gap < 0):
+                samples = self._fit(samples, gap)
+            samples = samples[: max(0, self.last - position)]
+            if len(samples):
+                position += len(samples)
+                yield samples
+            if position >= self.last:
+                return
+        # A damaged tail must not leave the sound shorter than its packets promise.
+        if self.last - position > SPAN_TOLERANCE * self.rate:
+            self.was_mended = True
+        while position < self.last:
+            count = min(self.rate, self.last - position)
+            position += count
+            yield np.zeros((count, self.channels), np.float32)
+
+    def _fit(self, samples: Samples, gap: int) -> Samples:
+        if gap < 0:
+            return samples[-gap:]
+        silence = np.zeros((min(gap, self.last), self.channels), np.float32)
+        return np.concatenate([silence, samples])
+
+    def _resampled(self) -> Iterator[tuple[int, Samples]]:
+        """(position on the output's clock, samples), in decoding order."""
+        position: int | None = None
+        for frame in self._frames():
+            if frame is not None and frame.pts is not None and frame.time_base is not None:
+                time = frame.pts * Fraction(frame.time_base) - self._cut.start
+                told = round(time * self.rate)
+                if position is None or abs(told - position) > MAX_JITTER * self.rate:
+                    position = told
+            if position is None:
+                position = self.first
+            for made in self._resampler.resample(frame):
+                samples = np.asarray(made.to_ndarray(), np.float32).reshape(-1, self.channels)
+                yield position, samples
+                position += len(samples)
+
+    def _frames(self) -> Iterator[AudioFrame | None]:
+        try:
+            for packet in self._container.demux(self._stream):
+                try:
+                    yield from self._stream.codec_context.decode(packet if packet.size else None)
+                except av.FFmpegError:
+                    self.was_mended = True
+        except av.FFmpegError:
+            self.was_mended = True
+        yield None
+
+
+class CopiedSound:
+    """Packets of the input on the output's clock."""
+
+    def __init__(self, container: InputContainer, stream: AudioStream, out: OutputContainer, cut: Cut) -> None:
+        self._out = out
+        self._start = cut.start
+        self._stream = out.add_stream_from_template(stream)
+        self._packets = self._read(container, stream)
+        self._next: Packet[AudioStream] | None = None
+        self._ended = False
+
+    def write_until(self, time: Fraction | None) -> None:
+        """Mux what begins before `time`, or the rest."""
+        while not self._ended:
+            if self._next is None:
+                self._next = next(self._packets, None)
+                if self._next is None:
+                    self._ended = True
+                    return
+            packet = self._next
+            stamp = packet.pts if packet.pts is not None else packet.dts
+            if time is not None and stamp is not None and stamp * Fraction(packet.time_base) > time:
+                return
+            packet.stream = self._stream
+            self._out.mux(packet)
+            self._next = None
+
+    def _read(self, container: InputContainer, stream: AudioStream) -> Iterator[Packet[AudioStream]]:
+        last: int | None = None
+        try:
+            for packet in container.demux(stream):
+                if packet.dts is None or not packet.size or packet.is_corrupt:
+                    continue
+                if last is not None and packet.dts <= last:
+                    continue
+                last = packet.dts
+                shift = round(self._start / Fraction(packet.time_base))
+                packet.dts -= shift
+                packet.pts = packet.dts if packet.pts is None else packet.pts - shift
+                yield packet
+        except av.FFmpegError:
+            return
+
+
+class EncodedSound:
+    """The input's samples in the codec that the output's container calls for."""
+
+    def __init__(
+        self,
+        container: InputContainer,
+        stream: AudioStream,
+        out: OutputContainer,
+        format_name: str,
+        cut: Cut,
+        span: tuple[Fraction, Fraction],
+    ) -> None:
+        codec = ENCODED[format_name]
+        rate = stream.codec_context.sample_rate
+        rate = rate if codec == "aac" and rate in AAC_RATES else DEFAULT_RATE
+        self.reader = SampleReader(container, stream, cut, span, rate)
+        self._out = out
+        self._stream = out.add_stream(codec, rate=rate, layout="mono" if self.reader.channels == 1 else "stereo")
+        if codec in BIT_RATES:
+            self._stream.codec_context.bit_rate = BIT_RATES[codec]
+        self._stream.time_base = Fraction(1, rate)
+        self._blocks = self._cut_blocks()
+        self._position = self.reader.first
+        self._ended = False
+
+    def write_until(self, time: Fraction | None) -> None:
+        """Encode and mux what begins before `time`, or the rest."""
+        while not self._ended:
+            if time is not None and Fraction(self._position, self.reader.rate) > time:
+                return
+            block = next(self._blocks, None)
+            if block is None:
+                self._ended = True
+                self._out.mux(self._stream.encode(None))
+                return
+            self._out.mux(self._stream.encode(self._frame(block)))
+            self._position += len(block)
+
+    def _cut_blocks(self) -> Iterator[Samples]:
+        """Runs of exactly the encoder's frame size; only the last may be shorter."""
+        # The size is known once the encoder is open.
+        size = self._stream.codec_context.frame_size or PCM_FRAME
+        held: list[Samples] = []
+        count = 0
+        for samples in self.reader:
+            held.append(samples)
+            count += len(samples)
+            if count < size:
+                continue
+            joined = np.concatenate(held)
+            whole = count - count % size
+            yield from np.split(joined[:whole], whole // size)
+            held, count = [joined[whole:]], count - whole
+        if count:
+            yield np.concatenate(held)
+
+    def _frame(self, block: Samples) -> AudioFrame:
+        frame = to_frame(block, self._stream.codec_context.format.name, self.reader.rate)
+        frame.pts, frame.time_base = self._position, Fraction(1, self.reader.rate)
+        return frame
+
+
+def to_frame(block: Samples, sample_format: str, rate: int) -> AudioFrame:
+    """One block in the sample format that an encoder wants."""
+    layout = "mono" if block.shape[1] == 1 else "stereo"
+    if sample_format.startswith("s16"):
+        data: NDArray[np.generic] = to_int16(block)
+    else:
+        data = block
+    planar = sample_format.endswith("p")
+    shaped = np.ascontiguousarray(data.T) if planar else np.ascontiguousarray(data).reshape(1, -1)
+    frame = AudioFrame.from_ndarray(shaped, format=sample_format, layout=layout)
+    frame.sample_rate = rate
+    return frame
+
+
+def to_int16(block: Samples) -> NDArray[np.int16]:
+    return np.clip(np.rint(block * 32768.0), -32768, 32767).astype(np.int16)
+
+
+def write_wave(reader: SampleReader, path: Path) -> None:
+    """A plain 16-bit WAV from time zero: sound that comes late begins with silence, because WAV has no clock."""
+    with av.open(str(path), "w", format="wav") as out:
+        layout = "mono" if reader.channels == 1 else "stereo"
+        stream = out.add_stream("pcm_s16le", rate=reader.rate, layout=layout)
+        position = 0
+        for block in _with_lead(reader):
+            frame = to_frame(block, "s16", reader.rate)
+            frame.pts, frame.time_base = position, Fraction(1, reader.rate)
+            out.mux(stream.encode(frame))
+            position += len(block)
+        out.mux(stream.encode(None))
+
+
+def _with_lead(reader: SampleReader) -> Iterator[Samples]:
+    for count in [reader.rate] * (reader.first // reader.rate) + [reader.first % reader.rate]:
+        if count:
+            yield np.zeros((count, reader.channels), np.float32)
+    yield from reader
+
+
+def measure(path: Path, *, container_format: str | None = None) -> tuple[Fraction, Fraction] | None:
+    """(start, end) of a file's sound by its packets; None when it has none."""
+    with av.open(str(path), format=container_format) as container:
+        if not container.streams.audio:
+            return None
+        stream = container.streams.audio[0]
+        start, end = math.inf, -math.inf
+        for packet in container.demux(stream):
+            if packet.pts is not None and packet.size:
+                start = min(start, packet.pts)
+                end = max(end, packet.pts + (packet.duration or 0))
+        if end < start:
+            return None
+        base = Fraction(stream.time_base or 1)
+        return int(start) * base, int(end) * base

@@ -1,0 +1,271 @@
+"""A video's frames as people see them: display order, exact times, upright, square pixels, progressive, SDR."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import av.filter
+import numpy as np
+from av.codec.context import Flags
+from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import VideoFrame
+from numpy.typing import NDArray
+
+from apps.engine.colour import ToRgb, is_hdr
+from apps.engine.errors import InputRefused, LimitExceeded
+from apps.engine.facts import Survey
+from apps.engine.geometry import Orientation
+from apps.engine.report import Notice
+from apps.engine.source import MAX_PIXELS, Source
+
+log = logging.getLogger(__name__)
+
+MAX_CONSECUTIVE_ERRORS = 500
+"""Undecodable packets in a row before the rest of a file is given up."""
+
+ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+"""FFmpeg's own decoders of these drop the alpha without a word."""
+
+
+@dataclass(slots=True)
+class Picture:
+    """One display frame. `time` counts from the survey's origin; `end` is when the next frame comes."""
+
+    index: int
+    time: Fraction
+    end: Fraction
+    rgb: NDArray[np.uint8]
+    alpha: NDArray[np.uint8] | None
+    """The input's own, where it has one."""
+
+
+class Decoder:
+    """One pass over a video. What it had to mend is in `notices` afterwards."""
+
+    def __init__(
+        self,
+        source: Source,
+        survey: Survey,
+        *,
+        scratch: Path,
+        trim: tuple[float, float | None] | None = None,
+        max_seconds: float | None = None,
+        threads: int = 0,
+    ) -> None:
+        self._source = source
+        self._survey = survey
+        self._trim = trim
+        self._max_seconds = max_seconds
+        self._codec = self._make_codec(threads)
+        self._to_rgb = ToRgb(self._codec, scratch)
+        self._deinterlacer: Deinterlacer | None = None
+        self._orientation: Orientation | None = None
+        self._last: Fraction | None = None
+        self._first: Fraction | None = None
+        self._errors = self._corrupt = self._repaired = 0
+        self._was_hdr = self._was_resized = self._gave_up = False
+
+    def _make_codec(self, threads: int) -> VideoCodecContext:
+        codec = self._source.video.codec_context
+        name = ALPHA_DECODERS.get(codec.codec.canonical_name)
+        if name is not None and self._source.has_alpha:
+            codec = VideoCodecContext.create(name, "r")
+            codec.options = {"max_pixels": str(MAX_PIXELS)}
+        # Frame threads hand a damaged last packet's error out at the flush, and with it the frames behind it are lost.
+        codec.thread_type = "SLICE" if self._survey.is_cut_off else "AUTO"
+        # As players do: a frame with a damaged corner is better than a gap.
+        codec.flags |= Flags.output_corrupt
+        codec.thread_count = threads
+        return codec
+
+    def pictures(self) -> Iterator[Picture]:
+        """Every kept frame; each waits for the next one, because only that tells how long it stays."""
+        waiting: Picture | None = None
+        index = 0
+        for frame, time in self._timed_frames():
+            assert self._first is not None
+            since_first = time - self._first
+            if self._trim is not None and since_first < _exact(self._trim[0]):
+                continue
+            if self._is_past_the_end(since_first):
+                if waiting is not None:
+                    waiting.end = time
+                break
+            if waiting is not None:
+                waiting.end = time
+                yield waiting
+            rgb, alpha = self._display(frame)
+            waiting = Picture(index, time, time + self._duration(frame), rgb, alpha)
+            index += 1
+            self._check_length(time + self._duration(frame))
+        if waiting is not None:
+            yield waiting
+
+    def _is_past_the_end(self, since_first: Fraction) -> bool:
+        return self._trim is not None and self._trim[1] is not None and since_first >= _exact(self._trim[1])
+
+    def _check_length(self, end: Fraction) -> None:
+        assert self._first is not None
+        start = _exact(self._trim[0]) if self._trim else Fraction(0)
+        seconds = end - self._first - start
+        if self._max_seconds is not None and seconds > _exact(self._max_seconds):
+            raise LimitExceeded(
+                f"This video runs longer than the {self._max_seconds:g} seconds that are allowed. Shorten it.",
+                param="max_seconds",
+            )
+
+    def _timed_frames(self) -> Iterator[tuple[VideoFrame, Fraction]]:
+        """Frames with strictly rising times from the origin."""
+        for frame in self._progressive_frames():
+            time = self._time(frame)
+            if self._first is None:
+                self._first = time
+            self._last = time
+            yield frame, time
+
+    def _time(self, frame: VideoFrame) -> Fraction:
+        tick = Fraction(self._source.video.time_base or Fraction(1, 1000))
+        if frame.pts is None:
+            self._repaired += 1
+            return self._survey.video_start - self._survey.origin if self._last is None else self._last + self._typical
+        time = frame.pts * Fraction(frame.time_base or tick) - self._survey.origin
+        if self._last is not None and time <= self._last:
+            self._repaired += 1
+            return self._last + tick
+        return time
+
+    @property
+    def _typical(self) -> Fraction:
+        return self._survey.frame_time or Fraction(1, 25)
+
+    def _duration(self, frame: VideoFrame) -> Fraction:
+        ticks = Fraction(frame.time_base or 0) * (frame.duration or 0)
+        return min(ticks, 100 * self._typical) if ticks else self._typical
+
+    def _progressive_frames(self) -> Iterator[VideoFrame]:
+        for frame in self._decoded_frames():
+            if frame.is_corrupt:
+                self._corrupt += 1
+            if self._deinterlacer is None and frame.interlaced_frame:
+                self._deinterlacer = Deinterlacer()
+            if self._deinterlacer is None:
+                yield frame
+            else:
+                yield from self._deinterlacer.push(frame)
+        if self._deinterlacer is not None:
+            yield from self._deinterlacer.flush()
+
+    def _decoded_frames(self) -> Iterator[VideoFrame]:
+        in_a_row = 0
+        for packet in self._packets():
+            try:
+                frames = self._codec.decode(packet)
+                in_a_row = 0
+            except av.FFmpegError as error:
+                if isinstance(error, MemoryError):
+                    raise
+                frames = []
+                self._errors += 1
+                in_a_row += 1
+            for frame in frames:
+                # Frames that come out while the decoder is flushed carry none.
+                frame.time_base = self._source.video.time_base
+                yield frame
+            if in_a_row >= MAX_CONSECUTIVE_ERRORS:
+                self._gave_up = True
+                return
+
+    def _packets(self) -> Iterator[Packet[av.VideoStream] | None]:
+        """Up to where the file can be read, then the None that flushes the decoder."""
+        try:
+            for packet in self._source.container.demux(self._source.video):
+                if packet.size:
+                    yield packet
+        except av.FFmpegError:
+            self._gave_up = True
+        yield None
+
+    def _display(self, frame: VideoFrame) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+        if self._orientation is None:
+            self._orientation = Orientation.of(frame, self._source.pixel_shape)
+            self._size = (frame.width, frame.height)
+        self._was_resized |= (frame.width, frame.height) != self._size
+        self._was_hdr |= is_hdr(frame, self._codec)
+        rgb, alpha = self._to_rgb.convert(frame)
+        upright = self._orientation.upright
+        return upright(rgb), None if alpha is None else upright(alpha)
+
+    def notices(self, frames: int) -> list[Notice]:
+        """What its user should know; refuses a file of which nothing could be shown."""
+        if not frames:
+            raise InputRefused("No picture in this video can be decoded. The file is damaged or its codec unsupported.")
+        found = []
+        if self._survey.is_cut_off or self._gave_up:
+            found.append(Notice("input_truncated", "The file ends early or is damaged; what could be read was used."))
+        if self._errors or self._corrupt:
+            count = max(self._errors, self._corrupt)
+            found.append(Notice("corrupt_frames", f"{count} damaged frames in the input; they may show errors."))
+        if self._repaired:
+            found.append(Notice("timestamps_repaired", f"{self._repaired} frames had no usable time and were set."))
+        if self._was_hdr:
+            found.append(Notice("hdr_tone_mapped", "The HDR input was converted to standard dynamic range."))
+        if self._was_resized:
+            found.append(Notice("size_changed", "The frame size changes within the input; all frames got the first."))
+        return found
+
+
+class Deinterlacer:
+    """One progressive frame for every interlaced one, at the same time."""
+
+    def __init__(self) -> None:
+        self._graph: av.filter.Graph | None = None
+        self._key: tuple[int, int, str] | None = None
+
+    def push(self, frame: VideoFrame) -> list[VideoFrame]:
+        key = (frame.width, frame.height, frame.format.name)
+        ready = []
+        if key != self._key:
+            ready = self.flush()
+            self._graph, self._key = self._build(frame), key
+        assert self._graph is not None
+        self._graph.push(frame)
+        return ready + self._pull()
+
+    def flush(self) -> list[VideoFrame]:
+        if self._graph is None:
+            return []
+        self._graph.push(None)
+        ready, self._graph, self._key = self._pull(), None, None
+        return ready
+
+    def _build(self, frame: VideoFrame) -> av.filter.Graph:
+        graph = av.filter.Graph()
+        steps = [
+            graph.add_buffer(
+                width=frame.width, height=frame.height, format=frame.format.name, time_base=frame.time_base
+            ),
+            graph.add("bwdif", "mode=send_frame:deint=interlaced"),
+            graph.add("buffersink"),
+        ]
+        graph.link_nodes(*steps).configure()
+        return graph
+
+    def _pull(self) -> list[VideoFrame]:
+        assert self._graph is not None
+        ready = []
+        while True:
+            try:
+                ready.append(self._graph.vpull())
+            except (av.BlockingIOError, av.EOFError):
+                return ready
+
+
+def _exact(seconds: float) -> Fraction:
+    """The number as it was written: 0.1 is a tenth, not the nearest binary fraction."""
+    return Fraction(repr(float(seconds)))

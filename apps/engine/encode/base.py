@@ -1,0 +1,169 @@
+"""What every writer of an output format is given, and promises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Protocol
+
+import av
+import numpy as np
+from av.audio.stream import AudioStream
+from av.codec.context import CodecContext
+from av.container import InputContainer, OutputContainer
+from av.packet import Packet
+from av.stream import Stream
+from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+from numpy.typing import NDArray
+
+from apps.engine.audio import CopiedSound, Cut, EncodedSound, is_copied
+from apps.engine.colour import BT709, EXACT, FULL, LIMITED
+from apps.engine.errors import EngineFault
+
+MIN_CLOCK_RATE = 10_000
+MAX_CLOCK_RATE = 1_000_000
+"""Ticks a second of an mp4-family track: fine enough for any source, coarse enough for 32-bit readers."""
+
+KEYFRAME_INTERVAL = 60
+"""Frames; short enough to seek in a browser."""
+
+
+@dataclass(slots=True)
+class Cutout:
+    """One frame to write; times count from the output's zero. Straight colour, its hidden parts filled."""
+
+    index: int
+    time: Fraction
+    end: Fraction
+    rgb: NDArray[np.uint8]
+    alpha: NDArray[np.uint8]
+    """As it is to be encoded; all 255 over an opaque background."""
+
+
+@dataclass(slots=True)
+class SoundSource:
+    """The input's chosen sound, opened apart from the video so that neither waits for the other."""
+
+    container: InputContainer
+    stream: AudioStream
+    cut: Cut
+    span: tuple[Fraction, Fraction]
+
+    def attach(self, out: OutputContainer, format_name: str) -> CopiedSound | EncodedSound:
+        if is_copied(self.stream, format_name, self.cut):
+            return CopiedSound(self.container, self.stream, out, self.cut)
+        return EncodedSound(self.container, self.stream, out, format_name, self.cut, self.span)
+
+
+@dataclass(slots=True)
+class Spec:
+    """What is to be written."""
+
+    width: int
+    height: int
+    rate: Fraction
+    """A typical number of frames a second; a hint for encoders, timestamps are exact."""
+    source_clock: Fraction
+    opaque: bool
+    threads: int
+    sound: SoundSource | None = None
+
+
+class Writer(Protocol):
+    """Writes one file. `close` finishes it; leaving it unclosed leaves rubbish that the caller deletes."""
+
+    clock: Fraction
+    """Seconds of the output's tick."""
+
+    def write(self, cutout: Cutout) -> None: ...
+
+    def close(self) -> None: ...
+
+
+WriterFactory = Callable[[Path, Spec], Writer]
+
+
+def url(path: Path) -> str:
+    """A path that FFmpeg cannot take for a protocol, whatever characters are in it."""
+    return f"file:{path}"
+
+
+def fine_clock(source_clock: Fraction) -> Fraction:
+    """A tick that holds the source's times exactly where that is possible."""
+    rate = source_clock.denominator
+    while rate < MIN_CLOCK_RATE:
+        rate *= 2
+    return Fraction(1, min(rate, MAX_CLOCK_RATE))
+
+
+def ticks(time: Fraction, clock: Fraction) -> int:
+    return round(time / clock)
+
+
+def tag_colour(codec: CodecContext) -> None:
+    """BT.709, limited range, said aloud: players guess otherwise."""
+    codec.color_range, codec.colorspace = LIMITED, BT709
+    codec.color_primaries = codec.color_trc = BT709
+
+
+def open_codec(codec: CodecContext) -> None:
+    """Open, and refuse options that the encoder did not understand: it would only ignore them."""
+    codec.open()
+    if codec.options:
+        raise EngineFault(f"{codec.name} does not know the options {sorted(codec.options)}.")
+
+
+class ToYuv:
+    """RGB arrays to an encoder's frames."""
+
+    def __init__(self, pixel_format: str) -> None:
+        self._format = pixel_format
+        self._scaler = VideoReformatter()
+
+    def convert(self, pixels: NDArray[np.uint8]) -> VideoFrame:
+        source = VideoFrame.from_ndarray(pixels, format="rgba" if pixels.shape[2] == 4 else "rgb24")
+        frame = self._scaler.reformat(
+            source, format=self._format, src_colorspace=Colorspace.ITU709, src_color_range=ColorRange.JPEG,
+            dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG, interpolation=EXACT, threads=1,
+        )  # fmt: skip
+        frame.color_range, frame.colorspace = LIMITED, BT709
+        frame.color_primaries = frame.color_trc = BT709
+        return frame
+
+
+def gray_frame(alpha: NDArray[np.uint8], pixel_format: str) -> VideoFrame:
+    """Alpha as the luma of a frame, sample for sample; the scaler would be off by one."""
+    height, width = alpha.shape
+    frame = VideoFrame(width, height, pixel_format)
+    luma = frame.planes[0]
+    np.frombuffer(luma, np.uint8).reshape(-1, luma.line_size)[:height, :width] = alpha
+    for plane in frame.planes[1:]:
+        np.frombuffer(plane, np.uint8)[:] = 128
+    frame.color_range = FULL
+    return frame
+
+
+class Muxed:
+    """A container with one video stream and perhaps sound, fed in step."""
+
+    def __init__(self, path: Path, spec: Spec, container: str, format_name: str, options: dict[str, str]) -> None:
+        self._spec = spec
+        self._out = av.open(url(path), "w", format=container, options=options)
+        self._format_name = format_name
+        self._sound: CopiedSound | EncodedSound | None = None
+
+    def _attach_sound(self) -> None:
+        """After the video stream, which players expect first."""
+        if self._spec.sound is not None:
+            self._sound = self._spec.sound.attach(self._out, self._format_name)
+
+    def _mux(self, packets: list[Packet[Stream]], until: Fraction | None) -> None:
+        self._out.mux(packets)
+        if self._sound is not None:
+            self._sound.write_until(until)
+
+    def _finish(self) -> None:
+        self._out.close()

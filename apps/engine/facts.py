@@ -1,0 +1,197 @@
+"""What a file really holds, judged by demuxing every packet and decoding one frame; headers are not believed."""
+
+from __future__ import annotations
+
+import statistics
+from array import array
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.packet import Packet
+from av.stream import Stream
+from av.video.frame import VideoFrame
+
+from apps.engine.child import Limits
+from apps.engine.colour import is_hdr
+from apps.engine.errors import InputRefused, LimitExceeded
+from apps.engine.geometry import Orientation
+from apps.engine.report import Facts
+from apps.engine.source import Source, open_source
+
+MAX_BLIND_PACKETS = 300
+"""Packets tried for a first picture before the file is called undecodable; a recording may begin mid-scene."""
+
+MAX_DISPLAY_SIDE = 16_384
+
+
+@dataclass(slots=True)
+class Track:
+    """The packets of one stream, in its own ticks."""
+
+    time_base: Fraction
+    header_start: int | None
+    stamps: array[int] = field(default_factory=lambda: array("q"))
+    end: int | None = None
+
+    def add(self, packet: Packet[Stream]) -> None:
+        if packet.pts is None or packet.is_discard:
+            return
+        self.stamps.append(packet.pts)
+        end = packet.pts + (packet.duration or 0)
+        self.end = end if self.end is None else max(self.end, end)
+
+    @property
+    def start_time(self) -> Fraction:
+        """Seconds; what the container says, unless a packet comes before that."""
+        first = min(self.stamps) if self.stamps else 0
+        start = first if self.header_start is None else self.header_start
+        return start * self.time_base
+
+    @property
+    def end_time(self) -> Fraction:
+        return Fraction(self.end or 0) * self.time_base
+
+
+@dataclass(slots=True)
+class Survey:
+    """Facts, and the exact times that the work needs."""
+
+    facts: Facts
+    origin: Fraction
+    """Start of the earliest chosen stream: zero of every output's clock."""
+    video_start: Fraction
+    frame_time: Fraction
+    """A typical frame's duration."""
+    audio_span: tuple[Fraction, Fraction] | None
+    is_cut_off: bool
+    """The header promises clearly more than the packets hold."""
+
+
+def survey(path: Path, *, limits: Limits | None = None, keep_audio: bool = True) -> Survey:
+    """Look at every packet; refuses what has no decodable picture, and what is over the limits."""
+    with open_source(path, keep_audio=keep_audio) as source:
+        source.video.codec_context.thread_count = 1
+        video = Track(_clock(source.video), source.video.start_time)
+        audio = Track(_clock(source.audio), source.audio.start_time) if source.audio else None
+        frame, broken = _demux(source, video, audio)
+        if frame is None:
+            raise InputRefused("No picture in this video can be decoded. The file is damaged or its codec unsupported.")
+        found = _judge(source, video, audio, frame, broken)
+    if limits is not None:
+        check_limits(found.facts, limits)
+    return found
+
+
+def _clock(stream: Stream) -> Fraction:
+    return Fraction(stream.time_base or Fraction(1, 1000))
+
+
+def _demux(source: Source, video: Track, audio: Track | None) -> tuple[VideoFrame | None, bool]:
+    """Fill the tracks; returns the first frame, and whether reading broke off with an error."""
+    frame: VideoFrame | None = None
+    blind = 0
+    streams = [stream for stream in (source.video, source.audio) if stream is not None]
+    try:
+        for packet in source.container.demux(streams):
+            if packet.stream is not source.video:
+                if audio is not None and packet.size:
+                    audio.add(packet)
+                continue
+            if packet.size:
+                video.add(packet)
+            if frame is None and blind < MAX_BLIND_PACKETS:
+                blind += 1
+                frame = _first_frame(source, packet)
+    except av.FFmpegError:
+        return frame, True
+    return frame, False
+
+
+def _first_frame(source: Source, packet: Packet[Stream]) -> VideoFrame | None:
+    try:
+        frames = source.video.codec_context.decode(packet if packet.size else None)
+    except av.FFmpegError:
+        return None
+    return frames[0] if frames else None
+
+
+def _judge(source: Source, video: Track, audio: Track | None, frame: VideoFrame, broken: bool) -> Survey:
+    stamps = sorted(set(video.stamps))
+    gaps = [after - before for before, after in zip(stamps, stamps[1:], strict=False)]
+    typical = statistics.median(gaps) if gaps else _lone_duration(source, video)
+    frame_time = Fraction(typical) * video.time_base
+    if stamps:
+        video.end = max(video.end or 0, stamps[-1] + (0 if (video.end or 0) > stamps[-1] else round(typical)))
+    has_audio = audio is not None and bool(audio.stamps)
+    audio_span = (audio.start_time, audio.end_time) if audio is not None and has_audio else None
+    origin = min(video.start_time, audio_span[0]) if audio_span else video.start_time
+    span = Fraction(stamps[-1] - stamps[0]) * video.time_base if len(stamps) > 1 else Fraction(0)
+    rate = (len(stamps) - 1) / span if span else (1 / frame_time if frame_time else Fraction(25))
+    orientation = Orientation.of(frame, source.pixel_shape)
+    if max(orientation.width, orientation.height) > MAX_DISPLAY_SIDE:
+        raise InputRefused(f"The picture is larger than {MAX_DISPLAY_SIDE} pixels on one side.")
+    sound = source.audio.codec_context if source.audio is not None and has_audio else None
+    facts = Facts(
+        container=source.container.format.name,
+        video_codec=source.video.codec_context.codec.canonical_name,
+        pixel_format=frame.format.name,
+        width=orientation.width,
+        height=orientation.height,
+        fps=round(float(rate), 3),
+        frames=len(stamps),
+        duration=round(float(max(video.end_time - origin, frame_time)), 6),
+        rotation=orientation.degrees,
+        has_audio=sound is not None,
+        audio_codec=sound.codec.canonical_name if sound else None,
+        audio_channels=sound.channels if sound else None,
+        audio_rate=sound.sample_rate if sound else None,
+        has_alpha=source.has_alpha,
+        is_hdr=is_hdr(frame, source.video.codec_context),
+        is_interlaced=bool(frame.interlaced_frame),
+        is_variable_rate=bool(gaps) and max(gaps) - min(gaps) > max(2, typical * 0.05),
+    )
+    return Survey(facts, origin, video.start_time, frame_time, audio_span, broken or _is_cut_off(source, video, audio))
+
+
+def _lone_duration(source: Source, video: Track) -> int:
+    """Ticks of a clip's only frame: what its packet says, else the declared rate, else 1/25 s."""
+    if video.stamps and video.end is not None and video.end > video.stamps[0]:
+        return video.end - video.stamps[0]
+    rate = source.video.average_rate or Fraction(25)
+    return max(1, round(1 / (rate * video.time_base)))
+
+
+def _is_cut_off(source: Source, video: Track, audio: Track | None) -> bool:
+    """Only where the header counts samples or is plausible: live fragments declare 40 hours."""
+    if source.video.frames:
+        return source.video.frames - len(video.stamps) > max(2, len(video.stamps) // 50)
+    declared = source.container.duration
+    if not declared or source.container.format.name.startswith(("mov", "mpeg")):
+        return False
+    end = max(video.end_time, audio.end_time if audio is not None else Fraction(0))
+    missing = Fraction(declared, av.time_base) - end
+    return missing > max(Fraction(1), end / 20)
+
+
+def check_limits(facts: Facts, limits: Limits, *, seconds: float | None = None) -> None:
+    """Raise LimitExceeded naming what is over and what is allowed; `seconds` is what a trim leaves."""
+    seconds = facts.duration if seconds is None else seconds
+    if limits.max_seconds is not None and seconds > limits.max_seconds:
+        raise LimitExceeded(
+            f"This video is {seconds:.1f} seconds long; at most {limits.max_seconds:g} seconds are allowed. Shorten it.",
+            param="max_seconds",
+        )
+    if limits.max_side is not None and max(facts.width, facts.height) > limits.max_side:
+        raise LimitExceeded(
+            f"This video is {facts.width} × {facts.height} pixels; at most {limits.max_side} × {limits.max_side} "
+            "are allowed. Scale it down.",
+            param="max_side",
+        )
+    if limits.max_fps is not None and facts.fps > limits.max_fps + 0.5:
+        raise LimitExceeded(
+            f"This video has {facts.fps:g} frames a second; at most {limits.max_fps:g} are allowed. "
+            "Convert it to a lower frame rate.",
+            param="max_fps",
+        )
