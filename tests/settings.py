@@ -17,7 +17,7 @@ if "TEST_DATABASE_URL" in os.environ:
     os.environ["DATABASE_URL"] = os.environ["TEST_DATABASE_URL"]
 
 from config.settings import *  # noqa: E402, F403
-from config.settings import BASE_DIR, DATABASES, STORAGES  # noqa: E402
+from config.settings import BASE_DIR, DATABASES, RQ_QUEUES, STORAGES  # noqa: E402
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
@@ -28,3 +28,6 @@ if "TEST_DATABASE_URL" not in os.environ:
     DATABASES["default"]["TEST"] = {"NAME": TEST_DIR / "test.sqlite3"}
 MODELS_DIR = BASE_DIR / "data" / "models"
 LEASE_SECONDS = 5
+# Nobody answers there, unless a test starts a queue server on it (tests/queue_server.py).
+for queue in RQ_QUEUES.values():
+    queue["URL"] = f"unix://{TEST_DIR / 'queue.sock'}"
