@@ -6,12 +6,17 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path, re_path
 from rest_framework.routers import SimpleRouter
 
+from apps.accounts.urls import urlpatterns as accounts_pages
 from apps.api.docs import DocsView, SchemaView
 from apps.api.errors import unknown_address
 from apps.credits.api import CreditsViewSet, PricingViewSet
+from apps.credits.urls import urlpatterns as credits_pages
 from apps.credits.webhook import stripe_webhook
 from apps.jobs.api import JobsViewSet
+from apps.jobs.urls import urlpatterns as jobs_pages
 from apps.projects.api import ProjectsViewSet, UploadsViewSet
+from apps.projects.media import media
+from apps.projects.urls import urlpatterns as projects_pages
 
 v1 = SimpleRouter(trailing_slash=False, use_regex_path=False)
 v1.register("uploads", UploadsViewSet, basename="upload")
@@ -19,6 +24,14 @@ v1.register("jobs", JobsViewSet, basename="job")
 v1.register("projects", ProjectsViewSet, basename="project")
 v1.register("credits", CreditsViewSet, basename="credits")
 v1.register("pricing", PricingViewSet, basename="pricing")
+
+pages = [
+    *accounts_pages,
+    *credits_pages,
+    *projects_pages,
+    *jobs_pages,
+]
+"""What people see; one namespace, so that templates need not know which app a page lives in."""
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
@@ -29,4 +42,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     re_path(r"^(?:v1|api)(?:/.*)?$", unknown_address),
     path("docs", DocsView.as_view(url_name="openapi"), name="docs"),
     path("", include("apps.ops.urls")),
+    path("media/<path:name>", media, name="media"),
+    path("accounts/", include("allauth.urls")),
+    path("", include((pages, "web"))),
 ]

@@ -1,0 +1,153 @@
+"""Idempotency-Key: the same POST sent twice takes effect once and is answered alike."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from datetime import timedelta
+from functools import wraps
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apps.api import errors
+from apps.api.models import IdempotencyRecord
+from apps.api.parsers import open_files
+from apps.errors import AppError
+
+HEADER = "Idempotency-Key"
+KEPT = timedelta(hours=24)
+LEASE = timedelta(minutes=1)
+"""A JSON request is answered in well under a second; after this long its process is taken for dead."""
+UPLOAD_LEASE = timedelta(minutes=15)
+"""An upload is also copied to storage and probed."""
+
+Method = Callable[..., Response]
+
+
+def idempotent(method: Method) -> Method:
+    """For a POST whose work is in the database: work and answer commit together or not at all.
+
+    A process that dies in between leaves neither, so the next try starts from nothing.
+    """
+    return wrap(method, lease=LEASE, together=True)
+
+
+def idempotent_upload(method: Method) -> Method:
+    """For a POST that writes files: not in one transaction, because a lock must not wait for a disk."""
+    return wrap(method, lease=UPLOAD_LEASE, together=False)
+
+
+def wrap(method: Method, *, lease: timedelta, together: bool) -> Method:
+    @wraps(method)
+    def once(view: Any, request: Request, *args: Any, **kwargs: Any) -> Response:
+        key = read_key(request)
+        if key is None:
+            return method(view, request, *args, **kwargs)
+        record = claim(request.user, key, fingerprint=fingerprint(request), lease=lease)
+        if record.state == IdempotencyRecord.State.ANSWERED:
+            return Response(
+                json.loads(record.body), status=record.status, headers={"Idempotent-Replayed": "true"}
+            )
+        scope: AbstractContextManager[Any] = transaction.atomic() if together else nullcontext()
+        try:
+            with scope:
+                response = method(view, request, *args, **kwargs)
+                answered(record, response, is_required=together)
+        except BaseException as error:
+            return refused(record, view, error)
+        return response
+
+    once.is_idempotent = True  # type: ignore[attr-defined]
+    return once
+
+
+def read_key(request: Request) -> str | None:
+    key: str | None = request.headers.get(HEADER)
+    if key is None:
+        return None
+    if not 1 <= len(key) <= 255 or not all(" " < character <= "~" for character in key):
+        raise AppError("invalid_request", f"{HEADER}: 1 to 255 visible ASCII characters.", param=HEADER)
+    return key
+
+
+def fingerprint(request: Request) -> str:
+    """Same method, address and body give the same digest; of a file only its contents count."""
+    body: Any = request.data
+    if request.FILES:
+        files = sorted([name, digest(file)] for name, file in open_files(request.FILES))
+        fields = {name: request.POST.getlist(name) for name in request.POST}
+        body = {"fields": fields, "files": files}
+    text = json.dumps([request.method, request.path, body], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def digest(file: Any) -> str:
+    sha256 = hashlib.sha256()
+    for chunk in file.chunks():
+        sha256.update(chunk)
+    file.seek(0)
+    return sha256.hexdigest()
+
+
+def claim(user: Any, key: str, *, fingerprint: str, lease: timedelta) -> IdempotencyRecord:
+    """This request's record: RUNNING and ours to answer, or ANSWERED and to be replayed."""
+    now = timezone.now()
+    # Also what keeps the table small: an account's old answers go when it makes new ones.
+    IdempotencyRecord.objects.filter(user=user, created_at__lt=now - KEPT).delete()
+    record, is_new = IdempotencyRecord.objects.get_or_create(
+        user=user, key=key, defaults={"fingerprint": fingerprint, "lease_until": now + lease}
+    )
+    if is_new:
+        return record
+    if record.fingerprint != fingerprint:
+        raise AppError("idempotency_mismatch", errors.MEANINGS["idempotency_mismatch"], param=HEADER)
+    if record.state == IdempotencyRecord.State.ANSWERED:
+        return record
+    mine = uuid.uuid4()
+    running = IdempotencyRecord.objects.filter(pk=record.pk, state=IdempotencyRecord.State.RUNNING)
+    if not running.filter(lease=record.lease, lease_until__lt=now).update(lease=mine, lease_until=now + lease):
+        raise in_progress()
+    record.lease = mine
+    return record
+
+
+def in_progress() -> AppError:
+    return AppError("idempotency_in_progress", errors.MEANINGS["idempotency_in_progress"], param=HEADER)
+
+
+def answered(record: IdempotencyRecord, response: Response, *, is_required: bool) -> None:
+    """Keep the answer, if the record is still ours; `is_required`: otherwise undo the work by raising."""
+    kept = IdempotencyRecord.objects.filter(pk=record.pk, lease=record.lease).update(
+        state=IdempotencyRecord.State.ANSWERED,
+        status=response.status_code,
+        body=JSONRenderer().render(response.data).decode(),
+    )
+    if not kept and is_required:
+        # Taken over while we were slow: the other request's work counts, ours is rolled back.
+        raise in_progress()
+
+
+def refused(record: IdempotencyRecord, view: Any, error: BaseException) -> Response:
+    """Refusals are answers and are kept; faults are not, so that trying again can succeed."""
+    ours = IdempotencyRecord.objects.filter(pk=record.pk, lease=record.lease)
+    response: Response | None = None
+    try:
+        if isinstance(error, Exception):
+            # Raises the error itself when it is a fault.
+            response = view.handle_exception(error)
+    finally:
+        if response is None or response.status_code >= 500 or response.status_code == 429:
+            ours.delete()
+    if response is None:
+        raise error
+    if response.status_code < 500 and response.status_code != 429:
+        answered(record, response, is_required=False)
+    return response

@@ -1,0 +1,103 @@
+"""What a request body may be: strict JSON, or a multipart upload that is measured while it streams in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import IO, Any
+
+from django.conf import settings
+from django.core.files.uploadedfile import UploadedFile
+from django.core.files.uploadhandler import TemporaryFileUploadHandler
+from django.http import HttpRequest
+from rest_framework import parsers
+from rest_framework.exceptions import ParseError
+
+from apps.errors import AppError
+
+MAX_DEPTH = 32
+"""Levels of nesting; far above any real request and far below what exhausts a stack."""
+
+
+class StrictJSONParser(parsers.JSONParser):
+    """One JSON object in UTF-8, of text that any database can keep."""
+
+    def parse(
+        self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        try:
+            body = json.loads(stream.read().decode("utf-8"), parse_constant=refuse_constant)
+        except RecursionError:
+            raise ParseError(f"The JSON is nested more than {MAX_DEPTH} levels deep.") from None
+        except ValueError as error:
+            raise ParseError(f"The body is not JSON: {error}.") from None
+        if not isinstance(body, dict):
+            raise AppError("invalid_request", "The body must be a JSON object.")
+        for name, value in body.items():
+            check_text(name, param=None, depth=0)
+            check_text(value, param=name, depth=1)
+        return body
+
+
+def refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def check_text(value: Any, *, param: str | None, depth: int) -> None:
+    """Refuse NUL and lone surrogates, which PostgreSQL and UTF-8 cannot hold, and bottomless nesting."""
+    if depth > MAX_DEPTH:
+        raise ParseError(f"The JSON is nested more than {MAX_DEPTH} levels deep.")
+    if isinstance(value, str):
+        if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+            message = "Text must not contain NUL characters or lone surrogates."
+            raise AppError("invalid_request", f"{param}: {message}" if param else message, param=param)
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            check_text(name, param=param, depth=depth + 1)
+            check_text(inner, param=param, depth=depth + 1)
+    elif isinstance(value, list):
+        for inner in value:
+            check_text(inner, param=param, depth=depth + 1)
+
+
+class LimitedFileUploadHandler(TemporaryFileUploadHandler):
+    """Straight to disk, and no further than `MAX_UPLOAD_BYTES` for the whole request."""
+
+    def __init__(self, request: HttpRequest) -> None:
+        super().__init__(request)
+        self.received = 0
+
+    def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
+        self.received += len(raw_data)
+        if self.received > settings.MAX_UPLOAD_BYTES:
+            # The parser closes, and so deletes, the temporary file when we raise.
+            raise file_too_large()
+        super().receive_data_chunk(raw_data, start)
+
+    def upload_interrupted(self) -> None:
+        super().upload_interrupted()
+        raise ParseError("The multipart body ended before its closing boundary.")
+
+
+def file_too_large() -> AppError:
+    megabytes = settings.MAX_UPLOAD_BYTES / 1_000_000
+    return AppError("file_too_large", f"file: at most {megabytes:g} MB a file.", param="file")
+
+
+class UploadParser(parsers.MultiPartParser):
+    """Multipart whose file parts never sit in memory."""
+
+    def parse(
+        self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> Any:
+        request: HttpRequest = (parser_context or {})["request"]._request
+        # Fields and boundaries come on top of the file, and are limited on their own.
+        if int(request.META.get("CONTENT_LENGTH") or 0) > settings.MAX_UPLOAD_BYTES + settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+            raise file_too_large()
+        request.upload_handlers = [LimitedFileUploadHandler(request)]
+        return super().parse(stream, media_type, parser_context)
+
+
+def open_files(files: Any) -> list[tuple[str, UploadedFile]]:
+    """Every uploaded file with its field's name."""
+    return [(name, file) for name, many in files.lists() for file in many]

@@ -1,0 +1,113 @@
+"""How the API is described in OpenAPI 3.1. Must not import views: DRF loads this while they are being defined."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter
+from rest_framework import serializers
+
+from apps.api.errors import MEANINGS
+from apps.errors import STATUS_BY_CODE
+
+INTRODUCTION = """
+Remove the background from video: upload a file, start a job, fetch the result.
+
+Send your key in `X-Api-Key`, or as `Authorization: Bearer`. Every answer carries `X-Request-Id`; name it when you
+ask for help. Send an `Idempotency-Key` with a POST and it is safe to send it again for 24 hours. Amounts are in credits.
+
+Every error has the same shape, `{"error": {code, message, type, param, request_id, doc_url}}`:
+
+| code | status | meaning |
+|---|---|---|
+"""
+
+REASONS = {
+    400: "The body cannot be read.",
+    401: "No key, or one that does not work.",
+    402: "Not enough credits.",
+    403: "The key lacks the scope.",
+    404: "Unknown, or not yours.",
+    409: "Not in this state, or a clash of Idempotency-Key.",
+    413: "Too large.",
+    415: "Wrong Content-Type.",
+    422: "A field is unknown or wrong; param names it.",
+    429: "Too many requests; wait Retry-After seconds.",
+    500: "Our fault.",
+    503: "A model or a part of the service is not there.",
+}
+
+
+class ErrorDetail(serializers.Serializer[Any]):
+    """`insufficient_credits` also carries `needed` and `available`."""
+
+    code = serializers.CharField()
+    message = serializers.CharField()
+    type = serializers.CharField()
+    param = serializers.CharField(allow_null=True)
+    request_id = serializers.CharField()
+    doc_url = serializers.URLField()
+
+
+class Error(serializers.Serializer[Any]):
+    error = ErrorDetail()
+
+
+class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    target_class = "apps.accounts.authentication.ApiKeyAuthentication"
+    name = ["apiKey", "bearer"]  # noqa: RUF012
+
+    def get_security_definition(self, auto_schema: AutoSchema) -> list[dict[str, Any]]:  # type: ignore[override]
+        return [{"type": "apiKey", "in": "header", "name": "X-Api-Key"}, {"type": "http", "scheme": "bearer"}]
+
+
+class Schema(AutoSchema):
+    """Adds to every operation what all of them share: its errors, its query parameters, Idempotency-Key."""
+
+    def get_override_parameters(self) -> Sequence[Any]:
+        parameters = list(super().get_override_parameters())
+        if query := getattr(self.view, "queries", {}).get(getattr(self.view, "action", None)):
+            parameters.append(query)
+        if self.method == "POST":
+            parameters.append(
+                OpenApiParameter(
+                    "Idempotency-Key",
+                    OpenApiTypes.STR,
+                    OpenApiParameter.HEADER,
+                    description="1 to 255 visible ASCII characters; the same key and body within 24 hours "
+                    "get the first answer again.",
+                )
+            )
+        return parameters
+
+    def get_filter_backends(self) -> list[Any]:
+        # `queries` above already says what a list takes; DRF's paginator would say it again.
+        return []
+
+    def _get_response_bodies(self, direction: str = "response") -> dict[str, Any]:
+        bodies: dict[str, Any] = super()._get_response_bodies(direction)
+        for status in self.error_statuses():
+            body = self._get_response_for_code(Error, str(status), direction=direction)
+            bodies[str(status)] = {**body, "description": REASONS[status]}
+        return bodies
+
+    def error_statuses(self) -> list[int]:
+        statuses = {422, 429, 500, 503}
+        if self.get_auth() and {} not in self.get_auth():
+            statuses |= {401, 403}
+        if "{" in self.path:
+            statuses.add(404)
+        if self.method == "POST":
+            statuses |= {400, 402, 409, 413, 415}
+        return sorted(statuses)
+
+
+def describe(result: dict[str, Any], **_context: Any) -> dict[str, Any]:
+    """Postprocessing hook: the introduction, with the table of errors that `doc_url` points at."""
+    rows = [f"| `{code}` | {STATUS_BY_CODE[code]} | {meaning} |" for code, meaning in MEANINGS.items()]
+    result["info"]["description"] = INTRODUCTION.strip() + "\n" + "\n".join(rows)
+    return result

@@ -1,0 +1,71 @@
+"""How much one key may ask in a minute; the numbers go out with every answer.
+
+Must not import DRF's views: DRF loads this module while they are being defined.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.core.cache import cache
+from rest_framework.permissions import SAFE_METHODS
+from rest_framework.request import Request
+from rest_framework.throttling import BaseThrottle
+
+WINDOW_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Where a caller stands after this request."""
+
+    limit: int
+    used: int
+    reset_seconds: int
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {
+            "RateLimit-Limit": str(self.limit),
+            "RateLimit-Remaining": str(max(0, self.limit - self.used)),
+            "RateLimit-Reset": str(self.reset_seconds),
+        }
+
+
+def count(name: str, *, limit: int) -> Rate:
+    """Count one request of `name`; the window opens with its first request.
+
+    `add` and `incr` are single steps in Redis and in memory, so requests that
+    run beside each other are all counted.
+    """
+    now = time.time()
+    opened: float = cache.get_or_set(f"rate:{name}", now, WINDOW_SECONDS)
+    if opened + WINDOW_SECONDS <= now:
+        cache.set(f"rate:{name}", now, WINDOW_SECONDS)
+        opened = now
+    counter = f"rate:{name}:{opened}"
+    # Lives longer than the window, so that it cannot vanish between add and incr.
+    cache.add(counter, 0, 2 * WINDOW_SECONDS)
+    used = cache.incr(counter)
+    return Rate(limit, used, max(1, round(opened + WINDOW_SECONDS - now)))
+
+
+class KeyThrottle(BaseThrottle):
+    """Writes and reads are counted apart; callers without a key are counted by their address."""
+
+    rate: Rate
+
+    def allow_request(self, request: Request, view: Any) -> bool:
+        kind, limit = ("reads", settings.API_READS_PER_MINUTE)
+        if request.method not in SAFE_METHODS:
+            kind, limit = ("writes", settings.API_WRITES_PER_MINUTE)
+        who = f"key:{request.auth.pk}" if request.auth else f"address:{request.META.get('REMOTE_ADDR', '')}"
+        self.rate = count(f"{kind}:{who}", limit=limit)
+        request.rate = self.rate  # type: ignore[attr-defined]
+        return self.rate.used <= limit
+
+    def wait(self) -> float:
+        return self.rate.reset_seconds

@@ -1,0 +1,77 @@
+"""What every view under /v1 does alike: strict queries, one JSON parser, rate headers, no content negotiation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponseBase
+from rest_framework import viewsets
+from rest_framework.exceptions import ParseError
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.parsers import BaseParser
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apps.api.parsers import StrictJSONParser
+from apps.api.strict import StrictFields
+from apps.api.throttling import KeyThrottle
+
+
+class OneRenderer(BaseContentNegotiation):
+    """The API speaks JSON whatever Accept says; a browser that opens an address sees JSON too."""
+
+    def select_parser(self, request: Request, parsers: list[BaseParser]) -> BaseParser | None:
+        wanted = request.content_type.split(";")[0].strip().lower()
+        return next((parser for parser in parsers if parser.media_type == wanted), None)
+
+    def select_renderer(
+        self, request: Request, renderers: list[BaseRenderer], format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        return renderers[0], renderers[0].media_type or ""
+
+
+class ApiViewSet(viewsets.GenericViewSet[Any]):
+    """`queries` names the query parameters of an action; an action without an entry takes none."""
+
+    parser_classes = (StrictJSONParser,)
+    throttle_classes = (KeyThrottle,)
+    content_negotiation_class = OneRenderer
+    http_method_names = ["get", "post", "put", "patch", "delete", "head"]  # noqa: RUF012
+    queries: ClassVar[dict[str, type[StrictFields]]] = {}
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        if "chunked" in request.headers.get("Transfer-Encoding", "").lower():
+            # WSGI has no length to read up to, so the body would pass for empty.
+            raise ParseError("Send a Content-Length; chunked request bodies are not read.")
+        query = self.queries.get(self.action or "", StrictFields)(data=request.query_params)
+        query.is_valid(raise_exception=True)
+        request.checked_query = query.validated_data  # type: ignore[attr-defined]
+
+    def finalize_response(
+        self, request: HttpRequest | Request, response: HttpResponseBase, *args: Any, **kwargs: Any
+    ) -> HttpResponseBase:
+        response = super().finalize_response(request, response, *args, **kwargs)
+        for name, value in getattr(getattr(request, "rate", None), "headers", {}).items():
+            response[name] = value
+        return response
+
+    def page(self, rows: QuerySet[Any], present: Callable[[list[Any]], list[Any]]) -> Response:
+        """One page of a queryset, its rows as `present` shows them."""
+        return self.get_paginated_response(present(list(self.paginate_queryset(rows) or [])))
+
+    @property
+    def query(self) -> dict[str, Any]:
+        """The query parameters, checked, with their defaults."""
+        checked: dict[str, Any] = self.request.checked_query  # type: ignore[attr-defined]
+        return checked
+
+    def body(self, fields: type[StrictFields]) -> dict[str, Any]:
+        """The request's body, checked."""
+        checked = fields(data=self.request.data)
+        checked.is_valid(raise_exception=True)
+        data: dict[str, Any] = checked.validated_data
+        return data

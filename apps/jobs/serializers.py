@@ -1,0 +1,154 @@
+"""The shapes of requests and answers about jobs, for the API's description of itself.
+
+What a request means is decided in options.py, and what a job answers in
+representation.py; tests hold these shapes to both.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from apps.engine.formats import FORMATS
+from apps.engine.options import COLOR_ALIASES, FITS, MODELS
+from apps.jobs.models import Job, JobEvent
+
+BACKGROUND_TYPES = ("transparent", "color", "image", *COLOR_ALIASES, "custom")
+
+
+class Trim(serializers.Serializer[Any]):
+    start = serializers.FloatField(required=False)
+    end = serializers.FloatField(required=False)
+
+
+class BackgroundFields(serializers.Serializer[Any]):
+    type = serializers.ChoiceField(choices=BACKGROUND_TYPES)
+    color = serializers.JSONField(required=False)
+    image_url = serializers.URLField(required=False)
+    image_id = serializers.UUIDField(required=False)
+    fit = serializers.ChoiceField(choices=FITS, required=False)
+
+
+class StartFields(serializers.Serializer[Any]):
+    """Fields of a draft to override; all of them may be left out."""
+
+    video_url = serializers.URLField(required=False, help_text="http(s), or the URL that an upload returned.")
+    video_id = serializers.UUIDField(required=False, help_text="Instead of video_url: the id that an upload returned.")
+    model = serializers.ChoiceField(choices=MODELS, default=MODELS[0])
+    bg_type = serializers.ChoiceField(choices=BACKGROUND_TYPES, default="transparent")
+    bg_color = serializers.JSONField(
+        required=False, help_text='"#RRGGBB", a CSS basic name, or three numbers (0..1, or integers 0..255).'
+    )
+    bg_image_url = serializers.URLField(required=False)
+    bg_image_id = serializers.UUIDField(required=False)
+    fit = serializers.ChoiceField(choices=FITS, default=FITS[0])
+    background = BackgroundFields(required=False, help_text="Another spelling of the bg_ fields.")
+    output_format = serializers.ChoiceField(choices=tuple(FORMATS), default="webm")
+    project = serializers.CharField(required=False, help_text="A project's id, or your own external_id for one.")
+    metadata = serializers.DictField(child=serializers.JSONField(), required=False, help_text="50 keys, 16 KiB.")
+    webhook_url = serializers.URLField(required=False)
+    auto_start = serializers.BooleanField(default=True, help_text="false makes a draft.")
+    trim = Trim(required=False, help_text="Seconds to keep; only they are billed.")
+    on_limit = serializers.ChoiceField(choices=("reject",), default="reject")
+    keep_audio = serializers.BooleanField(default=True)
+
+
+class JobFields(StartFields):
+    """One of `video_url` and `video_id` is required."""
+
+
+class OutputJson(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    kind = serializers.CharField(help_text="result or matte")
+    format = serializers.CharField()
+    url = serializers.URLField(allow_null=True, help_text="Signed, good for an hour, supports Range; null once deleted.")
+    bytes = serializers.IntegerField()
+    sha256 = serializers.CharField()
+    width = serializers.IntegerField()
+    height = serializers.IntegerField()
+    frames = serializers.IntegerField()
+    duration = serializers.FloatField()
+    alpha_mode = serializers.CharField(help_text="straight, binary or none")
+    has_audio = serializers.BooleanField()
+
+
+class JobCredits(serializers.Serializer[Any]):
+    estimated = serializers.FloatField()
+    held = serializers.FloatField()
+    charged = serializers.FloatField()
+
+
+class Warning(serializers.Serializer[Any]):  # noqa: A001
+    code = serializers.CharField()
+    message = serializers.CharField()
+
+
+class JobProject(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+    external_id = serializers.CharField(allow_null=True)
+
+
+class JobBackground(serializers.Serializer[Any]):
+    type = serializers.CharField()
+    color = serializers.CharField(allow_null=True)
+    image_url = serializers.URLField(allow_null=True)
+    image_id = serializers.UUIDField(allow_null=True)
+    fit = serializers.CharField(allow_null=True)
+
+
+class JobJson(serializers.Serializer[Any]):
+    """A job. A final status (`completed`, `failed`, `canceled`) never changes."""
+
+    id = serializers.UUIDField()
+    job_id = serializers.UUIDField()
+    status = serializers.ChoiceField(choices=Job.Status.values)
+    progress = serializers.FloatField(help_text="0–100")
+    stage = serializers.ChoiceField(choices=Job.Stage.values, allow_null=True)
+    queue_position = serializers.IntegerField(allow_null=True)
+    eta_seconds = serializers.FloatField(allow_null=True)
+    frames_done = serializers.IntegerField()
+    frames_total = serializers.IntegerField()
+    model = serializers.CharField()
+    model_version = serializers.CharField(allow_null=True, help_text="The networks used, with their weights' hashes.")
+    device = serializers.CharField(allow_null=True)
+    output_format = serializers.CharField()
+    bg_type = serializers.CharField()
+    background = JobBackground()
+    video_url = serializers.CharField(allow_null=True, help_text="As given.")
+    input = serializers.DictField(child=serializers.JSONField(), allow_null=True)
+    output_url = serializers.URLField(allow_null=True)
+    outputs = OutputJson(many=True)
+    error = serializers.CharField(allow_null=True)
+    error_code = serializers.CharField(allow_null=True)
+    credits = JobCredits()
+    warnings = Warning(many=True)
+    project = JobProject(allow_null=True)
+    metadata = serializers.DictField(child=serializers.JSONField())
+    webhook_url = serializers.URLField(allow_null=True)
+    webhook_events = serializers.DictField(child=serializers.CharField())
+    pricing_version = serializers.IntegerField(allow_null=True)
+    retried_from = serializers.UUIDField(allow_null=True)
+    created_at = serializers.DateTimeField()
+    started_at = serializers.DateTimeField(allow_null=True)
+    completed_at = serializers.DateTimeField(allow_null=True)
+    expires_at = serializers.DateTimeField(allow_null=True)
+
+
+class JobAnswer(JobJson):
+    success = serializers.BooleanField()
+    message = serializers.CharField()
+
+
+class Estimate(serializers.Serializer[Any]):
+    credits = serializers.FloatField()
+    billed_seconds = serializers.FloatField()
+    eta_seconds = serializers.FloatField(allow_null=True, help_text="null until this site has finished such a job.")
+    balance_after = serializers.FloatField()
+
+
+class EventJson(serializers.ModelSerializer[JobEvent]):
+    class Meta:
+        model = JobEvent
+        fields = ("name", "attempt", "detail", "created_at")

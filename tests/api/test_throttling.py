@@ -1,0 +1,77 @@
+"""Writes and reads of a key are counted for a minute from the first one."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from django.core.cache import cache
+
+from apps.api import throttling
+from tests.api.conftest import JSON
+
+pytestmark = [pytest.mark.urls("tests.api.machinery"), pytest.mark.django_db]
+
+
+@pytest.fixture(autouse=True)
+def small(settings) -> None:
+    settings.API_WRITES_PER_MINUTE = 2
+    settings.API_READS_PER_MINUTE = 3
+
+
+def rates(response) -> tuple[str, str]:
+    return response["RateLimit-Limit"], response["RateLimit-Remaining"]
+
+
+def test_reads_over_the_limit_are_a_429_that_says_when_to_come_back(api):
+    answers = [api.get("/v1/echo") for _ in range(5)]
+
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429, 429]
+    assert [rates(answer) for answer in answers] == [("3", "2"), ("3", "1"), ("3", "0"), ("3", "0"), ("3", "0")]
+    assert answers[3].json()["error"]["code"] == "rate_limited"
+    assert answers[3].json()["error"]["type"] == "rate_limit_error"
+    assert 1 <= int(answers[3]["Retry-After"]) <= 60
+    assert answers[3]["RateLimit-Reset"] == answers[3]["Retry-After"]
+    assert "Retry-After" not in answers[0]
+
+
+def test_writes_are_counted_apart_from_reads(api):
+    writes = [api.post("/v1/echo", "{}", content_type=JSON) for _ in range(3)]
+
+    assert [answer.status_code for answer in writes] == [201, 201, 429]
+    assert api.get("/v1/echo").status_code == 200
+
+
+def test_refused_requests_carry_the_numbers_too(api):
+    assert rates(api.get("/v1/echo?limit=0")) == ("3", "2")
+
+
+def test_keys_are_counted_apart(api, alice, caller):
+    for _ in range(4):
+        api.get("/v1/echo")
+
+    assert caller(alice).get("/v1/echo").status_code == 200
+
+
+def test_the_window_ends(api, monkeypatch):
+    for _ in range(4):
+        api.get("/v1/echo")
+    now = throttling.time.time()
+    monkeypatch.setattr(throttling.time, "time", lambda: now + 61)
+
+    assert rates(api.get("/v1/echo")) == ("3", "2")
+
+
+def test_no_request_of_a_crowd_is_missed():
+    seen = []
+    threads = [
+        threading.Thread(target=lambda: seen.extend(throttling.count("crowd", limit=9).used for _ in range(50)))
+        for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(seen) == list(range(1, 401))
+    cache.clear()
