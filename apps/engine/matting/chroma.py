@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apps.engine.matting.base import Alpha, Frame, Matte
+from apps.engine.matting.scale import Map, disc
 
 VERSION = "chroma@1"
 
@@ -33,7 +34,7 @@ class ChromaSession:
     """The screen's colour is measured on the first frame that shows one."""
 
     def __init__(self) -> None:
-        self._key: NDArray[np.float32] | None = None
+        self._key: Map | None = None
 
     def push(self, frame: Frame) -> list[Matte]:
         if self._key is None:
@@ -45,18 +46,19 @@ class ChromaSession:
         return []
 
 
-def find_key(frame: Frame) -> NDArray[np.float32] | None:
+def find_key(frame: Frame) -> Map | None:
     """The median of the border's green (or blue) pixels; None when the border shows no screen."""
     border = np.concatenate([frame[0], frame[-1], frame[:, 0], frame[:, -1]]).astype(np.float32)
     for channel in (1, 2):
         others = np.delete(border, channel, axis=1).max(1)
         screen = border[border[:, channel] - others > 48]
         if len(screen) * 8 > len(border):
-            return np.median(screen, axis=0).astype(np.float32)
+            key: Map = np.median(screen, axis=0).astype(np.float32)
+            return key
     return None
 
 
-def pull(frame: Frame, key: NDArray[np.float32]) -> tuple[Alpha, Frame]:
+def pull(frame: Frame, key: Map) -> tuple[Alpha, Frame]:
     """Alpha and straight foreground of a frame shot before a screen of colour `key`.
 
     A pixel's excess of the screen's hue is a mixture of the key's and the
@@ -68,7 +70,7 @@ def pull(frame: Frame, key: NDArray[np.float32]) -> tuple[Alpha, Frame]:
     full = max(float(_excess(key[None, None], key)[0, 0]), 1.0)
     screen = np.abs(picture - key).max(2) <= NOISE
     reach = max(MIN_EDGE, min(frame.shape[:2]) // EDGE)
-    near = cv2.dilate(screen.astype(np.uint8), _disc(reach)) > 0
+    near = cv2.dilate(screen.astype(np.uint8), disc(reach)) > 0
     sure = ~near & (excess < full / 4)
     own = _spread(np.minimum(excess, 0.9 * full), sure, reach)
     alpha = np.clip((full - excess) / (full - own), 0.0, 1.0)
@@ -76,23 +78,23 @@ def pull(frame: Frame, key: NDArray[np.float32]) -> tuple[Alpha, Frame]:
     return np.rint(alpha * 255).astype(np.uint8), _despilled(picture, alpha, key)
 
 
-def _excess(picture: NDArray[np.float32], key: NDArray[np.float32]) -> NDArray[np.float32]:
+def _excess(picture: Map, key: Map) -> Map:
     """How far the screen's channel leads the other two."""
     channel = int(key.argmax())
     a, b = (one for one in range(3) if one != channel)
-    excess: NDArray[np.float32] = picture[..., channel] - np.maximum(picture[..., a], picture[..., b])
+    excess: Map = picture[..., channel] - np.maximum(picture[..., a], picture[..., b])
     return excess
 
 
-def _spread(values: NDArray[np.float32], sure: NDArray[np.bool_], reach: int) -> NDArray[np.float32]:
+def _spread(values: Map, sure: NDArray[np.bool_], reach: int) -> Map:
     """The sure subject's values, carried outwards over the soft edge; 0, a neutral grey's, where none is near."""
     weight = sure.astype(np.float32)
     size = (4 * reach + 1, 4 * reach + 1)
-    carried: NDArray[np.float32] = cv2.blur(values * weight, size) / np.maximum(cv2.blur(weight, size), 1e-4)
+    carried: Map = cv2.blur(values * weight, size) / np.maximum(cv2.blur(weight, size), 1e-4)
     return carried
 
 
-def _despilled(picture: NDArray[np.float32], alpha: NDArray[np.float32], key: NDArray[np.float32]) -> Frame:
+def _despilled(picture: Map, alpha: Map, key: Map) -> Frame:
     """Solve I = aF + (1 - a)K for F where something of F is seen; the screen's hue never leads in F."""
     seen = np.maximum(alpha, 1 / 255)[..., None]
     colour = np.clip((picture - (1.0 - alpha[..., None]) * key) / seen, 0.0, 255.0)
@@ -102,7 +104,3 @@ def _despilled(picture: NDArray[np.float32], alpha: NDArray[np.float32], key: ND
     edge = alpha < 1.0
     colour[..., channel] = np.where(edge, np.minimum(colour[..., channel], limit), colour[..., channel])
     return np.ascontiguousarray(np.rint(colour).astype(np.uint8))
-
-
-def _disc(radius: int) -> NDArray[np.uint8]:
-    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))

@@ -1,4 +1,4 @@
-"""The registries' own clients, run on a leash: pip and npm download one pinned file each, with time and output bounded."""
+"""The registries' own clients on a leash: pip and npm download one pinned file each, in bounded time."""
 
 from __future__ import annotations
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from apps.engine.matting.base import Frame
-from apps.engine.matting.u2net import Map, squared, stretched
+from apps.engine.matting.scale import Map, frame_to
+from apps.engine.matting.u2net import run, stretched
 
 SIDE = 1024
 
@@ -19,6 +20,5 @@ class ISNet:
         self.side = side
 
     def predict(self, frame: Frame) -> Map:
-        values = (squared(frame, self.side).astype(np.float32) - 128) / 256
-        out: Map = self._session.run(None, {self._input: np.ascontiguousarray(values.transpose(2, 0, 1)[None])})[0]
-        return stretched(out[0, 0])
+        small = frame_to(frame, self.side, self.side)
+        return stretched(run(self._session, self._input, (small.astype(np.float32) - 128) / 256))

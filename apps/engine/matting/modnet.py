@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import cv2
 import numpy as np
 
 from apps.engine.matting.base import Frame
-from apps.engine.matting.u2net import Map
+from apps.engine.matting.scale import Map, frame_to
+from apps.engine.matting.u2net import run
 
 SHORT_SIDE = 384
 LONGEST = 1024
@@ -24,11 +24,8 @@ class MODNet:
     def predict(self, frame: Frame) -> Map:
         height, width = frame.shape[:2]
         scale = min(SHORT_SIDE / min(height, width), LONGEST / max(height, width))
-        size = (_multiple(width * scale), _multiple(height * scale))
-        small = cv2.resize(frame, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-        values = small.astype(np.float32) / 127.5 - 1
-        out: Map = self._session.run(None, {self._input: np.ascontiguousarray(values.transpose(2, 0, 1)[None])})[0]
-        return out[0, 0]
+        small = frame_to(frame, _multiple(width * scale), _multiple(height * scale))
+        return run(self._session, self._input, small.astype(np.float32) / 127.5 - 1)
 
 
 def _multiple(length: float) -> int:

@@ -6,9 +6,9 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from apps.engine.matting.base import Frame
+from apps.engine.matting.scale import Map, frame_to
 
 COARSE_SIDE = 400
 """Short side on which the network looks for people; the rest of its work is at the frame's size."""
@@ -18,8 +18,6 @@ MAX_SHORT_SIDE = 1080
 MAX_LONG_SIDE = 2048
 MIN_SIDE = 64
 """The deepest features are 1/16 of the coarse size and must not vanish; smaller frames get a border."""
-
-Picture = NDArray[np.float32]
 
 
 class RVM:
@@ -33,14 +31,14 @@ class RVM:
     def reset(self) -> None:
         self._states = []
 
-    def step(self, frame: Frame) -> tuple[Picture, Picture]:
+    def step(self, frame: Frame) -> tuple[Map, Map]:
         """Alpha (H × W) and foreground (H × W × 3), 0..1, at the working size of the frame."""
         source = _bordered(_within(frame))
         height, width = source.shape[:2]
         if self._size != (height, width):
             self._size = (height, width)
             self.reset()
-        values = np.ascontiguousarray(source.transpose(2, 0, 1)[None], dtype=np.float32) / 255
+        values = np.ascontiguousarray(source.transpose(2, 0, 1)[None], np.float32) / np.float32(255)
         if not self._states:
             # The first frame of a shot differs from a warmed-up one; seeing it twice is enough.
             self._run(values)
@@ -51,7 +49,7 @@ class RVM:
             foreground[0, :, :inner_height, :inner_width].transpose(1, 2, 0),
         )
 
-    def _run(self, values: Picture) -> tuple[Picture, Picture]:
+    def _run(self, values: Map) -> tuple[Map, Map]:
         height, width = values.shape[2:]
         ratio = min(COARSE_SIDE / min(height, width), COARSE_LONG_SIDE / max(height, width), 0.999)
         states = self._states or [np.zeros((1, 1, 1, 1), np.float32)] * 4
@@ -69,10 +67,7 @@ def _within_size(height: int, width: int) -> tuple[int, int]:
 
 def _within(frame: Frame) -> Frame:
     height, width = _within_size(*frame.shape[:2])
-    if (height, width) == frame.shape[:2]:
-        return frame
-    small: Frame = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
-    return small
+    return frame_to(frame, width, height)
 
 
 def _bordered(frame: Frame) -> Frame:
@@ -80,5 +75,4 @@ def _bordered(frame: Frame) -> Frame:
     if min(height, width) >= MIN_SIDE:
         return frame
     below, right = max(0, MIN_SIDE - height), max(0, MIN_SIDE - width)
-    wider: Frame = cv2.copyMakeBorder(frame, 0, below, 0, right, cv2.BORDER_REPLICATE)
-    return wider
+    return np.asarray(cv2.copyMakeBorder(frame, 0, below, 0, right, cv2.BORDER_REPLICATE), np.uint8)

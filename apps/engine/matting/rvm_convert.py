@@ -341,9 +341,7 @@ class _Converter:
 
     def _split_at(self, node: dict[str, Any], inputs: list[str]) -> None:
         sizes = self.weights[_key(inputs[1])].astype(np.int64)
-        self._outputs(
-            node, self._emit_many("Split", [self._get(inputs[0])[0], self._const(sizes)], len(sizes), axis=1)
-        )
+        self._outputs(node, self._emit_many("Split", [self._get(inputs[0])[0], self._const(sizes)], len(sizes), axis=1))
 
     def _outputs(self, node: dict[str, Any], names: list[str]) -> None:
         for index, name in enumerate(names):

@@ -15,7 +15,8 @@ from apps.engine.matting.isnet import ISNet
 from apps.engine.matting.modnet import MODNet
 from apps.engine.matting.runtime import open_session
 from apps.engine.matting.rvm import RVM
-from apps.engine.matting.u2net import Map, U2Net
+from apps.engine.matting.scale import Map
+from apps.engine.matting.u2net import U2Net
 
 TOLERANCE = 0.02
 """How far a mean may lie from the expected one: rounding on another CPU moves it by 1e-4, a wrong graph by 0.1."""

@@ -8,9 +8,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import json
-import os
 import tarfile
-import time
 import urllib.error
 import urllib.request
 import zipfile

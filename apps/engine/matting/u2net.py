@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from apps.engine.matting.base import Frame
+from apps.engine.matting.scale import Map, frame_to
 
 MEAN = np.array([0.485, 0.456, 0.406], np.float32) * 255
 STD = np.array([0.229, 0.224, 0.225], np.float32) * 255
 
 EMPTY_BELOW = 0.5
 """Where the network is nowhere surer than this, it sees no subject. Stretching such a frame would invent one."""
-
-Map = NDArray[np.float32]
 
 
 class U2Net:
@@ -30,7 +27,7 @@ class U2Net:
 
     def shrink(self, frame: Frame) -> Frame:
         """The frame as the network sees it."""
-        return squared(frame, self.side)
+        return frame_to(frame, self.side, self.side)
 
     def predict(self, small: Frame) -> Map:
         """Alpha of a shrunken frame; all zero when there is no subject."""
@@ -40,16 +37,14 @@ class U2Net:
         return stretched(raw)
 
     def _run(self, small: Frame) -> Map:
-        values = (small.astype(np.float32) - MEAN) / STD
-        out: Map = self._session.run(None, {self._input: np.ascontiguousarray(values.transpose(2, 0, 1)[None])})[0]
-        return out[0, 0]
+        return run(self._session, self._input, (small - MEAN) / STD)
 
 
-def squared(frame: Frame, side: int) -> Frame:
-    height, width = frame.shape[:2]
-    method = cv2.INTER_AREA if min(height, width) > side else cv2.INTER_LINEAR
-    small: Frame = cv2.resize(frame, (side, side), interpolation=method)
-    return small
+def run(session: Any, name: str, values: Map) -> Map:
+    """First output of a network for one H × W × 3 input."""
+    feed = np.ascontiguousarray(values.transpose(2, 0, 1)[None], np.float32)
+    out: Map = session.run(None, {name: feed})[0][0, 0]
+    return out
 
 
 def stretched(raw: Map) -> Map:

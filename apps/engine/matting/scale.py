@@ -1,0 +1,36 @@
+"""Sizes of frames and maps: area averaging on the way down, smooth on the way up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from apps.engine.matting.base import Frame
+
+Map = NDArray[np.floating[Any]]
+"""Values per pixel, 0..1 unless said otherwise, at a working size."""
+
+
+def frame_to(frame: Frame, width: int, height: int) -> Frame:
+    if frame.shape[:2] == (height, width):
+        return frame
+    return np.asarray(cv2.resize(frame, (width, height), interpolation=_method(frame, width, height)), np.uint8)
+
+
+def map_to(values: Map, width: int, height: int) -> Map:
+    if values.shape[:2] == (height, width):
+        return values
+    return np.asarray(cv2.resize(values, (width, height), interpolation=_method(values, width, height)), np.float32)
+
+
+def disc(radius: int) -> NDArray[np.uint8]:
+    """The shape to grow or shrink a region by `radius` pixels with."""
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1)), np.uint8)
+
+
+def _method(values: NDArray[Any], width: int, height: int) -> int:
+    is_smaller = width < values.shape[1] and height < values.shape[0]
+    return cv2.INTER_AREA if is_smaller else cv2.INTER_LINEAR
