@@ -159,21 +159,10 @@ def converge(purchase_id: UUID) -> None:
     takes a number when it begins, and one that is older than a read already
     applied changes nothing.
     """
-    purchase = _begin_read(purchase_id)
+    purchase = begin_read(purchase_id)
     if not purchase.session_id:
         return
-    reading = _read(purchase)
-    with transaction.atomic():
-        services.lock_wallet(purchase.user)
-        newest = Purchase.objects.filter(pk=purchase.pk, applied_number__lt=purchase.read_number)
-        if not newest.update(
-            applied_number=purchase.read_number,
-            status=reading.status,
-            payment_intent=reading.payment_intent,
-            updated_at=timezone.now(),
-        ):
-            return
-        _post_difference(purchase, reading)
+    apply(purchase, read(purchase))
 
 
 @dataclass(frozen=True)
@@ -186,7 +175,7 @@ class Reading:
     is_lost: bool
 
 
-def _begin_read(purchase_id: UUID) -> Purchase:
+def begin_read(purchase_id: UUID) -> Purchase:
     with transaction.atomic():
         purchase = Purchase.objects.select_for_update(of=("self",)).select_related("user").get(pk=purchase_id)
         purchase.read_number += 1
@@ -194,7 +183,7 @@ def _begin_read(purchase_id: UUID) -> Purchase:
     return purchase
 
 
-def _read(purchase: Purchase) -> Reading:
+def read(purchase: Purchase) -> Reading:
     """HTTP: never inside a transaction."""
     api = client()
     try:
@@ -214,14 +203,14 @@ def _read(purchase: Purchase) -> Reading:
     elif session.payment_status == "no_payment_required":
         worth = purchase.credits
     return Reading(
-        status=_status(session, intent),
+        status=status_of(session, intent),
         payment_intent=intent.id if intent else "",
         worth=worth,
         is_lost=lost > 0,
     )
 
 
-def _status(session: Any, intent: Any) -> Purchase.Status:
+def status_of(session: Any, intent: Any) -> Purchase.Status:
     if session.payment_status in ("paid", "no_payment_required"):
         return Purchase.Status.PAID
     if session.status == "expired":
@@ -232,22 +221,31 @@ def _status(session: Any, intent: Any) -> Purchase.Status:
     return Purchase.Status.OPEN
 
 
-def _post_difference(purchase: Purchase, reading: Reading) -> None:
-    """The caller holds the wallet's lock."""
+def apply(purchase: Purchase, reading: Reading) -> None:
+    """Post what is missing or too much; nothing when a newer read was here first."""
     reference = str(purchase.pk)
-    entries = LedgerEntry.objects.filter(reference=reference, wallet__user=purchase.user)
-    difference = reading.worth - (entries.aggregate(total=Sum("amount"))["total"] or 0)
-    kind = LedgerEntry.Kind.PURCHASE
-    if difference < 0:
-        kind = LedgerEntry.Kind.DISPUTE if reading.is_lost else LedgerEntry.Kind.REFUND
-    services.post(
-        purchase.user,
-        kind,
-        difference,
-        key=f"purchase:{reference}:{purchase.read_number}",
-        reference=reference,
-        note=f"Pack {purchase.pack}",
-    )
+    with transaction.atomic():
+        wallet = services.lock_wallet(purchase.user)
+        if not Purchase.objects.filter(pk=purchase.pk, applied_number__lt=purchase.read_number).update(
+            applied_number=purchase.read_number,
+            status=reading.status,
+            payment_intent=reading.payment_intent,
+            updated_at=timezone.now(),
+        ):
+            return
+        posted = wallet.entries.filter(reference=reference).aggregate(total=Sum("amount"))["total"] or 0
+        difference = reading.worth - posted
+        kind = LedgerEntry.Kind.PURCHASE
+        if difference < 0:
+            kind = LedgerEntry.Kind.DISPUTE if reading.is_lost else LedgerEntry.Kind.REFUND
+        services.post(
+            purchase.user,
+            kind,
+            difference,
+            key=f"purchase:{reference}:{purchase.read_number}",
+            reference=reference,
+            note=f"Pack {purchase.pack}",
+        )
 
 
 def converge_open_purchases(older_than: timedelta) -> int:

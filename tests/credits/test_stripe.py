@@ -1,0 +1,262 @@
+"""Buying over real HTTP against the fake: what the buyer, the ledger and Stripe's own records say afterwards."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import timedelta
+
+import pytest
+import requests
+from django.utils import timezone
+
+from apps.credits import stripe
+from apps.credits.fakestripe.server import signature
+from apps.credits.models import LedgerEntry, Purchase, StripeEvent, Wallet
+from apps.errors import AppError
+
+Status = Purchase.Status
+SUCCESS = "http://testserver/paid?session={CHECKOUT_SESSION_ID}"
+CANCEL = "http://testserver/credits"
+
+
+def buy(user, pack: str = "team") -> Purchase:
+    return stripe.checkout(user, pack, success_url=SUCCESS, cancel_url=CANCEL)
+
+
+def tell(event: dict, *, secret: str = "whsec_test") -> StripeEvent:
+    body = json.dumps(event).encode()
+    return stripe.receive_webhook(body, signature(body, secret))
+
+
+def lines(user) -> list[tuple[str, int]]:
+    rows = LedgerEntry.objects.filter(wallet__user=user).order_by("id")
+    return list(rows.values_list("kind", "amount"))
+
+
+@pytest.fixture
+def purchase(bob, fakestripe) -> Purchase:
+    return buy(bob)
+
+
+@pytest.fixture
+def paid(purchase, fakestripe) -> Purchase:
+    fakestripe.click(purchase.session_id, "pay")
+    stripe.converge(purchase.pk)
+    purchase.refresh_from_db()
+    return purchase
+
+
+def test_checkout_leads_to_the_payment_page_and_credits_nothing(bob, purchase):
+    page = requests.get(purchase.session_url, timeout=10)
+
+    assert page.status_code == 200
+    assert "SANDBOX" in page.text
+    assert "45.00 USD for bob@example.org" in page.text
+    assert (purchase.status, purchase.credits, purchase.pricing_version) == (Status.OPEN, 600_00, 1)
+    assert lines(bob) == []
+
+
+def test_checkout_refuses_a_pack_that_is_not_sold(bob, fakestripe):
+    with pytest.raises(AppError, match="choose from starter, team, studio") as refusal:
+        buy(bob, "huge")
+
+    assert refusal.value.param == "pack"
+    assert Purchase.objects.count() == 0
+
+
+def test_checkout_without_a_stripe_key_is_not_set_up(bob, settings):
+    settings.STRIPE_SECRET_KEY = ""
+
+    with pytest.raises(AppError, match="not set up") as refusal:
+        buy(bob)
+
+    assert refusal.value.code == "service_unavailable"
+    assert Purchase.objects.count() == 0
+
+
+def test_checkout_says_when_stripe_does_not_answer(bob, settings):
+    settings.STRIPE_API_BASE = "http://127.0.0.1:9"
+
+    with pytest.raises(AppError, match="Nothing was charged") as refusal:
+        buy(bob)
+
+    assert refusal.value.code == "service_unavailable"
+    assert Purchase.objects.get().status == Status.FAILED
+
+
+def test_a_payment_becomes_credits_once(bob, purchase, fakestripe):
+    answer = fakestripe.click(purchase.session_id, "pay")
+    assert (answer.status_code, answer.headers["Location"]) == (
+        303,
+        f"http://testserver/paid?session={purchase.session_id}",
+    )
+
+    (event,) = fakestripe.events()
+    tell(event)
+    stripe.converge(purchase.pk)
+    tell(event)
+
+    assert lines(bob) == [("purchase", 600_00)]
+    assert Wallet.objects.get(user=bob).balance == 600_00
+    assert Purchase.objects.get().status == Status.PAID
+    assert LedgerEntry.objects.get().reference == str(purchase.pk)
+
+
+@pytest.mark.parametrize("action", ["decline", "cancel"])
+def test_declined_and_canceled_payments_credit_nothing(bob, purchase, fakestripe, action):
+    answer = fakestripe.click(purchase.session_id, action)
+
+    assert answer.headers["Location"] == {"decline": f"/pay/{purchase.session_id}?declined=1", "cancel": CANCEL}[action]
+    stripe.converge(purchase.pk)
+    assert lines(bob) == []
+    assert Purchase.objects.get().status == Status.OPEN
+
+
+def test_partial_refunds_take_back_their_share(bob, paid, fakestripe):
+    for _ in range(2):
+        fakestripe.act("/v1/refunds", payment_intent=paid.payment_intent, amount=11_25)
+        tell(fakestripe.events()[-1])
+
+    assert lines(bob) == [("purchase", 600_00), ("refund", -150_00), ("refund", -150_00)]
+
+
+def test_a_refund_of_spent_credits_takes_the_balance_below_zero(bob, paid, fakestripe):
+    hold = stripe.services.hold(bob, 500_00, key="job", reference="job")
+    stripe.services.capture(hold, 500_00)
+
+    fakestripe.act("/v1/refunds", payment_intent=paid.payment_intent)
+    tell(fakestripe.events()[-1])
+
+    assert Wallet.objects.get(user=bob).balance == -500_00
+    with pytest.raises(AppError, match="-500 are available"):
+        stripe.services.hold(bob, 1, key="next", reference="")
+
+
+@pytest.mark.parametrize(("outcome", "balance"), [("lost", 0), ("won", 600_00)])
+def test_only_a_lost_dispute_takes_credits(bob, paid, fakestripe, outcome, balance):
+    dispute = fakestripe.act("/sandbox/disputes", payment_intent=paid.payment_intent).json()
+    tell(fakestripe.events()[-1])
+    assert Wallet.objects.get(user=bob).balance == 600_00
+
+    fakestripe.act(f"/sandbox/disputes/{dispute['id']}/{outcome}")
+    tell(fakestripe.events()[-1])
+
+    assert Wallet.objects.get(user=bob).balance == balance
+    assert [kind for kind, _ in lines(bob)] == ["purchase", "dispute"][: 1 + (outcome == "lost")]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status", "credits"), [("succeeded", Status.PAID, 600_00), ("failed", Status.FAILED, 0)]
+)
+def test_a_payment_made_later_counts_when_it_arrives(bob, purchase, fakestripe, outcome, status, credits):
+    fakestripe.click(purchase.session_id, "pay_later")
+    tell(fakestripe.events()[-1])
+    assert (Purchase.objects.get().status, lines(bob)) == (Status.OPEN, [])
+
+    fakestripe.act(f"/sandbox/sessions/{purchase.session_id}/{outcome}")
+    tell(fakestripe.events()[-1])
+
+    assert Purchase.objects.get().status == status
+    assert sum(amount for _, amount in lines(bob)) == credits
+
+
+def test_an_older_read_never_wins(bob, paid, fakestripe):
+    """A read that began before the refund and is applied after it would bring the credits back."""
+    slow = stripe.begin_read(paid.pk)
+    before = stripe.read(slow)
+    fakestripe.act("/v1/refunds", payment_intent=paid.payment_intent)
+    stripe.converge(paid.pk)
+
+    stripe.apply(slow, before)
+
+    assert Wallet.objects.get(user=bob).balance == 0
+
+
+def test_both_secrets_are_accepted_while_one_is_being_replaced(paid, fakestripe):
+    (event,) = fakestripe.events()
+
+    for secret in ("whsec_old", "whsec_test"):
+        assert tell({**event, "id": f"evt_{secret}"}, secret=secret).processed_at is not None
+
+
+def test_events_nobody_signed_are_refused(paid, fakestripe):
+    (event,) = fakestripe.events()
+    body = json.dumps(event).encode()
+    old = f"t={int(time.time()) - 400}," + signature(body, "whsec_test").split(",")[1]
+
+    for header in ("", "nonsense", "t=x,v1=y", signature(body, "whsec_wrong"), signature(b"{}", "whsec_test"), old):
+        with pytest.raises(AppError) as refusal:
+            stripe.receive_webhook(body, header)
+        assert (refusal.value.code, refusal.value.status) == ("invalid_request", 400)
+
+    assert StripeEvent.objects.count() == 0
+
+
+def test_a_site_without_secrets_takes_no_events(db, settings):
+    settings.STRIPE_WEBHOOK_SECRETS = []
+
+    with pytest.raises(AppError, match="STRIPE_WEBHOOK_SECRETS"):
+        stripe.receive_webhook(b"{}", signature(b"{}", ""))
+
+
+def test_a_failure_leaves_the_event_to_be_seen_and_sent_again(bob, purchase, fakestripe, settings):
+    fakestripe.click(purchase.session_id, "pay")
+    (event,) = fakestripe.events()
+    address, settings.STRIPE_API_BASE = settings.STRIPE_API_BASE, "http://127.0.0.1:9"
+
+    with pytest.raises(AppError, match="does not answer"):
+        tell(event)
+
+    kept = StripeEvent.objects.get()
+    assert (kept.processed_at, kept.error[:9], lines(bob)) == (None, "AppError:", [])
+    settings.STRIPE_API_BASE = address
+    assert (tell(event).error, lines(bob)) == ("", [("purchase", 600_00)])
+
+
+@pytest.mark.parametrize("metadata", [{}, {"purchase": "12"}, {"purchase": "8d5ddd9f-5b9c-4b0e-8ce2-3a3f3c4b1b11"}])
+def test_events_about_other_things_are_kept_and_change_nothing(bob, paid, metadata):
+    subject = {"id": "cs_1", "object": "checkout.session", "metadata": metadata, "payment_intent": "pi_other"}
+
+    event = tell({"id": "evt_other", "type": "checkout.session.completed", "data": {"object": subject}})
+
+    assert (event.error, len(lines(bob))) == ("", 1)
+    assert event.processed_at is not None
+
+
+def test_an_event_repairs_a_purchase_whose_session_was_never_heard_of(bob, purchase, fakestripe):
+    Purchase.objects.update(session_id="", session_url="")
+    fakestripe.click(purchase.session_id, "pay")
+
+    tell(fakestripe.events()[-1])
+
+    assert Purchase.objects.get().session_id == purchase.session_id
+    assert lines(bob) == [("purchase", 600_00)]
+
+
+def test_the_sweep_finds_payments_nobody_told_us_of(bob, purchase, fakestripe):
+    fakestripe.click(purchase.session_id, "pay")
+
+    assert stripe.converge_open_purchases(timedelta(minutes=10)) == 0
+    assert stripe.converge_open_purchases(timedelta()) == 1
+    assert stripe.converge_open_purchases(timedelta()) == 0
+    assert lines(bob) == [("purchase", 600_00)]
+
+
+def test_the_sweep_gives_up_what_can_no_longer_be_paid(bob, purchase, fakestripe):
+    second = buy(bob)
+    fakestripe.act(f"/v1/checkout/sessions/{purchase.session_id}/expire")
+    Purchase.objects.filter(pk=second.pk).update(session_id="", created_at=timezone.now() - timedelta(days=2))
+
+    stripe.converge_open_purchases(timedelta())
+
+    assert set(Purchase.objects.values_list("status", flat=True)) == {Status.EXPIRED}
+
+
+def test_one_unreadable_purchase_does_not_stop_the_sweep(bob, purchase, fakestripe):
+    Purchase.objects.filter(pk=purchase.pk).update(session_id="cs_test_gone")
+    second = buy(bob)
+    fakestripe.click(second.session_id, "pay")
+
+    assert stripe.converge_open_purchases(timedelta()) == 1
+    assert lines(bob) == [("purchase", 600_00)]
