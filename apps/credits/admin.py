@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from django.contrib import admin
-from django.db.models import Model
+import uuid
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ActionForm
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from apps.credits.amounts import to_credits
+from apps.accounts.models import User
+from apps.credits import services
+from apps.credits.amounts import from_credits, to_credits
 from apps.credits.models import Hold, LedgerEntry, PriceList, Purchase, StripeEvent, Wallet
+from apps.errors import AppError
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):
@@ -24,6 +31,14 @@ class ReadOnlyAdmin(admin.ModelAdmin):
         return False
 
 
+class GrantForm(ActionForm):
+    """Beside the list of actions. The number is made with the page, so a second click on Go gives nothing more."""
+
+    credits = forms.CharField(required=False, max_length=20)
+    note = forms.CharField(required=False, max_length=300)
+    number = forms.UUIDField(required=False, initial=uuid.uuid4, widget=forms.HiddenInput, label="")
+
+
 @admin.register(Wallet)
 class WalletAdmin(ReadOnlyAdmin):
     list_display = fields = ("user", "balance_credits", "held_credits", "available_credits")
@@ -31,6 +46,28 @@ class WalletAdmin(ReadOnlyAdmin):
     search_fields = ("user__email", "=user__id")
     search_help_text = "E-mail or account id."
     ordering = ("user__email",)
+    action_form = GrantForm
+    actions = ("grant",)
+
+    def has_grant_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("credits.add_ledgerentry")
+
+    @admin.action(description="Give credits", permissions=["grant"])
+    def grant(self, request: HttpRequest, queryset: QuerySet[Wallet]) -> None:
+        number, note = request.POST.get("number"), request.POST.get("note", "").strip()
+        if not number or not note:
+            self.message_user(request, "Say in the note why the credits are given.", messages.ERROR)
+            return
+        staff = User.objects.get(pk=request.user.pk)
+        try:
+            amount = from_credits(request.POST.get("credits", ""))
+            for wallet in queryset.select_related("user"):
+                key = f"grant:admin:{number}:{wallet.pk}"
+                services.grant(wallet.user, amount, key=key, note=note[:300], staff=staff)
+        except AppError as refusal:
+            self.message_user(request, refusal.message, messages.ERROR)
+            return
+        self.message_user(request, f"{to_credits(amount)} credits given to each of {len(queryset)}.", messages.SUCCESS)
 
     @admin.display(description="balance", ordering="balance")
     def balance_credits(self, wallet: Wallet) -> float:

@@ -1,0 +1,112 @@
+"""Who gets into the admin, and what support can do to people and keys there."""
+
+from __future__ import annotations
+
+import pytest
+from allauth.mfa.models import Authenticator
+from django.contrib.auth.models import Permission
+from django.urls import reverse
+
+from apps.accounts.models import ApiKey, User
+from apps.accounts.services import issue_key
+from tests.conftest import make_user
+
+BACKEND = "django.contrib.auth.backends.ModelBackend"
+INDEX = "/admin/"
+USERS = "admin:accounts_user"
+KEYS = "admin:accounts_apikey"
+
+
+@pytest.fixture
+def deployed(settings):
+    """As on a real site."""
+    settings.SANDBOX = False
+
+
+@pytest.fixture
+def support(client, sue):
+    client.force_login(sue, backend=BACKEND)
+    return client
+
+
+def test_the_sandbox_needs_no_second_factor(support):
+    assert support.get(INDEX).status_code == 200
+
+
+def test_the_sandbox_has_the_admins_own_sign_in(client, sue):
+    answer = client.post("/admin/login/?next=/admin/", {"username": sue.email, "password": "correct horse battery"})
+
+    assert (answer.status_code, answer.headers["Location"]) == (302, INDEX)
+
+
+def test_staff_without_a_second_factor_are_sent_to_set_one_up(support, deployed):
+    answer = support.get(INDEX)
+    assert answer.headers["Location"].startswith("/admin/login/")
+
+    answer = support.get(answer.headers["Location"])
+
+    assert (answer.status_code, answer.headers["Location"]) == (302, reverse("mfa_activate_totp"))
+    assert support.get(reverse(f"{USERS}_changelist")).status_code == 302
+
+
+def test_staff_with_a_second_factor_get_in(support, sue, deployed):
+    Authenticator.objects.create(user=sue, type=Authenticator.Type.TOTP, data={"secret": "x"})
+
+    assert support.get(INDEX).status_code == 200
+    assert support.get("/admin/login/").headers["Location"] == INDEX
+
+
+def test_strangers_are_sent_to_the_sites_own_sign_in(client, db, deployed):
+    answer = client.get("/admin/login/?next=/admin/")
+
+    assert answer.headers["Location"] == f"{reverse('account_login')}?next=%2Fadmin%2F"
+    assert client.post("/admin/login/", {"username": "x", "password": "y"}).status_code == 302
+
+
+def test_people_who_are_not_staff_are_kept_out(client, alice, deployed):
+    client.force_login(alice, backend=BACKEND)
+
+    assert client.get("/admin/login/").status_code == 403
+    assert client.get(INDEX).status_code == 302
+
+
+def test_people_are_found_by_e_mail_and_neither_added_nor_deleted(support, alice, charlie):
+    found = support.get(reverse(f"{USERS}_changelist"), {"q": "alice@"}).context["cl"].queryset
+
+    assert list(found) == [alice]
+    assert support.get(reverse(f"{USERS}_add")).status_code == 403
+    assert support.post(reverse(f"{USERS}_delete", args=[alice.pk]), {"post": "yes"}).status_code == 403
+
+
+def test_an_account_can_be_closed(support, alice):
+    support.post(reverse(f"{USERS}_change", args=[alice.pk]), {"email": "changed@example.org"})
+
+    alice.refresh_from_db()
+    assert (alice.is_active, alice.email) == (False, "alice@example.org")
+
+
+def test_staff_cannot_promote_themselves(client, db):
+    clerk = make_user("clerk@example.org", is_staff=True)
+    clerk.user_permissions.set(Permission.objects.filter(codename__in=("view_user", "change_user")))
+    client.force_login(clerk, backend=BACKEND)
+
+    answer = client.post(reverse(f"{USERS}_change", args=[clerk.pk]), {"is_active": "on", "is_superuser": "on"})
+
+    assert answer.status_code == 302
+    assert User.objects.values_list("is_active", "is_superuser").get(pk=clerk.pk) == (True, False)
+
+
+def test_keys_are_found_and_disabled_and_never_seen(support, alice, charlie):
+    key, _ = issue_key(alice, name="laptop")
+    other, _ = issue_key(charlie, name="phone")
+    listing = reverse(f"{KEYS}_changelist")
+
+    assert list(support.get(listing, {"q": "alice@"}).context["cl"].queryset) == [key]
+    shown = support.get(reverse(f"{KEYS}_change", args=[key.pk]))
+    assert key.prefix in shown.text
+    assert key.digest not in shown.text
+    support.post(listing, {"action": "disable", "_selected_action": [key.pk]})
+
+    assert set(ApiKey.objects.filter(disabled_at=None)) == {other}
+    assert support.get(reverse(f"{KEYS}_add")).status_code == 403
+    assert support.post(reverse(f"{KEYS}_delete", args=[key.pk]), {"post": "yes"}).status_code == 403

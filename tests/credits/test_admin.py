@@ -1,0 +1,151 @@
+"""Support reads everything about credits and can change none of it, except by giving some."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth.models import Permission
+from django.urls import reverse
+from django.utils import timezone
+
+from apps.credits import services
+from apps.credits.models import Hold, LedgerEntry, PriceList, Purchase, StripeEvent, Wallet
+from tests.conftest import make_user
+
+READ_ONLY = [Wallet, LedgerEntry, Hold, Purchase, StripeEvent]
+
+
+@pytest.fixture
+def support(client, sue):
+    client.force_login(sue, backend="django.contrib.auth.backends.ModelBackend")
+    return client
+
+
+@pytest.fixture
+def records(alice, charlie):
+    """One of each, and a second person whom searches must not find."""
+    for user in (alice, charlie):
+        services.hold(user, 7_50, key=f"job:{user.email}", reference=f"ref-{user.email}")
+        Purchase.objects.create(
+            user=user, pack="team", credits=1, amount=45_00, currency="usd", pricing_version=1,
+            session_id=f"cs_{user.email}", payment_intent=f"pi_{user.email}",
+        )  # fmt: skip
+        payload = {"data": {"object": {"id": f"cs_{user.email}"}}}
+        StripeEvent.objects.create(id=f"evt_{user.email}", type="t", payload=payload)
+
+
+def page(model, name: str, *args) -> str:
+    return reverse(f"admin:credits_{model._meta.model_name}_{name}", args=args)
+
+
+@pytest.mark.parametrize("model", READ_ONLY)
+def test_records_are_read_and_never_written(support, records, model):
+    row = model.objects.first()
+
+    assert support.get(page(model, "changelist")).status_code == 200
+    shown = support.get(page(model, "change", row.pk))
+    assert shown.status_code == 200
+    assert b'name="_save"' not in shown.content
+    assert support.get(page(model, "add")).status_code == 403
+    assert support.post(page(model, "change", row.pk), {"amount": 1}).status_code == 403
+    assert support.post(page(model, "delete", row.pk), {"post": "yes"}).status_code == 403
+    bulk = {"action": "delete_selected", "_selected_action": [row.pk], "post": "yes"}
+    support.post(page(model, "changelist"), bulk)
+    assert model.objects.filter(pk=row.pk).exists()
+
+
+@pytest.mark.parametrize(
+    ("model", "query"),
+    [
+        (Wallet, "alice@"),
+        (LedgerEntry, "alice@"),
+        (Hold, "alice@"),
+        (Hold, "ref-alice@example.org"),
+        (Purchase, "alice@"),
+        (Purchase, "cs_alice@example.org"),
+        (Purchase, "pi_alice@example.org"),
+        (StripeEvent, "evt_alice@example.org"),
+        (StripeEvent, "cs_alice@example.org"),
+    ],
+)
+def test_records_are_found(support, records, model, query):
+    found = support.get(page(model, "changelist"), {"q": query}).context["cl"].queryset
+
+    assert found.count() == 1
+    assert "alice" in str(vars(found.get())) + str(getattr(found.get(), "user", "")) + owner_of(found.get())
+
+
+def owner_of(row: object) -> str:
+    return row.wallet.user.email if isinstance(row, LedgerEntry | Hold) else ""
+
+
+def test_amounts_are_shown_in_credits(support, records):
+    assert "-7.5" not in support.get(page(Hold, "changelist")).text
+    assert "7.5" in support.get(page(Hold, "changelist")).text
+    assert "92.5" in support.get(page(Wallet, "changelist")).text
+    assert "45.00 USD" in support.get(page(Purchase, "changelist")).text
+
+
+@pytest.mark.parametrize("model", [Wallet, LedgerEntry, Hold, Purchase])
+def test_lists_cost_the_same_queries_at_two_and_six_rows(support, records, django_assert_max_num_queries, model):
+    with django_assert_max_num_queries(20) as at_two:
+        support.get(page(model, "changelist"))
+    for number in range(4):
+        user = make_user(f"{number}@example.org")
+        services.hold(user, 1, key=str(number), reference="")
+        Purchase.objects.create(user=user, pack="team", credits=1, amount=1, currency="usd", pricing_version=1)
+
+    with django_assert_max_num_queries(20) as at_six:
+        support.get(page(model, "changelist"))
+
+    assert len(at_two.captured_queries) == len(at_six.captured_queries)
+
+
+def give(client, user, credits: str, *, note: str = "sorry", number: str | None = None):
+    fields = {"action": "grant", "_selected_action": [user.wallet.pk], "credits": credits, "note": note}
+    return client.post(page(Wallet, "changelist"), {**fields, "number": number or uuid.uuid4()}, follow=True)
+
+
+def test_support_gives_credits_once_for_each_page(support, alice, sue):
+    number = str(uuid.uuid4())
+
+    assert "12.5 credits given" in give(support, alice, "12.5", number=number).text
+    give(support, alice, "12.5", number=number)
+
+    entry = LedgerEntry.objects.first()
+    assert (entry.amount, entry.staff, entry.note, entry.balance_after) == (12_50, sue, "sorry", 112_50)
+    assert LedgerEntry.objects.count() == 2
+
+
+@pytest.mark.parametrize(
+    ("credits", "note", "answer"),
+    [("0", "x", "more than 0"), ("many", "x", "not a number"), ("1", " ", "Say in the note")],
+)
+def test_a_gift_that_is_none_is_refused(support, alice, credits, note, answer):
+    assert answer in give(support, alice, credits, note=note).text
+    assert LedgerEntry.objects.count() == 1
+
+
+def test_staff_who_may_only_look_give_nothing(client, alice):
+    looker = make_user("looker@example.org", is_staff=True)
+    looker.user_permissions.set(Permission.objects.filter(codename="view_wallet"))
+    client.force_login(looker, backend="django.contrib.auth.backends.ModelBackend")
+
+    give(client, alice, "5")
+
+    assert Wallet.objects.get(user=alice).balance == 100_00
+
+
+def test_a_price_list_is_history_once_it_has_started(support, rf, sue):
+    started = PriceList.objects.get(version=1)
+    coming = PriceList(version=2, starts_at=timezone.now() + timezone.timedelta(days=1))
+    request = rf.get("/")
+    request.user = sue
+    site = admin.site.get_model_admin(PriceList)
+
+    assert site.has_change_permission(request, started) is False
+    assert site.has_change_permission(request, coming) is True
+    assert site.has_delete_permission(request, coming) is False
+    assert support.get(page(PriceList, "add")).status_code == 200
