@@ -81,7 +81,7 @@ def make_job(
     background: Background | None = None,
     **fields: Any,
 ) -> Job:
-    """A job in any state, with the hold, result and event that belong to it; `owner` needs credits for all but drafts."""
+    """A job in any state with the hold, result and event that belong to it; all but drafts need credits."""
     asset = asset or make_asset(owner, project=project)
     asked = Options(model=model, format=output_format, background=background or Background()).as_dict()
     del asked["model"], asked["format"]

@@ -153,7 +153,7 @@ def _finish(
 
 
 def _charge(job: Job, decoded_seconds: float) -> int:
-    if job.hold is None:
+    if job.hold is None or job.pricing_version is None:
         raise RuntimeError(f"job {job.pk} ran without a hold")
     rates = PriceList.objects.get(version=job.pricing_version).rates
     return min(job.hold.amount, price(rates[job.model], decoded_seconds))

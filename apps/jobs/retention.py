@@ -34,7 +34,7 @@ def delete_media(job: Job) -> Job:
     """Delete a finished job's results now, and its source unless another job still has a use for it. Idempotent."""
     if not job.is_final:
         raise AppError("conflict", f"The job is still {job.status}: cancel it first.")
-    _delete_outputs(job.outputs.all())
+    _delete_outputs(Output.objects.filter(job=job))
     for asset in (job.asset, job.background_asset):
         if asset is not None and not _jobs_with_use_for(asset).exclude(pk=job.pk).exists():
             _delete_source(asset)

@@ -1,4 +1,4 @@
-"""What can be asked for a job: submit, start, cancel, retry, estimate, delete. Doors and workers call only this module."""
+"""What can be asked for a job: submit, start, cancel, retry, estimate, delete. The module that doors call."""
 
 from __future__ import annotations
 
@@ -196,9 +196,8 @@ def need_installed(options: Options) -> None:
     """Refuse a model whose networks are not here; never another one in silence."""
     if options.model not in MODELS:
         return  # the keyer of the command line and the tests has no weights
-    status = weights.model_status(settings.MODELS_DIR, permissive=settings.MODEL_LICENCES == "permissive")[
-        options.model
-    ]
+    is_permissive = settings.MODEL_LICENCES == "permissive"
+    status = weights.model_status(settings.MODELS_DIR, permissive=is_permissive)[options.model]
     if not status.installed:
         coming = f" It is being installed: {status.installing}." if status.installing else ""
         message = f"The model {options.model} is not installed on this site yet.{coming}"

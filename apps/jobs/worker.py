@@ -61,11 +61,11 @@ class Worker(rq.Worker):
         super().main_work_horse(job, queue)
 
     def setup_work_horse_signals(self) -> None:
-        super().setup_work_horse_signals()
+        super().setup_work_horse_signals()  # type: ignore[no-untyped-call]
         signal.signal(signal.SIGTERM, lambda *_: runner.stop_requested.set())
 
     def handle_warm_shutdown_request(self) -> None:
         """The first SIGTERM: a job is given back within seconds; a short task is let finish."""
-        super().handle_warm_shutdown_request()
+        super().handle_warm_shutdown_request()  # type: ignore[no-untyped-call]
         if self.horse_pid:
             os.kill(self.horse_pid, signal.SIGTERM)

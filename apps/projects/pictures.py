@@ -18,7 +18,7 @@ SIDEWAYS = (5, 6, 7, 8)
 
 
 def look(path: Path) -> dict[str, Any]:
-    """Width and height as shown (orientation applied), EXIF orientation and content type; AppError says what is wrong."""
+    """Width and height as shown, EXIF orientation and content type; AppError says what is wrong."""
     try:
         with Image.open(path, formats=tuple(FORMATS)) as picture:
             width, height = picture.size

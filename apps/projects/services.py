@@ -51,17 +51,6 @@ def default_project(user: User) -> Project:
     return Project.objects.get_or_create(owner=user, is_default=True, defaults={"name": "Default"})[0]
 
 
-def create_project(user: User, *, name: str, external_id: str | None = None) -> Project:
-    """A new project; an `external_id` that the account uses already is a conflict."""
-    if not external_id:
-        return Project.objects.create(owner=user, name=name)
-    project, is_new = Project.objects.get_or_create(owner=user, external_id=external_id, defaults={"name": name})
-    if not is_new:
-        message = f"You already have a project with the external_id {external_id}."
-        raise AppError("conflict", message, param="external_id")
-    return project
-
-
 def resolve_project(user: User, ref: str | None) -> Project:
     """A project of the caller's by id, else by `external_id` (made on first use); None is the default one."""
     if not ref:

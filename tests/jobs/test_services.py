@@ -1,0 +1,616 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from apps.accounts.models import User
+from apps.credits import prices
+from apps.credits.models import Hold, LedgerEntry, Wallet
+from apps.engine.options import Background, Options
+from apps.engine.report import Progress
+from apps.errors import AppError
+from apps.jobs import attempts, services
+from apps.jobs.models import Job, JobEvent, Output
+from apps.jobs.options import parse_request
+from apps.jobs.representation import as_json, options_of
+from apps.jobs.states import ARROWS, move
+from apps.projects.models import Asset, Project
+from apps.webhooks.models import Delivery
+from tests.factories import make_asset, make_job, make_output, make_project
+from tests.jobs.conftest import CHROMA, a_file, a_result
+
+HOOK = "https://example.org/hook"
+LIGHT = Options(model="light")
+
+
+def purse(user: User) -> tuple[int, int]:
+    return Wallet.objects.values_list("balance", "held").get(user=user)
+
+
+def submitted(user: User, **fields: Any) -> Job:
+    fields = {"asset": make_asset(user), "options": CHROMA, "webhook_url": HOOK, **fields}
+    return services.submit(user, **fields)
+
+
+def claimed(user: User, **fields: Any) -> Job:
+    job = submitted(user, **fields)
+    taken = services.claim(job.pk, job.attempt, "worker-1")
+    assert taken is not None
+    return taken
+
+
+def stored(kind: str = "result") -> services.StoredFile:
+    return services.StoredFile(a_file(kind), f"jobs/x/1/{kind}.webm")
+
+
+def timeline(job: Job) -> list[str]:
+    return list(JobEvent.objects.filter(job=job).values_list("name", flat=True))
+
+
+def told(job: Job) -> list[str]:
+    return list(Delivery.objects.filter(subject=job.pk).order_by("created_at").values_list("event", flat=True))
+
+
+def refusal(call: Callable[[], Any]) -> AppError:
+    with pytest.raises(AppError) as caught:
+        call()
+    return caught.value
+
+
+# submit
+
+
+def test_submit_prices_holds_and_queues_a_known_asset(alice: User) -> None:
+    job = submitted(alice, request_id="req_1", metadata={"order": 7})
+
+    assert (job.status, job.stage, job.estimated, job.held_seconds) == ("queued", "waiting", 10_00, 10.0)
+    assert job.hold is not None
+    assert (job.hold.amount, job.hold.state, job.hold.reference) == (10_00, "open", str(job.pk))
+    assert purse(alice) == (100_00, 10_00)
+    assert (job.metadata, job.request_id, job.frames_total) == ({"order": 7}, "req_1", 250)
+    assert job.project == Project.objects.get(owner=alice, is_default=True)
+    assert timeline(job) == ["created", "queued"]
+
+
+def test_submit_bills_only_the_seconds_kept(alice: User) -> None:
+    job = submitted(alice, options=Options(model="chroma", trim=(2.0, 5.5)))
+
+    assert (job.estimated, job.held_seconds, job.frames_total) == (3_50, 3.5, 88)
+    assert purse(alice) == (100_00, 3_50)
+
+
+def test_submit_without_credits_leaves_nothing(bob: User) -> None:
+    asset = make_asset(bob)
+
+    error = refusal(lambda: services.submit(bob, asset=asset, options=CHROMA))
+
+    assert (error.code, error.status, error.details) == ("insufficient_credits", 402, {"needed": 10, "available": 0})
+    assert (Job.objects.count(), Hold.objects.count(), JobEvent.objects.count()) == (0, 0, 0)
+    assert purse(bob) == (0, 0)
+
+
+def test_submit_refuses_a_model_that_is_not_installed(alice: User, settings: Any, tmp_path: Any) -> None:
+    settings.MODELS_DIR = tmp_path
+
+    error = refusal(lambda: submitted(alice, options=Options(model="pro")))
+
+    assert (error.code, error.status, error.param) == ("model_not_installed", 503, "model")
+    assert (Job.objects.count(), Hold.objects.count()) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("facts", "options", "code", "param", "fix"),
+    [
+        ({"duration": 20.5}, Options("chroma", "gif"), "limit_exceeded", "output_format", '"end": 20'),
+        ({"width": 1280, "height": 722}, Options("chroma", "webp"), "limit_exceeded", "output_format", "720 px"),
+        ({}, Options("chroma", trim=(10.0, None)), "invalid_request", "trim.start", "10.00 s long"),
+    ],
+)
+def test_submit_refuses_what_the_format_cannot_hold_with_the_fix(
+    alice: User, facts: dict[str, Any], options: Options, code: str, param: str, fix: str
+) -> None:
+    asset = make_asset(alice, **facts)
+
+    error = refusal(lambda: services.submit(alice, asset=asset, options=options))
+
+    assert (error.code, error.param, error.status) == (code, param, 422)
+    assert fix in error.message
+    assert (Job.objects.count(), Hold.objects.count()) == (0, 0)
+
+
+def test_a_trim_brings_a_long_clip_within_a_formats_limit(alice: User) -> None:
+    job = submitted(alice, asset=make_asset(alice, duration=60.0), options=Options("chroma", "gif", trim=(5.0, 25.0)))
+
+    assert (job.status, job.estimated) == ("queued", 20_00)
+
+
+def test_submit_refuses_a_source_that_is_gone(alice: User) -> None:
+    asset = make_asset(alice)
+    Asset.objects.filter(pk=asset.pk).update(status="deleted")
+    asset.refresh_from_db()
+
+    error = refusal(lambda: services.submit(alice, asset=asset, options=CHROMA))
+
+    assert (error.code, error.status) == ("source_expired", 409)
+
+
+def test_submit_refuses_a_picture_as_video_and_a_video_as_picture(alice: User) -> None:
+    video, picture = make_asset(alice), make_asset(alice, kind="background")
+    on_image = Options("chroma", background=Background("image"))
+
+    assert refusal(lambda: services.submit(alice, asset=picture, options=CHROMA)).param == "video_url"
+    assert (
+        refusal(lambda: services.submit(alice, asset=video, background_asset=video, options=on_image)).param
+        == "bg_image_url"
+    )
+
+
+def test_an_upload_is_found_by_id_and_by_address_and_only_by_its_owner(alice: User, charlie: User) -> None:
+    asset = make_asset(alice)
+    address = f"http://testserver/media/assets/{asset.pk}/source?expires=1&signature=old"
+
+    by_id = services.submit(alice, video_url=str(asset.pk), options=CHROMA)
+    by_address = services.submit(alice, video_url=address, options=CHROMA)
+
+    assert (by_id.asset, by_address.asset) == (asset, asset)
+    assert (by_id.video_url, by_address.video_url) == (address.split("?")[0], address)
+    for text in (str(asset.pk), address):
+        error = refusal(lambda text=text: services.submit(charlie, video_url=text, options=CHROMA))
+        assert (error.code, error.param) == ("invalid_request", "video_url")
+    assert Job.objects.for_user(charlie).count() == 0
+
+
+def test_submit_request_reads_a_whole_request(alice: User) -> None:
+    asset, picture = make_asset(alice), make_asset(alice, kind="background", width=64, height=64)
+    fields = {
+        "video_id": str(asset.pk),
+        "model": "light",
+        "background": {"type": "image", "image_id": str(picture.pk), "fit": "contain"},
+        "project": "shop-7",
+        "metadata": {"order": 7},
+        "webhook_url": HOOK,
+        "auto_start": False,
+    }
+
+    job = services.submit_request(alice, parse_request(fields), request_id="req_1")
+
+    assert (job.status, job.asset, job.background_asset) == ("created", asset, picture)
+    assert (job.project and job.project.external_id, job.metadata, job.webhook_url) == ("shop-7", {"order": 7}, HOOK)
+    assert (job.requested, job.request_id) == (fields, "req_1")
+
+
+def test_an_address_elsewhere_is_fetched_before_it_is_priced(alice: User) -> None:
+    job = services.submit(alice, video_url="https://example.org/a%20clip.mp4", options=CHROMA)
+
+    assert (job.status, job.stage, job.estimated, job.hold) == ("queued", "fetching", 0, None)
+    assert job.asset is not None
+    assert (job.asset.status, job.asset.source_url, job.asset.filename) == (
+        "pending",
+        "https://example.org/a%20clip.mp4",
+        "a clip.mp4",
+    )
+    assert purse(alice) == (100_00, 0)
+    assert services.queue_position(job) is None
+
+
+# drafts
+
+
+@pytest.mark.usefixtures("weights_here")
+def test_a_draft_holds_nothing_until_it_is_started(alice: User) -> None:
+    draft = submitted(alice, options=LIGHT, auto_start=False)
+    assert (draft.status, draft.hold, draft.estimated, purse(alice)) == ("created", None, 7_50, (100_00, 0))
+
+    job = services.start(draft)
+
+    assert (job.status, job.stage, purse(alice)) == ("queued", "waiting", (100_00, 7_50))
+    assert timeline(job) == ["created", "queued"]
+
+
+@pytest.mark.usefixtures("weights_here")
+def test_start_may_override_any_field(alice: User) -> None:
+    other, project = make_asset(alice, duration=4.0), make_project(alice)
+    request = parse_request({"video_id": str(make_asset(alice).pk), "bg_type": "white", "auto_start": False})
+    draft = services.submit_request(alice, request)
+
+    job = services.start(
+        draft,
+        video_id=str(other.pk),
+        background={"type": "color", "color": "#102030"},
+        output_format="png_sequence",
+        model="light",
+        trim={"start": 1},
+        metadata={"a": 1},
+        project=str(project.pk),
+        webhook_url=HOOK,
+    )
+
+    assert options_of(job) == Options("light", "png_sequence", Background("color", (16, 32, 48)), (1.0, None))
+    assert (job.status, job.asset, job.project, job.metadata) == ("queued", other, project, {"a": 1})
+    assert (job.webhook_url, job.held_seconds, job.estimated) == (HOOK, 3.0, 2_25)
+
+
+@pytest.mark.usefixtures("weights_here")
+def test_start_keeps_what_was_not_overridden(alice: User) -> None:
+    picture = make_asset(alice, kind="background")
+    fields = {"video_id": str(make_asset(alice).pk), "bg_type": "image", "bg_image_id": str(picture.pk)}
+    draft = services.submit_request(alice, parse_request({**fields, "auto_start": False}))
+
+    job = services.start(draft, model="human")
+
+    assert (job.model, job.background_asset, job.asset) == ("human", picture, draft.asset)
+    assert options_of(job).background == Background("image")
+
+
+@pytest.mark.usefixtures("weights_here")
+def test_start_without_credits_leaves_the_draft(bob: User) -> None:
+    draft = services.submit(bob, asset=make_asset(bob), options=LIGHT, auto_start=False)
+
+    assert refusal(lambda: services.start(draft)).code == "insufficient_credits"
+
+    draft.refresh_from_db()
+    assert (draft.status, draft.hold, timeline(draft)) == ("created", None, ["created"])
+
+
+def test_only_a_draft_can_be_started(alice: User) -> None:
+    job = submitted(alice)
+
+    assert refusal(lambda: services.start(job)).code == "conflict"
+
+
+# claim, tick, give back
+
+
+def test_a_second_worker_finds_nothing_to_claim(alice: User) -> None:
+    job = submitted(alice)
+
+    first = services.claim(job.pk, 1, "worker-1")
+
+    assert first is not None
+    assert (first.status, first.stage, first.worker) == ("processing", "processing", "worker-1")
+    assert first.lease is not None
+    assert services.claim(job.pk, 1, "worker-2") is None
+    assert told(job) == ["job.started"]
+
+
+def test_a_ring_for_an_older_attempt_claims_nothing(alice: User) -> None:
+    job = submitted(alice)
+    Job.objects.filter(pk=job.pk).update(attempt=2)
+
+    assert services.claim(job.pk, 1, "worker-1") is None
+
+
+def test_an_accounts_fourth_job_waits(alice: User, charlie: User) -> None:
+    jobs = [submitted(alice) for _ in range(4)]
+    running = [services.claim(job.pk, 1, "w") for job in jobs]
+
+    assert [job is not None for job in running] == [True, True, True, False]
+    assert services.claim(submitted(charlie).pk, 1, "w") is not None
+
+    services.cancel(jobs[0])
+    assert services.claim(jobs[3].pk, 1, "w") is not None
+
+
+def test_tick_is_progress_heartbeat_and_stop_sign(alice: User) -> None:
+    job = claimed(alice)
+    Job.objects.filter(pk=job.pk).update(lease_until=timezone.now())
+
+    assert services.tick(job, Progress("processing", 125, 250, 50.0, 12.5))
+
+    job.refresh_from_db()
+    assert (job.progress, job.frames_done, job.frames_total, job.eta_seconds) == (50.0, 125, 250, 12.5)
+    assert job.lease_until is not None
+    assert job.lease_until > timezone.now() + timedelta(seconds=3)
+    services.cancel(job)
+    assert not services.tick(job, Progress("processing", 126, 250, 50.4, 12.4))
+    job.refresh_from_db()
+    assert (job.status, job.frames_done) == ("canceled", 125)
+
+
+def test_give_back_queues_the_same_attempt(alice: User) -> None:
+    job = claimed(alice)
+
+    assert services.give_back(job)
+
+    again = Job.objects.get(pk=job.pk)
+    assert (again.status, again.stage, again.attempt, again.lease, again.enqueued_at) == (
+        "queued",
+        "waiting",
+        1,
+        None,
+        None,
+    )
+    assert not services.tick(job)
+    assert services.claim(job.pk, 1, "worker-2") is not None
+    assert purse(alice) == (100_00, 10_00)
+    assert told(job) == ["job.started"]
+
+
+# endings
+
+
+def test_complete_delivers_and_charges(alice: User) -> None:
+    job = claimed(alice)
+
+    assert services.complete(job, a_result(), [stored(), stored("matte")], log_tail="fine")
+
+    job = Job.objects.with_details().get(pk=job.pk)
+    assert (job.status, job.stage, job.progress, job.charged, job.lease) == ("completed", "", 100, 10_00, None)
+    assert (job.model_version, job.device, job.result["log_tail"]) == ("chroma@1", "cpu", "fine")
+    assert purse(alice) == (90_00, 0)
+    assert LedgerEntry.objects.get(reference=str(job.pk)).amount == -10_00
+    assert sorted(Output.objects.values_list("kind", "attempt", "file")) == [
+        ("matte", 1, "jobs/x/1/matte.webm"),
+        ("result", 1, "jobs/x/1/result.webm"),
+    ]
+    assert told(job) == ["job.started", "job.completed"]
+    assert job.expires_at is not None
+    assert timedelta(days=6.9) < job.expires_at - timezone.now() <= timedelta(days=7)
+
+
+@pytest.mark.parametrize(("decoded", "charged"), [(9.5, 9_50), (10.0, 10_00), (10.9, 10_00), (0.0, 0)])
+def test_charged_are_the_decoded_seconds_and_never_more_than_the_hold(
+    alice: User, decoded: float, charged: int
+) -> None:
+    job = claimed(alice)
+
+    services.complete(job, a_result(seconds=decoded), [stored()])
+
+    assert Job.objects.get(pk=job.pk).charged == charged
+    assert purse(alice) == (100_00 - charged, 0)
+
+
+def test_a_job_keeps_the_price_it_was_priced_with(alice: User) -> None:
+    job = claimed(alice)
+    dearer = prices.current()
+    dearer.pk, dearer.rates = dearer.pk + 1, {**dearer.rates, "chroma": 600_00}
+    dearer.save(force_insert=True)
+
+    services.complete(job, a_result(), [stored()])
+
+    assert Job.objects.get(pk=job.pk).charged == 10_00
+
+
+def test_completing_twice_charges_once(alice: User) -> None:
+    job = claimed(alice)
+
+    assert [services.complete(job, a_result(), [stored()]) for _ in range(2)] == [True, False]
+
+    assert purse(alice) == (90_00, 0)
+    assert Output.objects.count() == 1
+    assert told(job) == ["job.started", "job.completed"]
+
+
+def test_a_job_canceled_between_storing_and_settling_stays_canceled_and_free(alice: User) -> None:
+    job = claimed(alice)
+    services.cancel(Job.objects.get(pk=job.pk))
+
+    assert not services.complete(job, a_result(), [stored()])
+
+    assert (Job.objects.get(pk=job.pk).status, Output.objects.count(), purse(alice)) == ("canceled", 0, (100_00, 0))
+    assert told(job) == ["job.started", "job.canceled"]
+
+
+def test_a_worker_that_was_replaced_writes_nothing(alice: User) -> None:
+    """The lease is the fence: without it the sleeper would deliver, fail or give back another worker's job."""
+    sleeper = claimed(alice)
+    Job.objects.filter(pk=sleeper.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
+    assert services.reap(sleeper) == "requeued"
+    owner = services.claim(sleeper.pk, 2, "worker-2")
+    assert owner is not None
+
+    assert not services.tick(sleeper, Progress("processing", 249, 250, 99.6, 0.1))
+    assert not services.complete(sleeper, a_result(), [stored()])
+    assert not services.fail(sleeper, "internal_error", "late")
+    assert not services.give_back(sleeper)
+
+    now = Job.objects.get(pk=sleeper.pk)
+    assert (now.status, now.attempt, now.lease, now.frames_done) == ("processing", 2, owner.lease, 0)
+    assert services.complete(owner, a_result(), [stored()])
+    assert purse(alice) == (90_00, 0)
+
+
+def test_fail_releases_and_tells(alice: User) -> None:
+    job = claimed(alice)
+
+    assert services.fail(job, "timeout", "too slow", log_tail="x" * 5000)
+
+    job.refresh_from_db()
+    assert (job.status, job.error_code, job.error, job.charged) == ("failed", "timeout", "too slow", 0)
+    assert len(job.result["log_tail"]) == 4000
+    assert purse(alice) == (100_00, 0)
+    assert told(job) == ["job.started", "job.failed"]
+    assert not services.fail(job, "internal_error", "again")
+
+
+@pytest.mark.parametrize("state", ["draft", "queued", "processing"])
+def test_cancel_ends_at_once_and_frees_the_credits(alice: User, state: str) -> None:
+    job = submitted(alice, auto_start=state != "draft")
+    if state == "processing":
+        services.claim(job.pk, 1, "w")
+
+    canceled = services.cancel(job)
+
+    assert (canceled.status, canceled.charged, purse(alice)) == ("canceled", 0, (100_00, 0))
+    assert canceled.hold is None or canceled.hold.state == "released"
+    assert services.cancel(job).status == "canceled"
+    assert told(job)[-1:] == ["job.canceled"]
+    assert told(job).count("job.canceled") == 1
+
+
+@pytest.mark.parametrize("end", ["completed", "failed"])
+def test_what_has_ended_cannot_be_canceled(alice: User, end: str) -> None:
+    job = make_job(alice, status=end)
+
+    assert refusal(lambda: services.cancel(job)).code == "conflict"
+
+    assert Job.objects.get(pk=job.pk).status == end
+
+
+@pytest.mark.parametrize("end", Job.FINAL)
+@pytest.mark.parametrize("to", Job.Status.values)
+def test_a_final_state_never_changes(alice: User, end: str, to: str) -> None:
+    job = make_job(alice, status=end)
+
+    with pytest.raises(ValueError, match="no job goes from"):
+        move(job.pk, (end,), to, event="no")
+
+    assert Job.objects.get(pk=job.pk).status == end
+
+
+def test_every_arrow_can_be_walked_and_a_missed_one_writes_nothing(alice: User) -> None:
+    for from_, targets in ARROWS.items():
+        for to in targets:
+            job = make_job(alice, status=from_)
+            others = tuple(state for state in ARROWS if state != from_ and to in ARROWS[state])
+            if others:
+                assert move(job.pk, others, to, event="missed") == 0
+            assert move(job.pk, (from_,), to, event="walked") == 1
+            assert timeline(job)[1:] == ["walked"]
+            Job.objects.filter(pk=job.pk).update(status=from_)
+            if from_ != "created":
+                services.cancel(job)
+
+
+# the source comes later
+
+
+def test_reserve_prices_holds_and_queues_what_was_fetched(alice: User) -> None:
+    job = services.submit(alice, video_url="https://example.org/clip.mp4", options=CHROMA)
+    taken = attempts.claim_preparation(job.pk, 1, "w")
+    assert taken is not None
+    assert attempts.claim_preparation(job.pk, 1, "w") is None
+    Asset.objects.filter(pk=taken.asset_id).update(status="ready", facts=make_asset(alice).facts)
+    taken = Job.objects.with_details().get(pk=job.pk)
+
+    reserved = services.reserve(taken)
+
+    assert (reserved.status, reserved.stage, reserved.estimated, reserved.lease) == ("queued", "waiting", 10_00, None)
+    assert purse(alice) == (100_00, 10_00)
+    assert services.claim(job.pk, 1, "w") is not None
+
+
+def test_reserve_after_a_cancel_holds_nothing(alice: User) -> None:
+    job = services.submit(alice, video_url="https://example.org/clip.mp4", options=CHROMA)
+    taken = attempts.claim_preparation(job.pk, 1, "w")
+    assert taken is not None
+    Asset.objects.filter(pk=taken.asset_id).update(status="ready", facts=make_asset(alice).facts)
+    taken = Job.objects.with_details().get(pk=job.pk)
+    services.cancel(job)
+
+    assert services.reserve(taken).status == "canceled"
+
+    assert (Hold.objects.count(), purse(alice)) == (0, (100_00, 0))
+
+
+# retry, estimate, delete
+
+
+def test_retry_makes_a_new_job_of_the_same_request(alice: User) -> None:
+    job = claimed(alice, metadata={"order": 7}, options=Options("chroma", "mov", trim=(0.0, 5.0)))
+    services.fail(job, "internal_error", "oops")
+
+    job = Job.objects.get(pk=job.pk)
+    again = services.retry(job, request_id="req_2")
+
+    assert again.pk != job.pk
+    assert (again.retried_from, again.status, again.attempt, again.asset) == (job, "queued", 1, job.asset)
+    assert (again.metadata, again.options, again.output_format) == ({"order": 7}, job.options, "mov")
+    assert (again.request_id, again.webhook_url, purse(alice)) == ("req_2", HOOK, (100_00, 5_00))
+    assert as_json(again)["retried_from"] == str(job.pk)
+
+
+def test_retry_needs_the_source_and_an_end(alice: User) -> None:
+    job = submitted(alice)
+    assert refusal(lambda: services.retry(job)).code == "conflict"
+    services.cancel(job)
+    Asset.objects.filter(pk=job.asset_id).update(status="deleted", file="")
+
+    error = refusal(lambda: services.retry(Job.objects.get(pk=job.pk)))
+
+    assert (error.code, error.status) == ("source_expired", 409)
+    assert Job.objects.count() == 1
+
+
+def test_retry_of_a_failed_fetch_fetches_again(alice: User) -> None:
+    job = services.submit(alice, video_url="https://example.org/clip.mp4", options=CHROMA)
+    Asset.objects.filter(pk=job.asset_id).update(status="failed", error_code="fetch_failed")
+    services.fail(job, "fetch_failed", "not there")
+
+    again = services.retry(Job.objects.get(pk=job.pk))
+
+    assert (again.status, again.stage) == ("queued", "fetching")
+    assert again.asset is not None
+    assert again.asset.pk != job.asset_id
+    assert (again.asset.status, again.asset.source_url) == ("pending", "https://example.org/clip.mp4")
+
+
+def test_estimate_is_what_submit_would_hold(alice: User) -> None:
+    options = Options("chroma", trim=(0.0, 2.5))
+    asset = make_asset(alice)
+
+    told_before = services.estimate(alice, asset.facts, options)
+    job = submitted(alice, asset=asset, options=options)
+
+    assert told_before == {"credits": 2.5, "billed_seconds": 2.5, "eta_seconds": None, "balance_after": 97.5}
+    assert as_json(job)["credits"] == {"estimated": 2.5, "held": 2.5, "charged": 0}
+
+
+def test_estimate_learns_from_finished_jobs(alice: User) -> None:
+    job = claimed(alice)
+    services.complete(job, a_result(frames=250), [stored()])
+    Job.objects.filter(pk=job.pk).update(started_at=timezone.now() - timedelta(seconds=50), completed_at=timezone.now())
+
+    estimate = services.estimate(alice, make_asset(alice).facts, Options("chroma", trim=(0.0, 5.0)))
+
+    assert estimate["eta_seconds"] == pytest.approx(25, abs=0.2)
+
+
+def test_queue_positions_count_those_who_came_first(alice: User, charlie: User) -> None:
+    first, second, third = submitted(alice), submitted(charlie), submitted(alice)
+
+    assert [services.queue_position(job) for job in (first, second, third)] == [1, 2, 3]
+    services.claim(first.pk, 1, "w")
+    assert [services.queue_position(job) for job in (first, second, third)] == [None, 1, 2]
+
+
+def test_delete_media_keeps_the_record(alice: User) -> None:
+    job = make_job(alice, status="completed")
+    make_output(job, kind="matte")
+    asset = job.asset
+    assert asset is not None
+    files = [output.file for output in job.outputs.all()] + [asset.file]
+
+    gone = services.delete_media(job)
+
+    assert [file.storage.exists(file.name) for file in files] == [False, False]
+    assert [(output["kind"], output["url"], output["bytes"]) for output in as_json(gone)["outputs"]] == [
+        ("result", None, 8),
+        ("matte", None, 8),
+    ]
+    assert as_json(gone)["input"]["sha256"] == asset.sha256
+    assert (gone.asset and gone.asset.status) == "deleted"
+    services.delete_media(gone)
+
+
+def test_delete_media_spares_a_source_that_another_job_needs(alice: User) -> None:
+    asset = make_asset(alice)
+    done = make_job(alice, status="completed", asset=asset)
+    waiting = make_job(alice, status="queued", asset=asset)
+
+    services.delete_media(done)
+    asset.refresh_from_db()
+    assert asset.status == "ready"
+
+    services.cancel(waiting)
+    services.delete_media(Job.objects.get(pk=waiting.pk))
+    asset.refresh_from_db()
+    assert (asset.status, asset.file.name) == ("deleted", "")
+
+
+def test_media_of_a_job_at_work_cannot_be_deleted(alice: User) -> None:
+    assert refusal(lambda: services.delete_media(submitted(alice))).code == "conflict"
