@@ -270,7 +270,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     # Without it Swagger UI asks a server elsewhere to validate the schema.
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},
-    "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums", "apps.api.schema.describe"],
+    "POSTPROCESSING_HOOKS": ["apps.api.schema.describe"],
 }
 API_WRITES_PER_MINUTE = env.int("API_WRITES_PER_MINUTE", default=60)
 API_READS_PER_MINUTE = env.int("API_READS_PER_MINUTE", default=600)

@@ -10,7 +10,7 @@ from apps.api.views import OneRenderer
 
 
 class SchemaView(SpectacularJSONAPIView):
-    renderer_classes = (OpenApiJsonRenderer2,)
+    renderer_classes = [OpenApiJsonRenderer2]  # noqa: RUF012
     content_negotiation_class = OneRenderer
     throttle_classes = (KeyThrottle,)
 

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 PREFIXES = ("/v1", "/api")
 
 MEANINGS = {
-    "invalid_request": "The body cannot be read (400), or a field is unknown or has a wrong value (422, named in param).",
+    "invalid_request": "The body cannot be read (400), or a field is unknown or wrong (422, named in param).",
     "missing_api_key": "Send your key in X-Api-Key or in Authorization: Bearer.",
     "invalid_api_key": "The key is unknown, disabled or expired.",
     "insufficient_credits": "The job costs more than is available; needed and available say how much.",
@@ -144,7 +144,7 @@ def from_drf(exc: exceptions.APIException) -> AppError | None:
         case exceptions.UnsupportedMediaType():
             return AppError("unsupported_media_type", str(exc.detail))
         case exceptions.Throttled():
-            wait = max(1, round(exc.wait or 1))
+            wait = max(1, round(getattr(exc, "wait", None) or 1))
             return AppError("rate_limited", f"Too many requests with this key. Try again in {wait} s.")
     return None if exc.status_code >= 500 else AppError("invalid_request", str(exc.detail), status=exc.status_code)
 

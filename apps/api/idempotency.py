@@ -53,9 +53,7 @@ def wrap(method: Method, *, lease: timedelta, together: bool) -> Method:
             return method(view, request, *args, **kwargs)
         record = claim(request.user, key, fingerprint=fingerprint(request), lease=lease)
         if record.state == IdempotencyRecord.State.ANSWERED:
-            return Response(
-                json.loads(record.body), status=record.status, headers={"Idempotent-Replayed": "true"}
-            )
+            return Response(json.loads(record.body), status=record.status, headers={"Idempotent-Replayed": "true"})
         scope: AbstractContextManager[Any] = transaction.atomic() if together else nullcontext()
         try:
             with scope:

@@ -37,9 +37,9 @@ class LimitOffsetPagination(pagination.LimitOffsetPagination):
         return query
 
     def get_paginated_response(self, data: Any) -> Response:
-        total, limit, offset = self.count, self.limit, self.offset
+        total, offset = self.count or 0, self.offset or 0
         more = offset + len(data) < total
-        return Response({"data": data, "total": total, "limit": limit, "offset": offset, "has_more": more})
+        return Response({"data": data, "total": total, "limit": self.limit, "offset": offset, "has_more": more})
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
         number = {"type": "integer"}

@@ -87,17 +87,16 @@ def file_too_large() -> AppError:
 class UploadParser(parsers.MultiPartParser):
     """Multipart whose file parts never sit in memory."""
 
-    def parse(
-        self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
-    ) -> Any:
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> Any:
         request: HttpRequest = (parser_context or {})["request"]._request
         # Fields and boundaries come on top of the file, and are limited on their own.
-        if int(request.META.get("CONTENT_LENGTH") or 0) > settings.MAX_UPLOAD_BYTES + settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+        longest = settings.MAX_UPLOAD_BYTES + settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        if int(request.META.get("CONTENT_LENGTH") or 0) > longest:
             raise file_too_large()
         request.upload_handlers = [LimitedFileUploadHandler(request)]
         return super().parse(stream, media_type, parser_context)
 
 
-def open_files(files: Any) -> list[tuple[str, UploadedFile]]:
+def open_files(files: Any) -> list[tuple[str, UploadedFile[Any]]]:
     """Every uploaded file with its field's name."""
     return [(name, file) for name, many in files.lists() for file in many]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.plumbing import is_list_serializer
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter
+from drf_spectacular.utils import Direction, OpenApiParameter
 from rest_framework import serializers
 
 from apps.api.errors import MEANINGS
@@ -18,7 +18,7 @@ INTRODUCTION = """
 Remove the background from video: upload a file, start a job, fetch the result.
 
 Send your key in `X-Api-Key`, or as `Authorization: Bearer`. Every answer carries `X-Request-Id`; name it when you
-ask for help. Send an `Idempotency-Key` with a POST and it is safe to send it again for 24 hours. Amounts are in credits.
+ask for help. A POST with an `Idempotency-Key` is safe to send again for 24 hours. Amounts are in credits.
 
 Every error has the same shape, `{"error": {code, message, type, param, request_id, doc_url}}`:
 
@@ -61,14 +61,18 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
     target_class = "apps.accounts.authentication.ApiKeyAuthentication"
     name = ["apiKey", "bearer"]  # noqa: RUF012
 
-    def get_security_definition(self, auto_schema: AutoSchema) -> list[dict[str, Any]]:  # type: ignore[override]
+    def get_security_requirement(self, auto_schema: AutoSchema) -> list[dict[str, list[Any]]]:
+        # Two entries mean either; one entry with two names would ask for both.
+        return [{name: []} for name in self.name]
+
+    def get_security_definition(self, auto_schema: AutoSchema) -> list[dict[str, Any]]:
         return [{"type": "apiKey", "in": "header", "name": "X-Api-Key"}, {"type": "http", "scheme": "bearer"}]
 
 
 class Schema(AutoSchema):
     """Adds to every operation what all of them share: its errors, its query parameters, Idempotency-Key."""
 
-    def get_override_parameters(self) -> Sequence[Any]:
+    def get_override_parameters(self) -> list[Any]:
         parameters = list(super().get_override_parameters())
         if query := getattr(self.view, "queries", {}).get(getattr(self.view, "action", None)):
             parameters.append(query)
@@ -84,14 +88,19 @@ class Schema(AutoSchema):
             )
         return parameters
 
-    def get_filter_backends(self) -> list[Any]:
-        # `queries` above already says what a list takes; DRF's paginator would say it again.
-        return []
+    def _is_list_view(self, serializer: Any = None) -> bool:
+        # By what is answered, not by the action's name: `GET /v1/credits` is a list to DRF and one object to us.
+        answers = serializer or self.get_response_serializers()
+        if isinstance(answers, dict) and answers:
+            answers = answers[min(answers, key=str)]
+        return is_list_serializer(answers)
 
-    def _get_response_bodies(self, direction: str = "response") -> dict[str, Any]:
+    def _get_response_bodies(self, direction: Direction = "response") -> dict[str, Any]:
         bodies: dict[str, Any] = super()._get_response_bodies(direction)
         for status in self.error_statuses():
-            body = self._get_response_for_code(Error, str(status), direction=direction)
+            body = self._get_response_for_code(  # type: ignore[no-untyped-call]
+                Error, str(status), direction=direction
+            )
             bodies[str(status)] = {**body, "description": REASONS[status]}
         return bodies
 

@@ -42,7 +42,7 @@ def count(name: str, *, limit: int) -> Rate:
     run beside each other are all counted.
     """
     now = time.time()
-    opened: float = cache.get_or_set(f"rate:{name}", now, WINDOW_SECONDS)
+    opened = float(cache.get_or_set(f"rate:{name}", now, WINDOW_SECONDS) or now)
     if opened + WINDOW_SECONDS <= now:
         cache.set(f"rate:{name}", now, WINDOW_SECONDS)
         opened = now
@@ -62,10 +62,11 @@ class KeyThrottle(BaseThrottle):
         kind, limit = ("reads", settings.API_READS_PER_MINUTE)
         if request.method not in SAFE_METHODS:
             kind, limit = ("writes", settings.API_WRITES_PER_MINUTE)
-        who = f"key:{request.auth.pk}" if request.auth else f"address:{request.META.get('REMOTE_ADDR', '')}"
+        key: Any = request.auth
+        who = f"key:{key.pk}" if key else f"address:{request.META.get('REMOTE_ADDR', '')}"
         self.rate = count(f"{kind}:{who}", limit=limit)
         request.rate = self.rate  # type: ignore[attr-defined]
-        return self.rate.used <= limit
+        return self.rate.used <= self.rate.limit
 
     def wait(self) -> float:
         return self.rate.reset_seconds

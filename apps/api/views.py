@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponseBase
 from rest_framework import viewsets
 from rest_framework.exceptions import ParseError
 from rest_framework.negotiation import BaseContentNegotiation
@@ -23,20 +22,21 @@ from apps.api.throttling import KeyThrottle
 class OneRenderer(BaseContentNegotiation):
     """The API speaks JSON whatever Accept says; a browser that opens an address sees JSON too."""
 
-    def select_parser(self, request: Request, parsers: list[BaseParser]) -> BaseParser | None:
+    def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
         wanted = request.content_type.split(";")[0].strip().lower()
         return next((parser for parser in parsers if parser.media_type == wanted), None)
 
     def select_renderer(
-        self, request: Request, renderers: list[BaseRenderer], format_suffix: str | None = None
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
     ) -> tuple[BaseRenderer, str]:
-        return renderers[0], renderers[0].media_type or ""
+        renderer = next(iter(renderers))
+        return renderer, renderer.media_type or ""
 
 
 class ApiViewSet(viewsets.GenericViewSet[Any]):
     """`queries` names the query parameters of an action; an action without an entry takes none."""
 
-    parser_classes = (StrictJSONParser,)
+    parser_classes: Sequence[type[BaseParser]] = (StrictJSONParser,)
     throttle_classes = (KeyThrottle,)
     content_negotiation_class = OneRenderer
     http_method_names = ["get", "post", "put", "patch", "delete", "head"]  # noqa: RUF012
@@ -51,9 +51,7 @@ class ApiViewSet(viewsets.GenericViewSet[Any]):
         query.is_valid(raise_exception=True)
         request.checked_query = query.validated_data  # type: ignore[attr-defined]
 
-    def finalize_response(
-        self, request: HttpRequest | Request, response: HttpResponseBase, *args: Any, **kwargs: Any
-    ) -> HttpResponseBase:
+    def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
         response = super().finalize_response(request, response, *args, **kwargs)
         for name, value in getattr(getattr(request, "rate", None), "headers", {}).items():
             response[name] = value
@@ -62,6 +60,11 @@ class ApiViewSet(viewsets.GenericViewSet[Any]):
     def page(self, rows: QuerySet[Any], present: Callable[[list[Any]], list[Any]]) -> Response:
         """One page of a queryset, its rows as `present` shows them."""
         return self.get_paginated_response(present(list(self.paginate_queryset(rows) or [])))
+
+    @property
+    def user(self) -> Any:
+        """The account that the key belongs to."""
+        return self.request.user
 
     @property
     def query(self) -> dict[str, Any]:

@@ -46,7 +46,7 @@ class CreditsViewSet(ApiViewSet):
     @extend_schema(responses=Credits, tags=["credits"], operation_id="credits")
     def list(self, request: Request) -> Response:
         """Your balance, what is set aside for running jobs, and what is left."""
-        wallet = services.open_wallet(request.user)
+        wallet = services.open_wallet(self.user)
         amounts = {"balance": wallet.balance, "held": wallet.held, "available": wallet.available}
         return Response({name: to_credits(amount) for name, amount in amounts.items()})
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Mapping
 from contextlib import suppress
 from threading import BoundedSemaphore
 from typing import Any
@@ -55,7 +54,7 @@ class JobsViewSet(ApiViewSet):
         return [requires("jobs:read" if self.action in self.reads else "jobs:write")()]
 
     def get_queryset(self) -> QuerySet[Job]:
-        return Job.objects.for_user(self.request.user).with_details().order_by("-created_at", "id")
+        return Job.objects.for_user(self.user).with_details().order_by("-created_at", "id")
 
     def get_object(self) -> Job:
         job: Job = super().get_object()
@@ -87,7 +86,7 @@ class JobsViewSet(ApiViewSet):
         With an uploaded video it is priced and its credits are held at once. With any other URL that
         happens once the file has been fetched; a job that is not covered then fails and costs nothing.
         """
-        job = services.submit_request(request.user, wanted(request.data), request_id=request_id.of(request))
+        job = services.submit_request(self.user, wanted(request.data), request_id=request_id.of(request))
         return self.one(job, status=201)
 
     @extend_schema(responses=shapes.JobJson, tags=["jobs"], operation_id="jobs_retrieve")
@@ -113,9 +112,7 @@ class JobsViewSet(ApiViewSet):
         services.delete_media(job)
         return self.one(job, message="Media deleted")
 
-    @extend_schema(
-        request=shapes.StartFields, responses=shapes.JobAnswer, tags=["jobs"], operation_id="jobs_start"
-    )
+    @extend_schema(request=shapes.StartFields, responses=shapes.JobAnswer, tags=["jobs"], operation_id="jobs_start")
     @action(detail=True, methods=["post"])
     @idempotent
     def start(self, request: Request, pk: str) -> Response:
@@ -138,19 +135,17 @@ class JobsViewSet(ApiViewSet):
         self.body(StrictFields)
         return self.one(services.retry(self.get_object(), request_id=request_id.of(request)), status=201)
 
-    @extend_schema(
-        request=shapes.JobFields, responses=shapes.Estimate, tags=["jobs"], operation_id="jobs_estimate"
-    )
+    @extend_schema(request=shapes.JobFields, responses=shapes.Estimate, tags=["jobs"], operation_id="jobs_estimate")
     @action(detail=False, methods=["post"])
     @idempotent
     def estimate(self, request: Request) -> Response:
         """What a job would cost, without making one. The video must be uploaded."""
         asked = wanted(request.data)
-        asset = projects.find_own_asset(request.user, asked.video_url or asked.video_id or "")
+        asset = projects.find_own_asset(self.user, asked.video_url or asked.video_id or "")
         if asset is None or asset.kind != Asset.Kind.VIDEO or asset.status != Asset.Status.READY:
             message = "An estimate needs a video that was uploaded here: its video_url or video_id."
             raise AppError("invalid_request", message, param="video_url" if asked.video_url else "video_id")
-        return Response(services.estimate(request.user, asset.facts, asked.options))
+        return Response(services.estimate(self.user, asset.facts, asked.options))
 
     @extend_schema(responses=shapes.EventJson(many=True), tags=["jobs"], operation_id="jobs_events")
     @action(detail=True, methods=["get"])
@@ -160,12 +155,12 @@ class JobsViewSet(ApiViewSet):
         return self.page(rows, lambda page: list(shapes.EventJson(page, many=True).data))
 
 
-def known(data: Mapping[str, Any]) -> dict[str, Any]:
+def known(data: Any) -> dict[str, Any]:
     """The body, if each of its fields is one of the contract's; null does not hide an unknown one."""
     return merge({}, data)
 
 
-def wanted(data: Mapping[str, Any]) -> JobRequest:
+def wanted(data: Any) -> JobRequest:
     return parse_request(known(data))
 
 

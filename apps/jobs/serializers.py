@@ -62,7 +62,7 @@ class OutputJson(serializers.Serializer[Any]):
     id = serializers.UUIDField()
     kind = serializers.CharField(help_text="result or matte")
     format = serializers.CharField()
-    url = serializers.URLField(allow_null=True, help_text="Signed, good for an hour, supports Range; null once deleted.")
+    url = serializers.URLField(allow_null=True, help_text="Signed, good for an hour; null once deleted.")
     bytes = serializers.IntegerField()
     sha256 = serializers.CharField()
     width = serializers.IntegerField()

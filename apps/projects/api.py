@@ -69,7 +69,7 @@ class UploadsViewSet(ApiViewSet):
     def create(self, request: Request) -> Response:
         """Upload a video, or with `purpose=background` a picture to lay cutouts over."""
         fields = self.body(UploadFields)
-        project = services.resolve_project(request.user, fields.get("project"))
+        project = services.resolve_project(self.user, fields.get("project"))
         file = fields["file"]
         asset = services.create_asset(project, file, filename=file.name, kind=fields["purpose"])
         return Response(upload_json(asset), status=201)
@@ -84,7 +84,7 @@ class ProjectsViewSet(ApiViewSet):
         return [requires("jobs:read" if self.action == "list" else "jobs:write")()]
 
     def get_queryset(self) -> QuerySet[Project]:
-        return Project.objects.filter(owner=self.request.user).order_by("-created_at", "id")
+        return Project.objects.filter(owner=self.user).order_by("-created_at", "id")
 
     @extend_schema(responses=ProjectJson(many=True), tags=["projects"], operation_id="projects_list")
     def list(self, request: Request) -> Response:
@@ -97,7 +97,7 @@ class ProjectsViewSet(ApiViewSet):
     @idempotent
     def create(self, request: Request) -> Response:
         """Make a project. Naming a new `external_id` in a job makes one too."""
-        project = services.create_project(request.user, **self.body(ProjectFields))
+        project = services.create_project(self.user, **self.body(ProjectFields))
         return Response(ProjectJson(project).data, status=201)
 
 
