@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
 
 import pytest
 from django.contrib import admin
@@ -140,7 +141,7 @@ def test_staff_who_may_only_look_give_nothing(client, alice):
 
 def test_a_price_list_is_history_once_it_has_started(support, rf, sue):
     started = PriceList.objects.get(version=1)
-    coming = PriceList(version=2, starts_at=timezone.now() + timezone.timedelta(days=1))
+    coming = PriceList(version=2, starts_at=timezone.now() + timedelta(days=1))
     request = rf.get("/")
     request.user = sue
     site = admin.site.get_model_admin(PriceList)
