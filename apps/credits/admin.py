@@ -54,16 +54,16 @@ class WalletAdmin(ReadOnlyAdmin):
 
     @admin.action(description="Give credits", permissions=["grant"])
     def grant(self, request: HttpRequest, queryset: QuerySet[Wallet]) -> None:
+        assert isinstance(request.user, User)  # only staff get here
         number, note = request.POST.get("number"), request.POST.get("note", "").strip()
         if not number or not note:
             self.message_user(request, "Say in the note why the credits are given.", messages.ERROR)
             return
-        staff = User.objects.get(pk=request.user.pk)
         try:
             amount = from_credits(request.POST.get("credits", ""))
             for wallet in queryset.select_related("user"):
                 key = f"grant:admin:{number}:{wallet.pk}"
-                services.grant(wallet.user, amount, key=key, note=note[:300], staff=staff)
+                services.grant(wallet.user, amount, key=key, note=note[:300], staff=request.user)
         except AppError as refusal:
             self.message_user(request, refusal.message, messages.ERROR)
             return
