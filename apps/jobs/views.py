@@ -14,6 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django_htmx.http import reswap, retarget
 
 from apps.api import request_id
 from apps.credits import prices
@@ -161,8 +162,11 @@ def job(request: HttpRequest, job_id: UUID) -> HttpResponse:
 @never_cache
 @require_safe
 def status(request: HttpRequest, job_id: UUID) -> HttpResponse:
-    """The part of the job's page that changes; it asks for itself until the job is final."""
-    return render(request, "jobs/_job.html", _shown(_own(request, job_id)))
+    """What ticks on the job's page; all of the job when it is no longer in the state that the page shows."""
+    job = _own(request, job_id)
+    if request.GET.get("seen") == _state(job):
+        return render(request, "jobs/_progress.html", _shown(job))
+    return reswap(retarget(render(request, "jobs/_job.html", _shown(job)), "#job"), "outerHTML")
 
 
 @login_required
@@ -219,9 +223,15 @@ def _shown(job: Job) -> dict[str, Any]:
         "original_url": asset_url(kept) if kept and content_type(kept).startswith("video/") else "",
         "source_kept": kept is not None,
         "offset": trim[0] if trim else 0,
+        "seen": _state(job),
         "steps": _steps(job),
         "format": next((card for card in format_cards() if card.name == job.output_format), None),
     }
+
+
+def _state(job: Job) -> str:
+    """All that decides which parts the page has."""
+    return f"{job.status}-{job.asset.status if job.asset else ''}"
 
 
 def _steps(job: Job) -> list[tuple[str, str]]:

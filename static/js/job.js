@@ -10,7 +10,7 @@ function clock(seconds) {
 }
 
 function announce(job) {
-  const { saying, percent } = job.dataset;
+  const { saying, percent } = (document.getElementById("progress") || job).dataset;
   if (saying !== lastSaid) say.textContent = lastSaid = saying;
   document.title = percent ? `${percent} % · ${ownTitle}` : ownTitle;
 }

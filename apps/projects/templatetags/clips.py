@@ -19,6 +19,12 @@ def clock(seconds: float) -> str:
 
 
 @register.filter
+def minutes(seconds: float) -> str:
+    """A limit: 600 → 10 min, 90 → 1.5 min."""
+    return f"{seconds / 60:g} min"
+
+
+@register.filter
 def about(seconds: float | None) -> str:
     """A remaining time, as coarse as it is uncertain: "about 40 s", "about 3 min"."""
     if seconds is None:
