@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -51,30 +50,49 @@ class Cut:
     is_trimmed: bool
 
 
-def is_copied(stream: AudioStream, format_name: str, cut: Cut) -> bool:
-    """A trim needs sample accuracy, and packets can only be cut between frames."""
-    return not cut.is_trimmed and stream.codec_context.codec.canonical_name in COPIED.get(format_name, ())
+@dataclass(slots=True)
+class SoundSource:
+    """The input's chosen sound, opened apart from the video so that neither waits for the other."""
+
+    container: InputContainer
+    stream: AudioStream
+    cut: Cut
+    span: tuple[Fraction, Fraction]
+    """Where the packets say that the sound begins and ends, in the input's own seconds."""
+    was_mended: bool = False
+    """Damage was covered with silence."""
+
+    def attach(self, out: OutputContainer, format_name: str) -> CopiedSound | EncodedSound:
+        """A trim needs sample accuracy, and packets can only be cut between frames: then it is encoded anew."""
+        codec = self.stream.codec_context.codec.canonical_name
+        if not self.cut.is_trimmed and codec in COPIED[format_name]:
+            return CopiedSound(self, out)
+        return EncodedSound(self, out, format_name)
+
+    @property
+    def kept_span(self) -> tuple[Fraction, Fraction] | None:
+        """The span on the output's clock; None when the cut leaves nothing of it."""
+        start = max(self.span[0], self.cut.start)
+        end = self.span[1] if self.cut.end is None else min(self.span[1], self.cut.end)
+        return (start - self.cut.start, end - self.cut.start) if end > start else None
 
 
 class SampleReader:
     """Decoded sound as one gapless run of samples from the cut's start, silence where the file has none."""
 
-    def __init__(
-        self, container: InputContainer, stream: AudioStream, cut: Cut, span: tuple[Fraction, Fraction], rate: int
-    ) -> None:
-        self._container = container
-        self._stream = stream
-        self._cut = cut
+    def __init__(self, sound: SoundSource, rate: int) -> None:
+        self._sound = sound
+        self._container = sound.container
+        self._stream = stream = sound.stream
+        self._cut = sound.cut
         self.rate = rate
         self.channels = 1 if stream.codec_context.channels == 1 else 2
         layout = "mono" if self.channels == 1 else "stereo"
         self._resampler = AudioResampler(format="flt", layout=layout, rate=rate)
-        start, end = span
-        self.first = max(0, round((max(start, cut.start) - cut.start) * rate))
+        start, end = sound.kept_span or (Fraction(0), Fraction(0))
+        self.first = round(start * rate)
         """Where on the output's clock the sound begins, in samples."""
-        wanted = end if cut.end is None else min(end, cut.end)
-        self.last = max(self.first, round((wanted - cut.start) * rate))
-        self.was_mended = False
+        self.last = round(end * rate)
 
     def __iter__(self) -> Iterator[Samples]:
         position = self.first
@@ -90,7 +108,7 @@ class SampleReader:
                 return
         # A damaged tail must not leave the sound shorter than its packets promise.
         if self.last - position > SPAN_TOLERANCE * self.rate:
-            self.was_mended = True
+            self._sound.was_mended = True
         while position < self.last:
             count = min(self.rate, self.last - position)
             position += count
@@ -124,20 +142,20 @@ class SampleReader:
                 try:
                     yield from self._stream.codec_context.decode(packet if packet.size else None)
                 except av.FFmpegError:
-                    self.was_mended = True
+                    self._sound.was_mended = True
         except av.FFmpegError:
-            self.was_mended = True
+            self._sound.was_mended = True
         yield None
 
 
 class CopiedSound:
     """Packets of the input on the output's clock."""
 
-    def __init__(self, container: InputContainer, stream: AudioStream, out: OutputContainer, cut: Cut) -> None:
+    def __init__(self, sound: SoundSource, out: OutputContainer) -> None:
         self._out = out
-        self._start = cut.start
-        self._stream = out.add_stream_from_template(stream)
-        self._packets = self._read(container, stream)
+        self._start = sound.cut.start
+        self._stream = out.add_stream_from_template(sound.stream)
+        self._packets = self._read(sound.container, sound.stream)
         self._next: Packet[AudioStream] | None = None
         self._ended = False
 
@@ -177,19 +195,11 @@ class CopiedSound:
 class EncodedSound:
     """The input's samples in the codec that the output's container calls for."""
 
-    def __init__(
-        self,
-        container: InputContainer,
-        stream: AudioStream,
-        out: OutputContainer,
-        format_name: str,
-        cut: Cut,
-        span: tuple[Fraction, Fraction],
-    ) -> None:
+    def __init__(self, sound: SoundSource, out: OutputContainer, format_name: str) -> None:
         codec = ENCODED[format_name]
-        rate = stream.codec_context.sample_rate
+        rate = sound.stream.codec_context.sample_rate
         rate = rate if codec == "aac" and rate in AAC_RATES else DEFAULT_RATE
-        self.reader = SampleReader(container, stream, cut, span, rate)
+        self.reader = SampleReader(sound, rate)
         self._out = out
         self._stream = out.add_stream(codec, rate=rate, layout="mono" if self.reader.channels == 1 else "stereo")
         if codec in BIT_RATES:
@@ -275,18 +285,18 @@ def _with_lead(reader: SampleReader) -> Iterator[Samples]:
     yield from reader
 
 
-def measure(path: Path, *, container_format: str | None = None) -> tuple[Fraction, Fraction] | None:
+def measure(location: str, container_format: str) -> tuple[Fraction, Fraction] | None:
     """(start, end) of a file's sound by its packets; None when it has none."""
-    with av.open(str(path), format=container_format) as container:
+    with av.open(location, format=container_format) as container:
         if not container.streams.audio:
             return None
         stream = container.streams.audio[0]
-        start, end = math.inf, -math.inf
-        for packet in container.demux(stream):
-            if packet.pts is not None and packet.size:
-                start = min(start, packet.pts)
-                end = max(end, packet.pts + (packet.duration or 0))
-        if end < start:
-            return None
+        stamps = [
+            (packet.pts, packet.pts + (packet.duration or 0))
+            for packet in container.demux(stream)
+            if packet.pts is not None and packet.size
+        ]
         base = Fraction(stream.time_base or 1)
-        return int(start) * base, int(end) * base
+    if not stamps:
+        return None
+    return min(start for start, _ in stamps) * base, max(end for _, end in stamps) * base

@@ -107,6 +107,18 @@ class Decoder:
         if waiting is not None:
             yield waiting
 
+    @property
+    def clock(self) -> Fraction:
+        """Seconds of the input's tick."""
+        return Fraction(self._source.video.time_base or Fraction(1, 1000))
+
+    @property
+    def absolute_end(self) -> Fraction | None:
+        """Where a trim ends, in the input's own seconds; known from the first frame on."""
+        if self._trim is None or self._trim[1] is None or self._first is None:
+            return None
+        return self._survey.origin + self._first + _exact(self._trim[1])
+
     def _is_past_the_end(self, since_first: Fraction) -> bool:
         return self._trim is not None and self._trim[1] is not None and since_first >= _exact(self._trim[1])
 
@@ -130,14 +142,13 @@ class Decoder:
             yield frame, time
 
     def _time(self, frame: VideoFrame) -> Fraction:
-        tick = Fraction(self._source.video.time_base or Fraction(1, 1000))
         if frame.pts is None:
             self._repaired += 1
             return self._survey.video_start - self._survey.origin if self._last is None else self._last + self._typical
-        time = frame.pts * Fraction(frame.time_base or tick) - self._survey.origin
+        time = frame.pts * Fraction(frame.time_base or self.clock) - self._survey.origin
         if self._last is not None and time <= self._last:
             self._repaired += 1
-            return self._last + tick
+            return self._last + self.clock
         return time
 
     @property

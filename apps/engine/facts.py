@@ -70,15 +70,15 @@ class Survey:
 
 
 def survey(path: Path, *, limits: Limits | None = None, keep_audio: bool = True) -> Survey:
-    """Look at every packet; refuses what has no decodable picture, and what is over the limits."""
-    with open_source(path, keep_audio=keep_audio) as source:
+    """Look at every packet. Sound that is not kept has no say in the origin. Refuses what has no decodable picture, and what is over the limits."""
+    with open_source(path) as source:
         source.video.codec_context.thread_count = 1
         video = Track(_clock(source.video), source.video.start_time)
         audio = Track(_clock(source.audio), source.audio.start_time) if source.audio else None
         frame, broken = _demux(source, video, audio)
         if frame is None:
             raise InputRefused("No picture in this video can be decoded. The file is damaged or its codec unsupported.")
-        found = _judge(source, video, audio, frame, broken)
+        found = _judge(source, video, audio, frame, is_broken=broken, keep_audio=keep_audio)
     if limits is not None:
         check_limits(found.facts, limits)
     return found
@@ -117,7 +117,9 @@ def _first_frame(source: Source, packet: Packet[Stream]) -> VideoFrame | None:
     return frames[0] if frames else None
 
 
-def _judge(source: Source, video: Track, audio: Track | None, frame: VideoFrame, broken: bool) -> Survey:
+def _judge(
+    source: Source, video: Track, audio: Track | None, frame: VideoFrame, *, is_broken: bool, keep_audio: bool
+) -> Survey:
     stamps = sorted(set(video.stamps))
     gaps = [after - before for before, after in zip(stamps, stamps[1:], strict=False)]
     typical = statistics.median(gaps) if gaps else _lone_duration(source, video)
@@ -125,7 +127,7 @@ def _judge(source: Source, video: Track, audio: Track | None, frame: VideoFrame,
     if stamps:
         video.end = max(video.end or 0, stamps[-1] + (0 if (video.end or 0) > stamps[-1] else round(typical)))
     has_audio = audio is not None and bool(audio.stamps)
-    audio_span = (audio.start_time, audio.end_time) if audio is not None and has_audio else None
+    audio_span = (audio.start_time, audio.end_time) if audio is not None and has_audio and keep_audio else None
     origin = min(video.start_time, audio_span[0]) if audio_span else video.start_time
     span = Fraction(stamps[-1] - stamps[0]) * video.time_base if len(stamps) > 1 else Fraction(0)
     rate = (len(stamps) - 1) / span if span else (1 / frame_time if frame_time else Fraction(25))
@@ -152,7 +154,9 @@ def _judge(source: Source, video: Track, audio: Track | None, frame: VideoFrame,
         is_interlaced=bool(frame.interlaced_frame),
         is_variable_rate=bool(gaps) and max(gaps) - min(gaps) > max(2, typical * 0.05),
     )
-    return Survey(facts, origin, video.start_time, frame_time, audio_span, broken or _is_cut_off(source, video, audio))
+    return Survey(
+        facts, origin, video.start_time, frame_time, audio_span, is_broken or _is_cut_off(source, video, audio)
+    )
 
 
 def _lone_duration(source: Source, video: Track) -> int:

@@ -185,7 +185,9 @@ def _choose_video(container: InputContainer) -> VideoStream:
     pictures = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
     tracks = [stream for stream in container.streams.video if not stream.disposition & pictures]
     if not tracks:
-        raise InputRefused("This file has sound but no video." if container.streams.audio else "This file has no video.")
+        raise InputRefused(
+            "This file has sound but no video." if container.streams.audio else "This file has no video."
+        )
     readable = [stream for stream in tracks if stream.codec_context is not None and stream.codec_context.is_decoder]
     if any(stream.codec_tag == "encv" for stream in tracks):
         raise InputRefused(PROTECTED)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from apps.engine.encode.base import Cutout, SoundSource, Spec, Writer, WriterFactory
+from apps.engine.encode.base import Cutout, Spec, Writer, WriterFactory
 from apps.engine.encode.gif import GifWriter
 from apps.engine.encode.matte import MatteWriter
 from apps.engine.encode.mov import MovWriter, Mp4Writer
@@ -19,4 +19,4 @@ WRITERS: dict[str, WriterFactory] = {
     "png_sequence": PngSequenceWriter,
 }
 
-__all__ = ["WRITERS", "Cutout", "ForegroundWriter", "MatteWriter", "SoundSource", "Spec", "Writer", "WriterFactory"]
+__all__ = ["WRITERS", "Cutout", "ForegroundWriter", "MatteWriter", "Spec", "Writer", "WriterFactory"]

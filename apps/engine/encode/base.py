@@ -10,16 +10,14 @@ from typing import Protocol
 
 import av
 import numpy as np
-from av.audio.stream import AudioStream
 from av.codec.context import CodecContext
-from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.stream import Stream
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from numpy.typing import NDArray
 
-from apps.engine.audio import CopiedSound, Cut, EncodedSound, is_copied
+from apps.engine.audio import CopiedSound, EncodedSound, SoundSource
 from apps.engine.colour import BT709, EXACT, FULL, LIMITED
 from apps.engine.errors import EngineFault
 
@@ -41,21 +39,6 @@ class Cutout:
     rgb: NDArray[np.uint8]
     alpha: NDArray[np.uint8]
     """As it is to be encoded; all 255 over an opaque background."""
-
-
-@dataclass(slots=True)
-class SoundSource:
-    """The input's chosen sound, opened apart from the video so that neither waits for the other."""
-
-    container: InputContainer
-    stream: AudioStream
-    cut: Cut
-    span: tuple[Fraction, Fraction]
-
-    def attach(self, out: OutputContainer, format_name: str) -> CopiedSound | EncodedSound:
-        if is_copied(self.stream, format_name, self.cut):
-            return CopiedSound(self.container, self.stream, out, self.cut)
-        return EncodedSound(self.container, self.stream, out, format_name, self.cut, self.span)
 
 
 @dataclass(slots=True)

@@ -59,8 +59,7 @@ class PngSequenceWriter:
         if sound is None:
             return False
         try:
-            reader = SampleReader(sound.container, sound.stream, sound.cut, sound.span, SOUND_RATE)
-            write_wave(reader, self._sound_path)
+            write_wave(SampleReader(sound, SOUND_RATE), self._sound_path)
             self._zip.write(self._sound_path, AUDIO_NAME)
         finally:
             self._sound_path.unlink(missing_ok=True)

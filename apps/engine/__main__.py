@@ -1,0 +1,241 @@
+"""`python -m apps.engine IN OUT`: the engine at a terminal, and as the house's child process."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import NoReturn
+
+from apps.engine.child import Limits
+from apps.engine.contain import contain
+from apps.engine.errors import BadOptions, Canceled, EngineError, EngineFault, OutOfMemory
+from apps.engine.formats import FORMATS
+from apps.engine.options import FITS, MODELS, Background, Options, parse_background, parse_trim
+from apps.engine.report import Progress, Result
+
+BAR_WIDTH = 30
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises instead of exiting, so that a wrong argument is reported like every other error."""
+
+    def error(self, message: str) -> NoReturn:
+        raise BadOptions(message[0].upper() + message[1:] + ".")
+
+
+def make_parser() -> Parser:
+    parser = Parser(prog="python -m apps.engine", description="Remove the background from a video.", allow_abbrev=False)
+    parser.add_argument("input", metavar="IN", help="any video file (write -- before a name that begins with -)")
+    parser.add_argument("output", metavar="OUT", nargs="?", help="the file to write")
+    parser.add_argument("--model", default=MODELS[0], help=f"{', '.join(MODELS)}; chroma for a green screen")
+    parser.add_argument("--format", default="webm", help=", ".join(FORMATS))
+    parser.add_argument("--bg-color", metavar="C", help='"#RRGGBB", a CSS basic name, or R,G,B')
+    parser.add_argument("--bg-image", metavar="FILE", type=Path, help="JPEG, PNG or WebP to lay the cutout over")
+    parser.add_argument("--fit", choices=FITS, help="how the background image fills the frame")
+    parser.add_argument("--matte", metavar="FILE", type=Path, help="also write the matte, lossless gray FFV1 in MKV")
+    parser.add_argument("--fgr", metavar="DIR", type=Path, help="also write the straight foreground as NNNNN.png")
+    parser.add_argument("--trim", metavar="S:E", help="keep seconds S to E from the first frame; either may be empty")
+    parser.add_argument("--no-audio", action="store_true", help="leave the sound out")
+    parser.add_argument("--threads", type=_count, default=0, metavar="N", help="0 means all cores")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--max-seconds", type=_positive, metavar="S")
+    parser.add_argument("--max-side", type=_count, metavar="PIXELS")
+    parser.add_argument("--max-fps", type=_positive, metavar="FPS")
+    parser.add_argument("--models-dir", type=Path, default=None, metavar="DIR", help="default: $DATA_DIR/models")
+    parser.add_argument("--permissive", action="store_true", help="only networks under Apache or MIT licences")
+    parser.add_argument("--probe", action="store_true", help="only say what IN is")
+    parser.add_argument("--json", action="store_true", help="report on stdout, one JSON object a line")
+    parser.add_argument("--contain", type=int, default=None, metavar="PID", help=argparse.SUPPRESS)
+    return parser
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError("must be 0 or more")
+    return number
+
+
+def _positive(text: str) -> float:
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError("must be greater than 0")
+    return number
+
+
+def main(argv: list[str]) -> int:
+    started = time.monotonic()
+    canceled = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: canceled.set())
+    as_json = "--json" in argv
+    error: EngineError | None = None
+    try:
+        result = run(argv, canceled)
+    except EngineError as refusal:
+        error = refusal
+    except MemoryError:
+        error = OutOfMemory("Memory ran out.")
+    except BaseException as fault:
+        traceback.print_exc()
+        error = EngineFault(f"{type(fault).__name__}: {fault}")
+    if error is not None:
+        result = _failed(error)
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    result.seconds = round(time.monotonic() - started, 3)
+    result.cpu_seconds = round(usage.ru_utime + usage.ru_stime, 3)
+    # Linux counts in KiB, macOS in bytes.
+    result.peak_rss_bytes = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    _say(result, as_json=as_json)
+    return 0 if error is None else error.exit_code
+
+
+def _failed(error: EngineError) -> Result:
+    return Result(
+        status="canceled" if isinstance(error, Canceled) else "failed",
+        error={"code": error.code, "message": str(error), "param": error.param},
+    )
+
+
+def run(argv: list[str], canceled: threading.Event) -> Result:
+    arguments = make_parser().parse_args(argv)
+    missing: list[str] = []
+    if arguments.contain is not None:
+        on_cpu = arguments.device == "cpu" or not Path("/dev/nvidia0").exists()
+        missing = contain(parent=arguments.contain, on_cpu=on_cpu)
+    result = _probe(arguments) if arguments.probe else _process(arguments, canceled)
+    result.not_contained = missing
+    return result
+
+
+def _limits(arguments: argparse.Namespace) -> Limits:
+    return Limits(arguments.max_seconds, arguments.max_side or None, arguments.max_fps)
+
+
+def _probe(arguments: argparse.Namespace) -> Result:
+    # Only now: the codecs' libraries start threads, and walls must stand before.
+    from apps.engine.facts import survey
+
+    facts = survey(Path(arguments.input), limits=_limits(arguments)).facts
+    return Result(status="completed", input=facts.as_dict(), frames=facts.frames)
+
+
+def _process(arguments: argparse.Namespace, canceled: threading.Event) -> Result:
+    options = _options(arguments)
+    if arguments.output is None:
+        raise BadOptions("OUT is missing: name the file to write, or use --probe.", param="output")
+
+    from apps.engine.matting.load import load
+    from apps.engine.pipeline import process
+    from apps.engine.task import Task
+
+    task = Task(
+        source=Path(arguments.input),
+        target=Path(arguments.output),
+        options=options,
+        load_model=lambda: load(
+            arguments.model, models_dir=_models_dir(arguments), device=arguments.device,
+            threads=arguments.threads, permissive=arguments.permissive,
+        ),
+        matte=arguments.matte,
+        foreground=arguments.fgr,
+        background_image=arguments.bg_image,
+        limits=_limits(arguments),
+        threads=arguments.threads,
+    )  # fmt: skip
+    return process(task, tell=_teller(as_json=arguments.json), canceled=canceled)
+
+
+def _models_dir(arguments: argparse.Namespace) -> Path:
+    if arguments.models_dir is not None:
+        return Path(arguments.models_dir)
+    return Path(os.environ.get("DATA_DIR", "data")) / "models"
+
+
+def _options(arguments: argparse.Namespace) -> Options:
+    if arguments.model not in (*MODELS, "chroma"):
+        raise BadOptions(f"model must be one of {', '.join(MODELS)}.", param="model")
+    return Options(
+        model=arguments.model,
+        format=arguments.format,
+        background=_background(arguments),
+        trim=_trim(arguments.trim),
+        keep_audio=not arguments.no_audio,
+    )
+
+
+def _background(arguments: argparse.Namespace) -> Background:
+    if arguments.bg_color is not None and arguments.bg_image is not None:
+        raise BadOptions("Give bg_color or bg_image, not both.", param="bg_image")
+    if arguments.fit is not None and arguments.bg_image is None:
+        raise BadOptions("fit is for a background image.", param="fit")
+    if arguments.bg_image is not None:
+        return parse_background("image", None, arguments.fit)
+    if arguments.bg_color is None:
+        return Background()
+    color: object = arguments.bg_color
+    if "," in arguments.bg_color:
+        try:
+            color = [float(part) if "." in part else int(part) for part in arguments.bg_color.split(",")]
+        except ValueError:
+            color = arguments.bg_color
+    return parse_background("color", color, None)
+
+
+def _trim(text: str | None) -> tuple[float, float | None] | None:
+    if text is None:
+        return None
+    start, colon, end = text.partition(":")
+    try:
+        if not colon:
+            raise ValueError
+        given = {"start": float(start) if start else None, "end": float(end) if end else None}
+    except ValueError:
+        raise BadOptions("trim must be S:E in seconds, for example 1.5:4.", param="trim") from None
+    return parse_trim({name: value for name, value in given.items() if value is not None})
+
+
+class _teller:
+    """Progress as JSON on stdout, or as a bar on stderr."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+
+    def __call__(self, progress: Progress) -> None:
+        if self._as_json:
+            fields = {name: getattr(progress, name) for name in progress.__dataclass_fields__}
+            print(json.dumps({"progress": fields}), flush=True)
+            return
+        filled = round(BAR_WIDTH * progress.percent / 100)
+        eta = "" if progress.eta_seconds is None else f", {progress.eta_seconds:.0f} s left"
+        bar = "#" * filled + "." * (BAR_WIDTH - filled)
+        text = f"[{bar}] {progress.percent:5.1f} % {progress.stage} {progress.frames_done}/{progress.frames_total}{eta}"
+        print(f"\r{text:<90}", end="", file=sys.stderr, flush=True)
+
+
+def _say(result: Result, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(result.as_dict()), flush=True)
+        return
+    print(file=sys.stderr)
+    if result.error is not None:
+        print(f"{result.error['code']}: {result.error['message']}", file=sys.stderr)
+        return
+    for notice in result.warnings:
+        print(f"warning: {notice.message}", file=sys.stderr)
+    if not result.outputs:
+        print(json.dumps(result.input, indent=1))
+    for output in result.outputs:
+        print(f"{output.path}: {output.frames} frames, {output.bytes} bytes, verified", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

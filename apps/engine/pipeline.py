@@ -1,0 +1,344 @@
+"""process(): decode, matte, compose and encode at once, then prove the result and give it its name."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from apps.engine import compose
+from apps.engine.audio import Cut, SoundSource
+from apps.engine.decode import Decoder, Picture
+from apps.engine.encode import WRITERS, Cutout, ForegroundWriter, MatteWriter, Spec, Writer
+from apps.engine.errors import BadOptions, Canceled, EngineFault, OutOfMemory
+from apps.engine.facts import Survey, check_limits, survey
+from apps.engine.flow import Flow, Lane
+from apps.engine.formats import FORMATS
+from apps.engine.matting.base import Matte, Model
+from apps.engine.options import kept_seconds
+from apps.engine.progress import Meter
+from apps.engine.record import Record
+from apps.engine.report import Notice, OutputFile, Progress, Result
+from apps.engine.source import open_source
+from apps.engine.task import Drafts, Task, check_format
+from apps.engine.verify import Promise, verify, verify_matte
+
+LANE_BYTES = 64 * 1024**2
+"""Of pictures waiting between two stages; decides how many that are."""
+
+MAX_LANE_DEPTH = 4
+
+BROWSER_GIF_RATE = 50
+
+
+@dataclass(slots=True)
+class Composed:
+    """A frame ready to be written: the format's cutout, the matte that is kept, the subject's own colours."""
+
+    cutout: Cutout
+    matte: Cutout
+
+
+def process(task: Task, *, tell: Callable[[Progress], None], canceled: threading.Event) -> Result:
+    """Carry out one task. On any error nothing that it wrote remains."""
+    found = survey(task.source, limits=None, keep_audio=_wants_sound(task))
+    _check(task, found)
+    _stop_if(canceled)
+    model = task.load_model()
+    _stop_if(canceled)
+    cv2.setNumThreads(task.threads)
+    drafts = Drafts()
+    try:
+        with tempfile.TemporaryDirectory(prefix="engine-") as scratch, Record(Path(scratch) / "thumbs") as record:
+            work = Work(task, found, model, drafts, record, Path(scratch), canceled)
+            with Meter(tell, _expected_frames(task, found)) as meter:
+                return work.run(meter)
+    except MemoryError as error:
+        raise OutOfMemory("Memory ran out.") from error
+    finally:
+        drafts.discard()
+
+
+def _wants_sound(task: Task) -> bool:
+    return task.options.keep_audio and FORMATS[task.options.format].audio
+
+
+def _check(task: Task, found: Survey) -> None:
+    seconds = kept_seconds(task.options, found.facts.duration)
+    if seconds <= 0:
+        raise BadOptions(
+            f"trim.start is behind the end of this video, which is {found.facts.duration:.3f} seconds long.",
+            param="trim.start",
+        )
+    check_limits(found.facts, task.limits, seconds=seconds)
+    check_format(found.facts, task.options, seconds)
+
+
+def _expected_frames(task: Task, found: Survey) -> int:
+    share = kept_seconds(task.options, found.facts.duration) / found.facts.duration
+    return max(1, round(found.facts.frames * share))
+
+
+def _stop_if(canceled: threading.Event) -> None:
+    if canceled.is_set():
+        raise Canceled("The work was canceled.")
+
+
+class Work:
+    """The stages of one task and what passes between them."""
+
+    def __init__(
+        self,
+        task: Task,
+        found: Survey,
+        model: Model,
+        drafts: Drafts,
+        record: Record,
+        scratch: Path,
+        canceled: threading.Event,
+    ) -> None:
+        self._task = task
+        self._found = found
+        self._model = model
+        self._drafts = drafts
+        self._record = record
+        self._scratch = scratch
+        self._canceled = canceled
+        self._opaque = task.options.is_opaque
+        self._background = compose.make_background(
+            task.options.background, task.background_image, found.facts.width, found.facts.height
+        )
+        self._target = drafts.draft(task.target)
+        self._matte = drafts.draft(task.matte) if task.matte else drafts.scratch(task.target, ".matte")
+        self._foreground = drafts.draft(task.foreground) if task.foreground else None
+        self._decoded = self._inferred = 0
+        self._zero: Fraction | None = None
+        self._sound: SoundSource | None = None
+        self._clock = Fraction(1, 1000)
+
+    def run(self, meter: Meter) -> Result:
+        with contextlib.ExitStack() as stack:
+            source = stack.enter_context(open_source(self._task.source, keep_audio=False))
+            decoder = Decoder(
+                source, self._found, scratch=self._scratch, trim=self._task.options.trim,
+                max_seconds=self._task.limits.max_seconds, threads=self._task.threads,
+            )  # fmt: skip
+            self._run_stages(decoder, meter, stack)
+            notices = decoder.notices(len(self._record))
+        promise = self._promise()
+        self._verify(promise, meter)
+        outputs = self._describe(promise)
+        _stop_if(self._canceled)
+        self._drafts.publish()
+        return Result(
+            status="completed",
+            warnings=[*notices, *self._notices()],
+            input=self._found.facts.as_dict(),
+            outputs=outputs,
+            frames=len(self._record),
+            frames_inferred=self._inferred,
+            decoded_seconds=round(float(self._record.end - self._record.time(0)), 6),
+            model=self._model.name,
+            model_version=self._model.version,
+            device=self._model.device,
+        )
+
+    def _run_stages(self, decoder: Decoder, meter: Meter, stack: contextlib.ExitStack) -> None:
+        flow = Flow(self._canceled)
+        facts = self._found.facts
+        depth = max(1, min(MAX_LANE_DEPTH, LANE_BYTES // (facts.width * facts.height * 3)))
+        pictures: Lane[Picture] = Lane(flow, depth)
+        matted: Lane[tuple[Picture, Matte]] = Lane(flow, depth)
+        composed: Lane[Composed] = Lane(flow, depth)
+        flow.start("decode", lambda: self._decode(decoder, pictures))
+        flow.start("compose", lambda: self._compose(matted, composed))
+        flow.start("encode", lambda: self._encode(composed, decoder, meter, stack))
+        # Here, in the main thread, so that a signal is seen between two frames.
+        flow.run(lambda: self._infer(pictures, matted))
+        flow.join()
+        _stop_if(self._canceled)
+        if len(self._record) != self._decoded:
+            raise EngineFault(f"{self._decoded} frames were decoded and {len(self._record)} written.")
+
+    def _decode(self, decoder: Decoder, pictures: Lane[Picture]) -> None:
+        for picture in decoder.pictures():
+            self._decoded += 1
+            pictures.put(picture)
+        pictures.end()
+
+    def _infer(self, pictures: Lane[Picture], matted: Lane[tuple[Picture, Matte]]) -> None:
+        session = None
+        waiting: deque[Picture] = deque()
+        for picture in pictures:
+            if session is None:
+                session = self._model.session(picture.rgb.shape[1], picture.rgb.shape[0])
+            waiting.append(picture)
+            for matte in session.push(_for_model(picture)):
+                matted.put((waiting.popleft(), matte))
+        for matte in session.flush() if session is not None else ():
+            matted.put((waiting.popleft(), matte))
+        if waiting:
+            raise EngineFault(f"The model gave back {len(waiting)} mattes too few.")
+        matted.end()
+
+    def _compose(self, matted: Lane[tuple[Picture, Matte]], composed: Lane[Composed]) -> None:
+        for picture, matte in matted:
+            self._inferred += matte.inferred
+            composed.put(self._compose_one(picture, matte))
+        composed.end()
+
+    def _compose_one(self, picture: Picture, matte: Matte) -> Composed:
+        alpha, foreground = matte.alpha, matte.foreground
+        if alpha.shape != picture.rgb.shape[:2]:
+            raise EngineFault(f"The model gave a matte of {alpha.shape} for a frame of {picture.rgb.shape[:2]}.")
+        if picture.alpha is not None:
+            # Already cut out once: what was transparent stays so, and its colour is straight already.
+            alpha, foreground = compose.multiply(alpha, picture.alpha), picture.rgb
+        alpha = compose.snap(alpha)
+        foreground = picture.rgb if foreground is None else foreground
+        encoded = compose.binary(alpha) if self._task.options.format == "gif" else alpha
+        if self._background is None:
+            rgb = compose.fill_hidden(foreground, encoded)
+            own = rgb
+        else:
+            rgb = compose.over(foreground, alpha, self._background)
+            encoded = np.full_like(alpha, 255)
+            own = compose.fill_hidden(foreground, alpha) if self._foreground else rgb
+        return Composed(
+            Cutout(picture.index, picture.time, picture.end, rgb, encoded),
+            Cutout(picture.index, picture.time, picture.end, own, alpha),
+        )
+
+    def _encode(self, composed: Lane[Composed], decoder: Decoder, meter: Meter, stack: contextlib.ExitStack) -> None:
+        writers: list[tuple[Writer, bool]] = []
+        length = kept_seconds(self._task.options, self._found.facts.duration)
+        for item in composed:
+            if self._zero is None:
+                self._zero = item.cutout.time if self._task.options.trim else Fraction(0)
+                writers = self._open_writers(item.cutout, decoder, stack)
+            for cutout in (item.cutout, item.matte):
+                cutout.time -= self._zero
+                cutout.end -= self._zero
+            for writer, takes_matte in writers:
+                writer.write(item.matte if takes_matte else item.cutout)
+            self._record.add(
+                item.cutout.time, item.cutout.end,
+                matte=item.matte.alpha, rgb=item.cutout.rgb, alpha=item.cutout.alpha,
+            )  # fmt: skip
+            meter.processed(len(self._record), float(item.cutout.end) / length)
+        for writer, _ in writers:
+            writer.close()
+
+    def _open_writers(self, first: Cutout, decoder: Decoder, stack: contextlib.ExitStack) -> list[tuple[Writer, bool]]:
+        """The result's writer, and those that take the matte's side of each frame."""
+        self._sound = self._open_sound(decoder, stack)
+        spec = Spec(
+            width=first.rgb.shape[1],
+            height=first.rgb.shape[0],
+            rate=Fraction(self._found.facts.fps).limit_denominator(1001) or Fraction(25),
+            source_clock=decoder.clock,
+            opaque=self._opaque,
+            threads=self._task.threads,
+            sound=self._sound,
+        )
+        result = WRITERS[self._task.options.format](self._target, spec)
+        self._clock = result.clock
+        others: list[Writer] = [MatteWriter(self._matte, spec)]
+        if self._foreground is not None:
+            others.append(ForegroundWriter(self._foreground, spec))
+        return [(result, False), *((writer, True) for writer in others)]
+
+    def _open_sound(self, decoder: Decoder, stack: contextlib.ExitStack) -> SoundSource | None:
+        if self._found.audio_span is None or self._zero is None:
+            return None
+        source = stack.enter_context(open_source(self._task.source))
+        if source.audio is None:
+            return None
+        trim = self._task.options.trim
+        end = decoder.absolute_end
+        cut = Cut(self._found.origin + self._zero, end, is_trimmed=trim is not None)
+        sound = SoundSource(source.container, source.audio, cut, self._found.audio_span)
+        return sound if sound.kept_span is not None else None
+
+    def _promise(self) -> Promise:
+        return Promise(
+            format=self._task.options.format,
+            width=self._found.facts.width,
+            height=self._found.facts.height,
+            clock=self._clock,
+            opaque=self._opaque,
+            record=self._record,
+            matte=self._matte,
+            audio_span=self._sound.kept_span if self._sound is not None else None,
+        )
+
+    def _verify(self, promise: Promise, meter: Meter) -> None:
+        def step(done: int) -> None:
+            _stop_if(self._canceled)
+            meter.verified(done, len(self._record))
+
+        step(0)
+        verify(self._target, promise, step=step)
+        if self._opaque:
+            verify_matte(self._matte, promise)
+
+    def _describe(self, promise: Promise) -> list[OutputFile]:
+        row = FORMATS[promise.format]
+        alpha_mode = "none" if self._opaque else "binary" if promise.format == "gif" else "straight"
+        padded = promise.format == "mp4"
+        width, height = (side + side % 2 if padded else side for side in (promise.width, promise.height))
+        outputs = [self._output("result", row.name, self._task.target, self._target, width, height, alpha_mode)]
+        if self._task.matte is not None:
+            outputs.append(
+                self._output("matte", "mkv", self._task.matte, self._matte, promise.width, promise.height, "none")
+            )
+        return outputs
+
+    def _output(
+        self, kind: str, format_name: str, target: Path, draft: Path, width: int, height: int, alpha_mode: str
+    ) -> OutputFile:
+        with draft.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return OutputFile(
+            kind=kind,
+            format=format_name,
+            path=str(target),
+            bytes=draft.stat().st_size,
+            width=width,
+            height=height,
+            frames=len(self._record),
+            duration=round(float(self._record.end), 6),
+            sha256=digest,
+            alpha_mode=alpha_mode,
+            has_audio=kind == "result" and self._sound is not None,
+        )
+
+    def _notices(self) -> Iterator[Notice]:
+        options, facts = self._task.options, self._found.facts
+        row = FORMATS[options.format]
+        if self._opaque and row.alpha:
+            yield Notice("opaque_background", f"{row.name} could hold transparency; this one has a background.")
+        if row.name == "mp4" and (facts.width % 2 or facts.height % 2):
+            yield Notice("size_padded", "mp4 needs even sides: the last row or column was repeated.")
+        if facts.has_audio and options.keep_audio and not row.audio:
+            yield Notice("audio_dropped", f"{row.name} cannot hold sound.")
+        elif facts.has_audio and options.keep_audio and self._sound is None:
+            yield Notice("audio_dropped", "The kept part of the video has no sound.")
+        if self._sound is not None and self._sound.was_mended:
+            yield Notice("audio_mended", "Parts of the sound could not be decoded and are silent.")
+        if row.name == "gif" and facts.fps > BROWSER_GIF_RATE:
+            yield Notice("gif_too_fast", f"Browsers show at most {BROWSER_GIF_RATE} GIF frames a second.")
+
+
+def _for_model(picture: Picture) -> compose.Rgb:
+    """What is already transparent is shown to the model as black, not as whatever hides beneath."""
+    return picture.rgb if picture.alpha is None else compose.premultiplied(picture.rgb, picture.alpha)

@@ -1,0 +1,122 @@
+"""Written files read back frame by frame, by decoders that keep alpha: what verification looks at."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+from numpy.typing import NDArray
+from PIL import Image
+
+from apps.engine.colour import EXACT
+from apps.engine.encode.base import url
+from apps.engine.errors import VerificationFailed
+
+
+@dataclass(slots=True)
+class Shown:
+    """One frame as a player would show it."""
+
+    time: Fraction
+    rgb: NDArray[np.uint8]
+    alpha: NDArray[np.uint8] | None
+
+
+def read_back(path: Path, format_name: str, *, opaque: bool) -> Iterator[Shown]:
+    """The frames of one of our files, in order. Whatever the decoder raises, the caller counts as a failure."""
+    if format_name in ("webm", "mov", "mp4", "matte"):
+        return _read_container(path, format_name, opaque=opaque)
+    if format_name in ("gif", "webp"):
+        return _read_animation(path, format_name, opaque=opaque)
+    return _read_sequence(path, opaque=opaque)
+
+
+def _read_container(path: Path, format_name: str, *, opaque: bool) -> Iterator[Shown]:
+    names = {"matte": "matroska", "webm": "matroska"}
+    with av.open(url(path), format=names.get(format_name, format_name)) as container:
+        stream = container.streams.video[0]
+        has_mark = stream.metadata.get("alpha_mode") == "1"
+        if format_name == "webm" and has_mark == opaque:
+            raise VerificationFailed(f"The file's AlphaMode is {'set' if has_mark else 'missing'}.")
+        decoder = stream.codec_context
+        if format_name == "webm":
+            # The default decoder drops alpha without a word.
+            decoder = VideoCodecContext.create("libvpx-vp9", "r")
+        scaler = VideoReformatter()
+        clock = Fraction(stream.time_base or 1)
+        for packet in container.demux(stream):
+            for frame in _decode(decoder, packet):
+                if frame.pts is None:
+                    raise VerificationFailed("A frame has no time.")
+                yield _shown(frame, frame.pts * clock, scaler, is_matte=format_name == "matte")
+
+
+def _decode(decoder: VideoCodecContext, packet: Packet[Any]) -> list[VideoFrame]:
+    return decoder.decode(packet if packet.size else None)
+
+
+def _shown(frame: VideoFrame, time: Fraction, scaler: VideoReformatter, *, is_matte: bool) -> Shown:
+    if is_matte:
+        gray = np.asarray(frame.to_ndarray(), np.uint8)
+        return Shown(time, np.empty((0, 0, 3), np.uint8), gray)
+    has_alpha = any(part.is_alpha for part in frame.format.components)
+    alpha = _alpha_plane(frame) if has_alpha else None
+    picture = scaler.reformat(
+        frame, format="rgb24", src_colorspace=Colorspace.ITU709, src_color_range=ColorRange.MPEG,
+        dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.JPEG, interpolation=EXACT, threads=1,
+    )  # fmt: skip
+    return Shown(time, np.asarray(picture.to_ndarray(), np.uint8), alpha)
+
+
+def _alpha_plane(frame: VideoFrame) -> NDArray[np.uint8]:
+    """The last plane, brought to eight bits by rounding."""
+    plane = frame.planes[3]
+    bits = frame.format.components[3].bits
+    if bits == 8:
+        return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: frame.height, : frame.width].copy()
+    deep = np.frombuffer(plane, np.uint16).reshape(-1, plane.line_size // 2)[: frame.height, : frame.width]
+    top = 2**bits - 1
+    return ((deep.astype(np.uint32) * 255 + top // 2) // top).astype(np.uint8)
+
+
+def _read_animation(path: Path, format_name: str, *, opaque: bool) -> Iterator[Shown]:
+    with Image.open(path, formats=[format_name.upper()]) as image:
+        time = Fraction(0)
+        for index in range(getattr(image, "n_frames", 1)):
+            image.seek(index)
+            image.load()
+            pixels = np.asarray(image.convert("RGBA"), np.uint8)
+            rgb = np.ascontiguousarray(pixels[..., :3])
+            # A GIF frame without a hole says so by naming no transparent colour; its alpha is then all 255.
+            has_alpha = not opaque and (format_name == "gif" or image.mode == "RGBA")
+            yield Shown(time, rgb, np.ascontiguousarray(pixels[..., 3]) if has_alpha else None)
+            time += Fraction(round(image.info.get("duration", 0)), 1000)
+
+
+def _read_sequence(path: Path, *, opaque: bool) -> Iterator[Shown]:
+    with zipfile.ZipFile(path) as archive:
+        manifest = json.loads(archive.read("manifest.json"))
+        listed = [entry["file"] for entry in manifest["frames"]]
+        stored = [name for name in archive.namelist() if name.startswith("frames/")]
+        if listed != stored or manifest["count"] != len(stored):
+            raise VerificationFailed("The manifest does not list the pictures that are there.")
+        for entry in manifest["frames"]:
+            data = np.frombuffer(archive.read(entry["file"]), np.uint8)
+            pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+            if pixels is None:
+                raise VerificationFailed(f"{entry['file']} cannot be decoded.")
+            alpha = np.ascontiguousarray(pixels[..., 3]) if pixels.shape[2] == 4 and not opaque else None
+            rgb = np.ascontiguousarray(pixels[..., 2::-1]).astype(np.uint8)
+            yield Shown(Fraction(entry["time_ms"], 1000), rgb, None if alpha is None else alpha.astype(np.uint8))
