@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import boto3
+import pytest
+import requests
+from django.core.files.base import ContentFile
+from django.core.files.storage import storages
+from django.test import Client, override_settings
+from moto.server import ThreadedMotoServer
+
+from apps.projects import media
+from apps.projects.models import media_storage
+
+BODY = bytes(range(256)) * 4  # 1024 bytes
+
+
+@pytest.fixture
+def link() -> Iterator[str]:
+    name = media_storage().save("assets/range-test/source", ContentFile(BODY))
+    yield media.url(name, filename='my "best" clip – é.mp4', content_type="video/mp4")
+    media_storage().delete(name)
+
+
+def get(client: Client, url: str, **headers: str) -> tuple[int, bytes, Any]:
+    response = client.get(url, headers=headers)
+    body = b"".join(response.streaming_content) if response.streaming else response.content
+    return response.status_code, body, response.headers
+
+
+def test_a_signed_link_gives_the_file_without_a_key(client: Client, link: str) -> None:
+    assert link.startswith("http://testserver/media/assets/range-test/source?")
+
+    status, body, headers = get(client, link)
+
+    assert (status, body) == (200, BODY)
+    assert (headers["Content-Type"], headers["Content-Length"]) == ("video/mp4", "1024")
+    assert (headers["Accept-Ranges"], headers["X-Content-Type-Options"]) == ("bytes", "nosniff")
+    assert headers["Content-Disposition"].startswith("inline; filename")
+    assert "%C3%A9.mp4" in headers["Content-Disposition"]
+    assert "\n" not in headers["Content-Disposition"]
+
+
+def test_only_what_browsers_show_safely_is_shown(client: Client) -> None:
+    name = media_storage().save("jobs/x/1/result.zip", ContentFile(b"PK"))
+
+    _, _, headers = get(client, media.url(name, filename="a.zip", content_type="application/zip"))
+
+    assert headers["Content-Disposition"] == 'attachment; filename="a.zip"'
+    assert headers["Content-Security-Policy"] == "default-src 'none'; sandbox"
+    media_storage().delete(name)
+
+
+@pytest.mark.parametrize(
+    ("asked", "first", "last"),
+    [
+        ("bytes=0-", 0, 1023),
+        ("bytes=0-0", 0, 0),
+        ("bytes=100-199", 100, 199),
+        ("bytes=1000-9999999999", 1000, 1023),
+        ("bytes=-24", 1000, 1023),
+        ("bytes=-5000", 0, 1023),
+        ("bytes = 5 - 6", 5, 6),
+    ],
+)
+def test_one_range_is_answered_with_its_bytes(client: Client, link: str, asked: str, first: int, last: int) -> None:
+    status, body, headers = get(client, link, Range=asked)
+
+    assert (status, body) == (206, BODY[first : last + 1])
+    assert headers["Content-Range"] == f"bytes {first}-{last}/1024"
+    assert headers["Content-Length"] == str(last - first + 1)
+
+
+@pytest.mark.parametrize("asked", ["bytes=1024-", "bytes=5000-6000", "bytes=-0"])
+def test_a_range_beyond_the_end_is_416(client: Client, link: str, asked: str) -> None:
+    status, body, headers = get(client, link, Range=asked)
+
+    assert (status, body, headers["Content-Range"]) == (416, b"", "bytes */1024")
+
+
+@pytest.mark.parametrize(
+    "asked", ["bytes=0-1,5-6", "bytes=-", "bytes=9-3", "frames=0-1", "nonsense", f"bytes={'9' * 5000}-"]
+)
+def test_a_range_that_is_not_served_means_the_whole_file(client: Client, link: str, asked: str) -> None:
+    status, body, _ = get(client, link, Range=asked)
+
+    assert (status, body) == (200, BODY)
+
+
+def test_if_range_guards_against_a_changed_file(client: Client, link: str) -> None:
+    _, _, headers = get(client, link)
+    etag, date = headers["ETag"], headers["Last-Modified"]
+
+    assert get(client, link, **{"Range": "bytes=0-9", "If-Range": etag})[0] == 206
+    assert get(client, link, **{"Range": "bytes=0-9", "If-Range": date})[0] == 206
+    assert get(client, link, **{"Range": "bytes=0-9", "If-Range": '"older"'})[:2] == (200, BODY)
+    assert get(client, link, **{"Range": "bytes=0-9", "If-Range": "Mon, 01 Jan 2001 00:00:00 GMT"})[0] == 200
+    assert get(client, link, **{"If-None-Match": etag})[0] == 304
+
+
+def test_head_tells_the_size_and_sends_nothing(client: Client, link: str) -> None:
+    whole = client.head(link)
+    part = client.head(link, headers={"Range": "bytes=0-9"})
+
+    assert (whole.status_code, whole.headers["Content-Length"], whole.content) == (200, "1024", b"")
+    assert (part.status_code, part.headers["Content-Range"]) == (206, "bytes 0-9/1024")
+    assert client.post(link).status_code == 405
+
+
+@pytest.mark.parametrize("change", ["signature=", "type=text/html&", "filename=evil.html&", "expires=9999999999&", ""])
+def test_nothing_in_a_link_can_be_changed(client: Client, link: str, change: str) -> None:
+    parts = urlsplit(link)
+    query = "&".join(
+        pair for pair in parts.query.split("&") if not pair.startswith(change.split("=")[0] + "=" if change else "\0")
+    )
+    path = parts.path if change else parts.path.replace("range-test", "another")
+    changed = urlunsplit((parts.scheme, parts.netloc, path, f"{change}{query}", ""))
+
+    status, body, headers = get(client, changed)
+
+    assert (status, headers["Content-Type"]) == (403, "text/plain; charset=utf-8")
+    assert BODY not in body
+
+
+def test_a_link_lasts_an_hour(client: Client, link: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.time()
+    monkeypatch.setattr(media.time, "time", lambda: now + 3590)
+    assert get(client, link)[0] == 200
+
+    monkeypatch.setattr(media.time, "time", lambda: now + 3610)
+    assert get(client, link)[0] == 403
+
+
+def test_a_deleted_file_is_404(client: Client) -> None:
+    assert get(client, media.url("assets/none/source", filename="a", content_type="video/mp4"))[0] == 404
+
+
+def test_media_on_s3_are_redirected_to_a_presigned_address(client: Client, tmp_path: Any) -> None:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    endpoint = "http://{}:{}".format(*server.get_host_and_port())
+    secrets = {"access_key": "test", "secret_key": "test", "region_name": "us-east-1"}
+    options = {
+        "bucket_name": "media", "endpoint_url": endpoint, "signature_version": "s3v4",
+        "addressing_style": "path", "querystring_expire": 3600, "file_overwrite": False, **secrets,
+    }  # fmt: skip
+    boto3.client(
+        "s3", endpoint_url=endpoint, aws_access_key_id="test", aws_secret_access_key="test",
+        region_name="us-east-1",
+    ).create_bucket(Bucket="media")  # fmt: skip
+    kept = storages.backends
+    try:
+        with override_settings(
+            STORAGES={**kept, "media": {"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": options}}
+        ):
+            name = media_storage().save("assets/a/source", ContentFile(BODY))
+            answer = client.get(media.url(name, filename="clip.mp4", content_type="video/mp4"))
+            fetched = requests.get(answer.headers["Location"], headers={"Range": "bytes=10-19"}, timeout=10)
+            media.bring(name, tmp_path / "source")
+    finally:
+        server.stop()
+
+    assert answer.status_code == 302
+    assert (fetched.status_code, fetched.content) == (206, BODY[10:20])
+    assert fetched.headers["Content-Disposition"] == 'inline; filename="clip.mp4"'
+    assert (tmp_path / "source").read_bytes() == BODY
