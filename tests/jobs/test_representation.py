@@ -25,7 +25,8 @@ KEYS = [
 """The contract's list of what a job answers, and `retried_from`, which it promises with retry."""
 
 OUTPUT_KEYS = [
-    "id", "kind", "format", "url", "bytes", "width", "height", "frames", "duration", "sha256", "alpha_mode", "has_audio",
+    "id", "kind", "format", "url", "bytes", "sha256", "width", "height", "frames", "duration", "alpha_mode",
+    "has_audio",
 ]  # fmt: skip
 
 
