@@ -142,7 +142,8 @@ else:
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL_GIVEN = env.str("REDIS_URL", default="")
-REDIS_URL = REDIS_URL_GIVEN or embedded_queue(DATA_DIR)
+EMBEDDED_REDIS_URL = embedded_queue(DATA_DIR)
+REDIS_URL = REDIS_URL_GIVEN or EMBEDDED_REDIS_URL
 RQ_QUEUES = {
     name: {
         "URL": REDIS_URL or "redis://127.0.0.1:6379/0",
@@ -318,4 +319,6 @@ LOGGING = {
     "filters": {"request_id": {"()": "apps.api.request_id.RequestIdFilter"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["request_id"]}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
+    # Its INFO lines carry whole URLs, session ids included.
+    "loggers": {"stripe": {"level": "WARNING"}},
 }

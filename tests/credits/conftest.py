@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import shutil
 import subprocess
 import tempfile
 import threading
@@ -31,6 +32,7 @@ def postgresql() -> Iterator[str]:
         missing(f"embedded PostgreSQL ({error})")
     yield server.get_uri()
     server.cleanup()
+    shutil.rmtree(folder)
 
 
 class Stripe:
