@@ -70,13 +70,17 @@ class LimitedFileUploadHandler(TemporaryFileUploadHandler):
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
         self.received += len(raw_data)
         if self.received > settings.MAX_UPLOAD_BYTES:
-            # The parser closes, and so deletes, the temporary file when we raise.
             raise file_too_large()
         super().receive_data_chunk(raw_data, start)
 
     def upload_interrupted(self) -> None:
         super().upload_interrupted()
         raise ParseError("The multipart body ended before its closing boundary.")
+
+    def discard(self) -> None:
+        """Delete a half-received file: Django's parser forgets it when anything but StopUpload is raised."""
+        if hasattr(self, "file"):
+            self.file.close()
 
 
 def file_too_large() -> AppError:
@@ -93,8 +97,13 @@ class UploadParser(parsers.MultiPartParser):
         longest = settings.MAX_UPLOAD_BYTES + settings.DATA_UPLOAD_MAX_MEMORY_SIZE
         if int(request.META.get("CONTENT_LENGTH") or 0) > longest:
             raise file_too_large()
-        request.upload_handlers = [LimitedFileUploadHandler(request)]
-        return super().parse(stream, media_type, parser_context)
+        handler = LimitedFileUploadHandler(request)
+        request.upload_handlers = [handler]
+        try:
+            return super().parse(stream, media_type, parser_context)
+        except BaseException:
+            handler.discard()
+            raise
 
 
 def open_files(files: Any) -> list[tuple[str, UploadedFile[Any]]]:
