@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -74,8 +75,12 @@ def workers() -> Check:
 
 
 def is_alive(worker: BaseWorker) -> bool:
+    """It spoke lately; and where the queue is our own, so that its workers run here, its process is there."""
     beat = worker.last_heartbeat
     if beat is None:
+        return False
+    is_local = settings.REDIS_URL == settings.EMBEDDED_REDIS_URL and worker.hostname == socket.gethostname()
+    if is_local and worker.pid and not Path(f"/proc/{worker.pid}").exists() and Path("/proc/self").exists():
         return False
     return datetime.now(UTC) - (beat if beat.tzinfo else beat.replace(tzinfo=UTC)) < WORKER_SILENCE
 

@@ -1,4 +1,4 @@
-"""Installing networks for an operator: which are wanted, what their licences ask, and trying again when a fetch fails."""
+"""Installing networks for an operator: which are wanted, what their licences ask, and trying again."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,8 +17,9 @@ import redis
 
 from apps.ops.processes import Child
 
-SOCKET_LIMIT = 100
-"""Bytes. The kernel takes 107; the rest is for the temporary name that the server binds first."""
+SOCKET_PATH = re.compile(r"[A-Za-z0-9/._-]{1,100}")
+"""Paths that work as a socket: the kernel takes 107 bytes, and clients that ask the server for its list of
+connections get the path back in lines of words and equals signs, where a space is taken for the end of a word."""
 
 
 class NoQueueServer(Exception):
@@ -88,14 +89,14 @@ def clear_remains(data_dir: Path) -> None:
 
 
 def choose_address(data_dir: Path) -> str:
-    """A socket in the data folder; in a short private folder when that path is too long for the kernel."""
+    """A socket in the data folder; in a private temporary folder when that path would not work."""
     folder = data_dir / "queue"
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     socket = folder / "valkey.sock"
-    if len(os.fsencode(socket)) > SOCKET_LIMIT:
+    if not SOCKET_PATH.fullmatch(str(socket)):
         base = tempfile.gettempdir()
-        short = base if len(os.fsencode(base)) < SOCKET_LIMIT - 40 else "/tmp"
+        short = base if SOCKET_PATH.fullmatch(f"{base}/clearmatte-12345678/valkey.sock") else "/tmp"
         socket = Path(tempfile.mkdtemp(prefix="clearmatte-", dir=short)) / "valkey.sock"
     url = f"unix://{quote(str(socket))}?db=0"
     address_file(data_dir).write_text(url, encoding="utf-8")

@@ -21,6 +21,8 @@ BACKOFF = (1, 2, 5, 10, 30)
 """Seconds before a process that ended is started again, by how often that happened in a row."""
 STEADY_SECONDS = 60
 """A process that lived this long starts its count of failures anew."""
+MOST_FALSE_STARTS = 5
+"""A process that ended this often before the site was ever ready will not do better the next time."""
 TICK = 0.1
 PATIENCE = 60
 """Seconds after which a start that still waits says what it waits for."""
@@ -120,6 +122,9 @@ class Supervisor:
         """The address is printed when a request is answered and the first model can work."""
         started, said = time.monotonic(), ""
         while lacking := self.lacking():
+            for child in self.children:
+                if child.failures > MOST_FALSE_STARTS:
+                    raise CannotStart(f"{child.name} does not stay up:\n{child.tail()}\nThe whole log: {child.log}")
             if time.monotonic() - started > PATIENCE and lacking != said:
                 self.say(f"Still waiting: {lacking}")
                 said = lacking

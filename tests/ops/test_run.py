@@ -1,0 +1,174 @@
+"""`manage.py run`, for real: from nothing to an answered request, through deaths, to no process left."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import need_model
+from tests.ops.house import ROOT, House, environment, free_port, manage, wait_for
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+
+SECOND_START_SECONDS = 30
+"""A promise of "seconds", with room for a busy machine; alone it takes about four."""
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder for the whole file, with a space in its path: the static files are collected once."""
+    folder = tmp_path_factory.mktemp("a house") / "its data"
+    folder.mkdir()
+    # Only as a place to look: with --no-models nothing is installed there.
+    (folder / "models").symlink_to(ROOT / "data" / "models")
+    return folder
+
+
+def cleared(made: House) -> Iterator[House]:
+    yield made
+    for pid in made.processes():
+        os.kill(pid, signal.SIGKILL)
+    made.process.wait(10)
+
+
+@pytest.fixture
+def house(data_dir: Path) -> Iterator[House]:
+    yield from cleared(House(data_dir, "--no-models"))
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, data_dir: Path) -> Iterator[House]:
+    """For tests that leave it as they found it."""
+    folder = tmp_path_factory.mktemp("shared") / "data"
+    shutil.copytree(data_dir / "static", folder / "static")
+    made = House(folder, "--no-models")
+    made.wait_ready()
+    yield from cleared(made)
+
+
+def is_well(house: House) -> bool:
+    checks = house.health()[1].get("checks", {})
+    return bool(checks) and all(check["ok"] for name, check in checks.items() if name != "models")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_run_serves_and_a_signal_leaves_nothing(house: House, number: signal.Signals) -> None:
+    house.wait_ready()
+    names = " ".join(house.processes().values())
+
+    status = house.stop(number)
+
+    for part in ("valkey", "gunicorn", "rqworker jobs", "rqworker default", "reconcile", "fakestripe"):
+        assert part in names
+    assert f"ready at http://127.0.0.1:{house.port}" in house.said()
+    assert status == 0
+    assert house.processes() == {}
+    assert not (house.data_dir / "queue" / "url").exists()
+
+
+def test_a_second_start_takes_seconds_and_keeps_what_was_there(house: House) -> None:
+    """The first test of this file made the folder."""
+    took = house.wait_ready()
+
+    assert took < SECOND_START_SECONDS
+    assert "Collecting the static files" not in house.said()
+
+
+def test_killing_the_supervisor_leaves_nothing_and_the_next_start_works(house: House) -> None:
+    house.wait_ready()
+
+    house.process.kill()
+    house.process.wait(10)
+
+    wait_for(lambda: not house.processes(), 10, house.processes)
+    again = House(house.data_dir, "--no-models")
+    again.wait_ready()
+    assert again.stop() == 0
+    assert again.processes() == {}
+
+
+@pytest.mark.parametrize("words", [("valkey",), ("gunicorn",), ("rqworker", "default"), ("reconcile",)])
+def test_a_part_that_dies_is_started_again(shared: House, words: tuple[str, ...]) -> None:
+    before = set(shared.find(*words))
+
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+
+    wait_for(lambda: set(shared.find(*words)) - before and is_well(shared), 60, shared.said)
+    assert "starting it again in 1 s" in shared.said()
+
+
+def test_a_second_instance_on_the_same_folder_is_refused(shared: House) -> None:
+    second = manage(environment(shared.data_dir, free_port()), "run", "--no-models")
+
+    assert second.returncode == 1
+    assert f"Clearmatte already runs on {shared.data_dir}" in second.stderr
+    assert f"process {shared.process.pid}, http://127.0.0.1:{shared.port}" in second.stderr
+    assert is_well(shared)
+
+
+def test_other_commands_find_the_running_queue(shared: House) -> None:
+    found = shared.manage("doctor")
+
+    assert f"process {shared.process.pid} serves http://127.0.0.1:{shared.port}" in found.stdout
+    assert "ok    workers          jobs 1, default 1" in found.stdout
+
+
+def test_a_taken_port_is_said_before_anything_starts(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+
+        done = manage(environment(tmp_path, port), "run", "--no-models")
+
+    assert done.returncode == 1
+    assert f"Port {port} on 127.0.0.1 is in use" in done.stderr
+    assert not (tmp_path / "logs").exists()
+
+
+def test_sandbox_is_refused_for_other_machines(tmp_path: Path) -> None:
+    done = manage(environment(tmp_path, free_port(), HOST="0.0.0.0"), "run", "--no-models")
+
+    assert done.returncode == 1
+    assert "make run HOST=0.0.0.0 SANDBOX=0 SITE_URL=" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_given_queue_server_is_used(shared: House, tmp_path: Path) -> None:
+    """No embedded server beside it, and it survives our stop."""
+    url = (shared.data_dir / "queue" / "url").read_text()
+    shutil.copytree(shared.data_dir / "static", tmp_path / "other" / "static")
+
+    guest = House(tmp_path / "other", "--no-models", REDIS_URL=url)
+    guest.wait_ready()
+    servers = guest.find("valkey")
+    guest.stop()
+
+    assert servers == []
+    assert guest.processes() == {}
+    assert is_well(shared)
+
+
+def test_killing_the_supervisor_ends_a_job_in_the_middle(house: House) -> None:
+    """Horse and engine too: neither has the supervisor for a parent."""
+    need_model("light")
+    house.wait_ready()
+    with subprocess.Popen(
+        [sys.executable, "manage.py", "demo", "--models", "light"], cwd=ROOT, env=house.environment
+    ) as demo:
+        wait_for(lambda: house.find("apps.engine"), 60, house.processes)
+
+        house.process.kill()
+        demo.kill()
+    house.process.wait(10)
+
+    wait_for(lambda: not house.processes(), 10, house.processes)
