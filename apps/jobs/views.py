@@ -166,7 +166,7 @@ def status(request: HttpRequest, job_id: UUID) -> HttpResponse:
     job = _own(request, job_id)
     if request.GET.get("seen") == _state(job):
         return render(request, "jobs/_progress.html", _shown(job))
-    return reswap(retarget(render(request, "jobs/_job.html", _shown(job)), "#job"), "outerHTML")
+    return reswap(retarget(render(request, "jobs/_changed.html", _shown(job)), "#job"), "outerHTML")
 
 
 @login_required

@@ -60,12 +60,15 @@ function showAnswer(html) {
 }
 
 function upload(chosen) {
+  if (chosen.size > Number(form.dataset.maxBytes)) {
+    failed(`${chosen.name} has ${megabytes(chosen.size)}, and at most ${megabytes(form.dataset.maxBytes)} are taken.`);
+    return;
+  }
   request?.abort();
   showLocally(chosen);
   source.replaceChildren();
   line.hidden = false;
   bar.value = 0;
-  bar.max = chosen.size || 1;
   const body = new FormData();
   body.append("csrfmiddlewaretoken", form.elements.csrfmiddlewaretoken.value);
   body.append("project", form.elements.project.value);
@@ -74,6 +77,7 @@ function upload(chosen) {
   request = sending;
   sending.open("POST", form.dataset.upload);
   sending.upload.addEventListener("progress", (event) => {
+    bar.max = event.total;
     bar.value = event.loaded;
     said.textContent = event.loaded < event.total
       ? `Uploading ${chosen.name}: ${megabytes(event.loaded)} of ${megabytes(event.total)}`
@@ -97,7 +101,7 @@ function failed(why) {
   const note = document.createElement("p");
   note.className = "note bad";
   note.setAttribute("role", "alert");
-  note.textContent = `${why} Nothing was kept; choose the file again.`;
+  note.textContent = `${why} Nothing was kept; choose a file again.`;
   source.replaceChildren(note);
   preview.hidden = true;
   drop.hidden = false;

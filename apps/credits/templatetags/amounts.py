@@ -20,9 +20,16 @@ def credits(hundredths: int) -> str:
 
 
 @register.filter
+def exact(hundredths: int) -> str:
+    """For columns, where the points must stand below each other: 20.00."""
+    text = credits(hundredths)
+    return text if "." in text else f"{text}.00"
+
+
+@register.filter
 def change(hundredths: int) -> str:
-    """The same with its sign always there, for a ledger."""
-    return f"+{credits(hundredths)}" if hundredths > 0 else credits(hundredths)
+    """`exact` with its sign always there."""
+    return f"+{exact(hundredths)}" if hundredths > 0 else exact(hundredths)
 
 
 @register.filter
