@@ -67,7 +67,7 @@ def test_names_are_models_or_networks(settings: Any, licences: str, names: list[
 
 
 def test_an_unknown_name_is_refused_with_the_choices() -> None:
-    with pytest.raises(CommandError, match="There is no model or network 'rwm'. Choose from: original, light"):
+    with pytest.raises(CommandError, match=r"There is no model or network 'rwm'\. Choose from: original, light"):
         call_command("models", "install", "rwm")
 
 
@@ -131,5 +131,5 @@ def test_licences_are_said_before_anything_is_fetched(monkeypatch: pytest.Monkey
 def test_a_failed_install_is_an_error_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights, "install", Fetches({"u2netp": 1}))
 
-    with pytest.raises(CommandError, match="Not installed: u2netp.*MODEL_SOURCE_DIR"):
+    with pytest.raises(CommandError, match=r"Not installed: u2netp.*MODEL_SOURCE_DIR"):
         call_command("models", "install", "light")
