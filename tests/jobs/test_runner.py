@@ -1,0 +1,365 @@
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.files.base import ContentFile
+from django.db import OperationalError
+
+from apps.accounts.models import User
+from apps.credits.models import Wallet
+from apps.engine import child
+from apps.engine.options import Background, Options
+from apps.jobs import attempts, reconcile, runner, services
+from apps.jobs.models import Job, JobEvent, Output
+from apps.projects import services as projects
+from apps.projects.models import Asset, media_storage
+from tests import clips
+from tests.factories import make_asset
+from tests.fakes import FileServer, Page, file_server
+from tests.jobs.conftest import CHROMA
+
+pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    """A second of the disc."""
+    return clips.make_clip(tmp_path / "clip.mp4", frames=25)
+
+
+@pytest.fixture(autouse=True)
+def clean_scratch(settings: Any, tmp_path: Path) -> Iterator[None]:
+    settings.SCRATCH_DIR = tmp_path / "scratch"
+    settings.SCRATCH_DIR.mkdir()
+    yield
+    assert list(settings.SCRATCH_DIR.iterdir()) == []
+
+
+def asset_of(user: User, path: Path, kind: str = "video") -> Asset:
+    asset = make_asset(user, content=path.read_bytes(), kind=kind)
+    asset.facts = projects.look(path, kind=kind)
+    asset.save()
+    return asset
+
+
+def claimed(user: User, clip: Path, options: Options = CHROMA, **fields: Any) -> Job:
+    job = services.submit(user, asset=asset_of(user, clip), options=options, **fields)
+    taken = services.claim(job.pk, 1, "w")
+    assert taken is not None
+    return taken
+
+
+def fresh(job: Job) -> Job:
+    return Job.objects.with_details().get(pk=job.pk)
+
+
+def stored_files(job: Job) -> list[str]:
+    try:
+        return sorted(media_storage().listdir(f"jobs/{job.pk}/1")[1])
+    except FileNotFoundError:
+        return []
+
+
+def purse(user: User) -> tuple[int, int]:
+    return Wallet.objects.values_list("balance", "held").get(user=user)
+
+
+def before_complete(monkeypatch: pytest.MonkeyPatch, act: Any) -> None:
+    """Do something between the storing of the files and the settling of the job."""
+    complete = services.complete
+
+    def late(job: Job, *args: Any, **kwargs: Any) -> bool:
+        act(job)
+        return complete(job, *args, **kwargs)
+
+    monkeypatch.setattr(services, "complete", late)
+
+
+def at_first_tick(monkeypatch: pytest.MonkeyPatch, act: Any) -> None:
+    tick, calls = services.tick, []
+
+    def watched(job: Job, *args: Any, **kwargs: Any) -> bool:
+        if not calls:
+            act(job)
+        calls.append(job)
+        return tick(job, *args, **kwargs)
+
+    monkeypatch.setattr(services, "tick", watched)
+
+
+def test_a_job_goes_through_the_engine_and_is_paid(alice: User, clip: Path) -> None:
+    job = claimed(alice, clip)
+
+    runner.run(job)
+
+    job = fresh(job)
+    assert (job.status, job.error, job.charged, purse(alice)) == ("completed", "", 1_00, (99_00, 0))
+    assert (job.frames_done, job.model_version, job.device) == (25, "chroma@1", "cpu")
+    assert stored_files(job) == ["matte.mkv", "result.webm"]
+    result, matte = job.outputs.order_by("-kind")
+    assert (result.kind, result.format, matte.kind) == ("result", "webm", "matte")
+    assert (result.facts["frames"], result.facts["alpha_mode"]) == (25, "straight")
+    assert result.file.size == result.size > 0
+    assert list(JobEvent.objects.filter(job=job).values_list("name", flat=True)) == [
+        "created", "queued", "started", "verified", "completed",
+    ]  # fmt: skip
+
+
+def test_a_picture_is_laid_under_the_cutout(alice: User, clip: Path, tmp_path: Path) -> None:
+    picture = asset_of(alice, clips.make_picture(tmp_path / "back.png"), "background")
+    options = Options("chroma", "mp4", Background("image", None, "cover"))
+
+    job = claimed(alice, clip, options, background_asset=picture)
+    runner.run(job)
+
+    assert (fresh(job).status, fresh(job).error) == ("completed", "")
+
+
+def test_a_canceled_job_stops_within_a_tick_and_leaves_nothing(
+    alice: User, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = claimed(alice, clips.make_clip(tmp_path / "long.mp4", frames=500))
+    at_first_tick(monkeypatch, lambda job: services.cancel(fresh(job)))
+
+    runner.run(job)
+
+    assert (fresh(job).status, stored_files(job), purse(alice)) == ("canceled", [], (100_00, 0))
+    assert Output.objects.count() == 0
+
+
+def test_files_of_a_job_canceled_before_it_was_settled_are_deleted_again(
+    alice: User, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = claimed(alice, clip)
+    before_complete(monkeypatch, lambda job: services.cancel(fresh(job)))
+
+    runner.run(job)
+
+    assert (fresh(job).status, stored_files(job), purse(alice)) == ("canceled", [], (100_00, 0))
+
+
+def test_a_worker_that_lost_its_lease_deletes_what_it_stored(
+    alice: User, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = claimed(alice, clip)
+
+    def replaced(job: Job) -> None:
+        services.expire(job.pk, 1)
+        assert services.reap(fresh(job)) == "requeued"
+        assert services.claim(job.pk, 2, "another") is not None
+
+    before_complete(monkeypatch, replaced)
+
+    runner.run(job)
+
+    now = fresh(job)
+    assert (now.status, now.attempt, now.worker, stored_files(job)) == ("processing", 2, "another", [])
+    assert purse(alice) == (100_00, 1_00)
+
+
+def test_files_stay_when_the_database_breaks_while_settling(
+    alice: User, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer to a COMMIT may get lost after it was done: deleting here could delete a delivered file."""
+    job = claimed(alice, clip)
+
+    def lost(*_: object, **__: object) -> bool:
+        raise OperationalError("server closed the connection unexpectedly")
+
+    monkeypatch.setattr(services, "complete", lost)
+
+    runner.run(job)
+
+    assert (fresh(job).status, stored_files(job)) == ("processing", ["matte.mkv", "result.webm"])
+    services.expire(job.pk, 1)
+    assert reconcile.reap_lost() == 1
+    assert (fresh(job).status, fresh(job).attempt, stored_files(job)) == ("queued", 2, [])
+
+
+def test_a_worker_that_has_to_go_gives_the_job_back(alice: User, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = claimed(alice, clip)
+    at_first_tick(monkeypatch, lambda _: runner.stop_requested.set())
+    try:
+        runner.run(job)
+    finally:
+        runner.stop_requested.clear()
+
+    assert (fresh(job).status, fresh(job).attempt, fresh(job).lease) == ("queued", 1, None)
+    assert purse(alice) == (100_00, 1_00)
+
+
+def test_an_engine_that_was_killed_costs_an_attempt(
+    alice: User, clip: Path, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    start = child.start
+
+    def doomed(*args: Any, **kwargs: Any) -> child.Run:
+        run = start(*args, **kwargs)
+        os.kill(run.pid, signal.SIGKILL)
+        return run
+
+    monkeypatch.setattr(child, "start", doomed)
+    job = claimed(alice, clip)
+
+    for attempt in range(1, settings.MAX_ATTEMPTS):
+        runner.run(job)
+        assert reconcile.reap_lost() == 1
+        assert (fresh(job).status, fresh(job).attempt, purse(alice)) == ("queued", attempt + 1, (100_00, 1_00))
+        again = services.claim(job.pk, attempt + 1, "w")
+        assert again is not None
+        job = again
+    runner.run(job)
+
+    assert (fresh(job).status, fresh(job).error_code, purse(alice)) == ("failed", "out_of_memory", (100_00, 0))
+
+
+def test_a_job_over_its_time_is_stopped_and_free(alice: User, clip: Path, settings: Any) -> None:
+    settings.JOB_TIMEOUT_SECONDS = 0
+
+    job = claimed(alice, clip)
+    runner.run(job)
+
+    assert (fresh(job).status, fresh(job).error_code, purse(alice)) == ("failed", "timeout", (100_00, 0))
+
+
+def test_a_file_longer_than_what_was_held_fails_as_changed(alice: User, tmp_path: Path) -> None:
+    job = claimed(alice, clips.make_clip(tmp_path / "long.mp4", frames=75))
+    Job.objects.filter(pk=job.pk).update(held_seconds=1.0)
+
+    runner.run(fresh(job))
+
+    assert (fresh(job).status, fresh(job).error_code, stored_files(job)) == ("failed", "input_changed", [])
+    assert purse(alice) == (100_00, 0)
+
+
+def test_a_file_the_engine_refuses_fails_with_its_reason(alice: User, clip: Path) -> None:
+    job = claimed(alice, clip)
+    assert job.asset is not None
+    job.asset.file.storage.delete(job.asset.file.name)
+    job.asset.file.storage.save(job.asset.file.name, ContentFile(b"no video at all"))
+
+    runner.run(job)
+
+    job = fresh(job)
+    assert (job.status, job.error_code, job.charged, purse(alice)) == ("failed", "unsupported_media", 0, (100_00, 0))
+    assert job.error
+
+
+def test_a_model_that_was_removed_fails_with_words(
+    alice: User, clip: Path, settings: Any, tmp_path: Path, weights_here: None
+) -> None:
+    settings.MODELS_DIR = tmp_path
+
+    job = claimed(alice, clip, Options("light"))
+    runner.run(job)
+
+    assert (fresh(job).status, fresh(job).error_code) == ("failed", "internal_error")
+    assert "removed" in fresh(job).error
+
+
+def test_a_fault_of_ours_is_noted_and_free(alice: User, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    job = claimed(alice, clip)
+    monkeypatch.setattr(runner, "_store", broken)
+
+    runner.run(job)
+
+    job = fresh(job)
+    assert (job.status, job.error_code, job.error, purse(alice)) == (
+        "failed", "internal_error", runner.FAULT, (100_00, 0),
+    )  # fmt: skip
+    assert "No space left" in job.result["log_tail"]
+
+
+# preparation
+
+
+@pytest.fixture
+def outside(settings: Any) -> Iterator[FileServer]:
+    with file_server() as server:
+        settings.EGRESS_ALLOW = [server.target]
+        yield server
+
+
+def prepared(user: User, url: str, **fields: Any) -> Job:
+    job = services.submit(user, video_url=url, options=CHROMA, **fields)
+    taken = attempts.claim_preparation(job.pk, 1, "w")
+    assert taken is not None
+    runner.prepare(taken)
+    return fresh(job)
+
+
+def test_an_address_is_fetched_probed_priced_and_queued(alice: User, clip: Path, outside: FileServer) -> None:
+    job = prepared(alice, outside.add("/clip.mp4", Page(clip.read_bytes())))
+
+    assert (job.status, job.stage, job.estimated, job.lease) == ("queued", "waiting", 1_00, None)
+    assert purse(alice) == (100_00, 1_00)
+    assert job.asset is not None
+    assert (job.asset.status, job.asset.facts["frames"], job.asset.size) == ("ready", 25, clip.stat().st_size)
+    assert len(job.asset.sha256) == 64
+    taken = services.claim(job.pk, 1, "w")
+    assert taken is not None
+    runner.run(taken)
+    assert fresh(job).status == "completed"
+
+
+@pytest.mark.parametrize(
+    ("page", "code"),
+    [
+        (Page(b"not there", status=404), "fetch_failed"),
+        (Page(b"<html>no video</html>"), "unsupported_media"),
+        (Page(b""), "fetch_failed"),
+    ],
+)
+def test_an_address_that_gives_no_video_fails_the_job_for_free(
+    alice: User, outside: FileServer, page: Page, code: str
+) -> None:
+    job = prepared(alice, outside.add("/clip.mp4", page), webhook_url="https://example.org/h")
+
+    assert (job.status, job.error_code, job.hold, purse(alice)) == ("failed", code, None, (100_00, 0))
+    assert job.error
+    assert job.asset is not None
+    assert (job.asset.status, job.asset.file.name, job.asset.error_code) == ("failed", "", code)
+
+
+def test_an_address_inside_the_house_is_never_asked(alice: User, outside: FileServer, settings: Any) -> None:
+    settings.EGRESS_ALLOW = []
+
+    job = prepared(alice, outside.add("/clip.mp4", Page(b"secret")))
+
+    assert (job.status, job.error_code, outside.asked) == ("failed", "fetch_failed", [])
+
+
+def test_what_is_fetched_but_not_covered_fails_for_free(bob: User, clip: Path, outside: FileServer) -> None:
+    job = prepared(bob, outside.add("/clip.mp4", Page(clip.read_bytes())))
+
+    assert (job.status, job.error_code, job.hold, purse(bob)) == ("failed", "insufficient_credits", None, (0, 0))
+
+
+def test_a_format_limit_found_after_the_fetch_fails_the_job(alice: User, clip: Path, outside: FileServer) -> None:
+    url = outside.add("/clip.mp4", Page(clip.read_bytes()))
+    job = services.submit(alice, video_url=url, options=Options("chroma", trim=(30.0, None)))
+    taken = attempts.claim_preparation(job.pk, 1, "w")
+    assert taken is not None
+
+    runner.prepare(taken)
+
+    assert (fresh(job).status, fresh(job).error_code) == ("failed", "limit_exceeded")
+    assert "trim.start" in fresh(job).error
+
+
+def test_a_job_canceled_while_it_was_fetched_stays_canceled(
+    alice: User, clip: Path, outside: FileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_first_tick(monkeypatch, lambda job: services.cancel(fresh(job)))
+
+    job = prepared(alice, outside.add("/clip.mp4", Page(clip.read_bytes())))
+
+    assert (job.status, job.hold, purse(alice)) == ("canceled", None, (100_00, 0))
