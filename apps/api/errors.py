@@ -95,10 +95,20 @@ def handle(exc: Exception, context: Mapping[str, Any]) -> Response | None:
         headers["WWW-Authenticate"] = "Bearer"
     if (wait := getattr(exc, "wait", None)) is not None:
         headers["Retry-After"] = f"{max(1, round(wait))}"
+    response = Response(envelope(error, context["request"]), status=error.status, headers=headers)
+    note(error, context["request"], response)
+    return response
+
+
+def note(error: AppError, request: HttpRequest, response: HttpResponse) -> None:
+    """One line for one refusal."""
     level = logging.ERROR if error.status >= 500 else logging.INFO
     cause = error.__cause__ if level == logging.ERROR else None
-    logger.log(level, "refused status=%s code=%s param=%s", error.status, error.code, error.param, exc_info=cause)
-    return Response(envelope(error, context["request"]), status=error.status, headers=headers)
+    told = (request.method, request.path, error.status, error.code, error.param)
+    # %r, because a caller chooses the path and the names of unknown fields, line breaks included.
+    logger.log(level, "refused %s %r status=%s code=%s param=%r", *told, exc_info=cause)
+    # Django's own mark; without it Django logs every refusal again, as a warning.
+    response._has_been_logged = True  # type: ignore[attr-defined]
 
 
 def as_refusal(exc: Exception) -> AppError | None:
@@ -167,11 +177,14 @@ def is_api(request: HttpRequest) -> bool:
 
 def unknown_address(request: HttpRequest, rest: str = "") -> JsonResponse:
     """The last route under each prefix, so that no HTML page is rendered only to be thrown away."""
-    return answer(AppError("not_found", MESSAGE_BY_CODE["not_found"]), request)
+    return refuse(AppError("not_found", MESSAGE_BY_CODE["not_found"]), request)
 
 
-def answer(error: AppError, request: HttpRequest) -> JsonResponse:
-    return JsonResponse(envelope(error, request), status=error.status)
+def refuse(error: AppError, request: HttpRequest) -> JsonResponse:
+    """A refusal given outside of any view."""
+    response = JsonResponse(envelope(error, request), status=error.status)
+    note(error, request, response)
+    return response
 
 
 class EnvelopeMiddleware:
@@ -188,7 +201,7 @@ class EnvelopeMiddleware:
             request.get_host()
         except DisallowedHost:
             message = "This site does not answer under that Host."
-            return answer(AppError("invalid_request", message, status=400), request)
+            return refuse(AppError("invalid_request", message, status=400), request)
         response = self.get_response(request)
         if response.status_code < 400:
             return response
@@ -199,11 +212,11 @@ class EnvelopeMiddleware:
         if code is None:
             code = "internal_error" if response.status_code >= 500 else "invalid_request"
         error = AppError(code, MESSAGE_BY_CODE[code], status=response.status_code)
-        worded = answer(error, request)
+        worded = JsonResponse(envelope(error, request), status=error.status)
         for header in ("Allow", "Retry-After"):
             if header in response.headers:
                 worded[header] = response.headers[header]
-        # Django's own mark; without it the fault would be logged a second time.
+        # Django logged the fault with its traceback; once is enough.
         worded._has_been_logged = getattr(response, "_has_been_logged", False)  # type: ignore[attr-defined]
         return worded
 

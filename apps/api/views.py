@@ -55,6 +55,7 @@ class ApiViewSet(viewsets.GenericViewSet[Any]):
         response = super().finalize_response(request, response, *args, **kwargs)
         for name, value in getattr(getattr(request, "rate", None), "headers", {}).items():
             response[name] = value
+        response.headers.setdefault("Cache-Control", "no-store")
         return response
 
     def page(self, rows: QuerySet[Any], present: Callable[[list[Any]], list[Any]]) -> Response:
