@@ -73,7 +73,9 @@ def make_clip(
         for index in range(frames):
             pixels = picture(index, width=width, height=height)
             frame = VideoFrame.from_ndarray(np.ascontiguousarray(_stored(pixels, rotation, mirrored)), format="rgb24")
-            if not lossless:
+            if lossless:
+                frame = frame.reformat(format="bgr0")
+            else:
                 frame = frame.reformat(format="yuv444p", dst_colorspace="ITU709", dst_color_range="MPEG")
             time = Fraction(times_ms[index], 1000) if times_ms is not None else index / Fraction(rate)
             frame.pts, frame.time_base = round(time / clock), clock
@@ -87,7 +89,7 @@ def make_clip(
 def _add_video(out, *, lossless: bool, rate: Fraction | int, clock: Fraction):
     if lossless:
         video = out.add_stream("ffv1", rate=rate)
-        video.pix_fmt = "gbrp"
+        video.pix_fmt = "bgr0"
     else:
         video = out.add_stream("libx264", rate=rate, options={"crf": "4", "preset": "ultrafast"})
         video.pix_fmt = "yuv444p"
@@ -97,9 +99,8 @@ def _add_video(out, *, lossless: bool, rate: Fraction | int, clock: Fraction):
 
 
 def _stored(pixels: NDArray[np.uint8], rotation: int, mirrored: bool) -> NDArray[np.uint8]:
-    """What has to be stored for a player to show `pixels` after mirroring and turning clockwise."""
-    turned = np.rot90(pixels, rotation // 90)
-    return turned[:, ::-1] if mirrored else turned
+    """What has to be stored for a player to show `pixels` once it has turned it clockwise and then mirrored it."""
+    return np.rot90(pixels[:, ::-1] if mirrored else pixels, rotation // 90)
 
 
 def tone(seconds: float, *, channels: int = 2) -> NDArray[np.float32]:
