@@ -45,20 +45,20 @@ class House:
     children: dict[str, Child] = field(default_factory=dict)
 
     @contextmanager
-    def workers(self, **told: str) -> Iterator[None]:
-        """Workers for both queues and the reconciler, with some settings of their own."""
-        self.start_workers(**told)
+    def workers(self, *, directory: Path | None = None, **told: str) -> Iterator[None]:
+        """Workers for both queues and the reconciler, with some settings, or even code, of their own."""
+        self.start_workers(directory=directory, **told)
         try:
             yield
         finally:
             self.stop_workers()
 
-    def start_workers(self, **told: str) -> None:
+    def start_workers(self, *, directory: Path | None = None, **told: str) -> None:
         site = plan.Site(self.data_dir, self.address, "", 0, embeds_queue=True, installs_models=False)
         rows = [*site.workers(), site.manage("reconciler", "reconcile", "--interval=0.5")]
         for child in rows:
             if child.name not in self.children:
-                child.start({**self.environment, **told}, site.directory)
+                child.start({**self.environment, **told}, directory or site.directory)
                 self.children[child.name] = child
 
     def stop_workers(self) -> None:

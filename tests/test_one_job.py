@@ -18,7 +18,7 @@ from apps.credits.models import Hold
 from apps.jobs.models import Job, JobEvent
 from apps.projects.models import Asset
 from apps.webhooks.services import signing_secret
-from tests import live_clips
+from tests import clips
 from tests.fakes import FileServer, Page, Receiver, file_server, webhook_receiver
 from tests.live import Caller, House, books, caller, open_keyer_door, running_house, wait_for
 
@@ -58,14 +58,14 @@ def receiver(outside: tuple[Receiver, FileServer]) -> Receiver:
 
 
 def test_one_job_from_upload_to_download(api: Caller, house: House, receiver: Receiver, tmp_path: Path) -> None:
-    clip = live_clips.draw(tmp_path / "holiday.mp4")
-    content = clip.path.read_bytes()
+    clip = clips.make_clip(tmp_path / "holiday.mp4", frames=25, sound_seconds=1)
+    content = clip.read_bytes()
 
     # Upload: looked at, kept, named.
-    upload = api.upload(clip.path)
+    upload = api.upload(clip)
     facts = {name: upload[name] for name in ("filename", "size", "duration", "width", "height", "fps", "has_audio")}
     assert facts == {
-        "filename": "holiday.mp4", "size": len(content), "duration": 1.0, "width": 160, "height": 120,
+        "filename": "holiday.mp4", "size": len(content), "duration": 1.0, "width": 96, "height": 64,
         "fps": 25.0, "has_audio": True,
     }  # fmt: skip
     assert Asset.objects.get(pk=upload["video_id"]).sha256 == hashlib.sha256(content).hexdigest()
@@ -123,8 +123,8 @@ def test_one_job_from_upload_to_download(api: Caller, house: House, receiver: Re
 
 def test_one_job_from_a_url(api: Caller, house: House, outside: tuple[Receiver, FileServer], tmp_path: Path) -> None:
     """The source is elsewhere: fetched by a worker, priced when it has been looked at."""
-    clip = live_clips.draw(tmp_path / "clip.mp4")
-    url = outside[1].add("/clip.mp4?token=1", Page(clip.path.read_bytes()))
+    clip = clips.make_clip(tmp_path / "clip.mp4", frames=25)
+    url = outside[1].add("/clip.mp4?token=1", Page(clip.read_bytes()))
 
     job = api.submit(video_url=url)
     assert (job["status"], job["stage"], job["credits"]["held"]) == ("queued", "fetching", 0)
@@ -132,7 +132,7 @@ def test_one_job_from_a_url(api: Caller, house: House, outside: tuple[Receiver, 
         done = api.wait(job["id"], told=house.logs)
 
     assert (done["status"], done["video_url"], done["credits"]["charged"]) == ("completed", url, 0.1)
-    assert done["input"]["sha256"] == hashlib.sha256(clip.path.read_bytes()).hexdigest()
+    assert done["input"]["sha256"] == hashlib.sha256(clip.read_bytes()).hexdigest()
     assert books(api.user)["balance"] == GRANTED - 10
 
 
