@@ -18,6 +18,9 @@ EDGE = 48
 MIN_EDGE = 5
 """A soft edge is looked for within 1/EDGE of the short side around the screen, or MIN_EDGE pixels."""
 
+OFF_LINE = 12.0
+"""Distance, in 8-bit steps, from the line between two colours at which a pixel is hardly a mixture of them."""
+
 DEFAULT_KEY = (0.0, 255.0, 0.0)
 
 
@@ -61,9 +64,9 @@ def find_key(frame: Frame) -> Map | None:
 def pull(frame: Frame, key: Map) -> tuple[Alpha, Frame]:
     """Alpha and straight foreground of a frame shot before a screen of colour `key`.
 
-    A pixel's excess of the screen's hue is a mixture of the key's and the
-    subject's own, measured nearby, in the proportion of its alpha. Brightness
-    does not enter, so shading and texture stay opaque.
+    Two readings of a soft pixel. On the line from the key to the subject's
+    colour nearby, its place on the line is exact. Off it the subject is
+    patterned; then only the hue counts, which shading does not change.
     """
     picture = frame.astype(np.float32)
     excess = _excess(picture, key)
@@ -72,8 +75,12 @@ def pull(frame: Frame, key: Map) -> tuple[Alpha, Frame]:
     reach = max(MIN_EDGE, min(frame.shape[:2]) // EDGE)
     near = cv2.dilate(screen.astype(np.uint8), disc(reach)) > 0
     sure = ~near & (excess < full / 4)
-    own = _spread(np.minimum(excess, 0.9 * full), sure, reach)
-    alpha = np.clip((full - excess) / (full - own), 0.0, 1.0)
+    by_hue = (full - excess) / (full - _spread(np.minimum(excess, 0.9 * full), sure, reach))
+    line = _spread(picture, sure, reach) - key
+    by_place = ((picture - key) * line).sum(2) / np.maximum((line * line).sum(2), 1.0)
+    off = np.linalg.norm(picture - key - by_place[..., None] * line, axis=2)
+    on_line = np.exp(-((off / OFF_LINE) ** 2))
+    alpha = np.clip(by_hue + on_line * (by_place - by_hue), 0.0, 1.0)
     alpha = np.where(screen, 0.0, np.where(sure, 1.0, alpha)).astype(np.float32)
     return np.rint(alpha * 255).astype(np.uint8), _despilled(picture, alpha, key)
 
@@ -87,10 +94,13 @@ def _excess(picture: Map, key: Map) -> Map:
 
 
 def _spread(values: Map, sure: NDArray[np.bool_], reach: int) -> Map:
-    """The sure subject's values, carried outwards over the soft edge; 0, a neutral grey's, where none is near."""
+    """The sure subject's values, carried outwards over the soft edge; 0 where none is near."""
     weight = sure.astype(np.float32)
     size = (4 * reach + 1, 4 * reach + 1)
-    carried: Map = cv2.blur(values * weight, size) / np.maximum(cv2.blur(weight, size), 1e-4)
+    total = np.maximum(cv2.blur(weight, size), 1e-4)
+    if values.ndim == 3:
+        weight, total = weight[..., None], total[..., None]
+    carried: Map = cv2.blur(values * weight, size) / total
     return carried
 
 

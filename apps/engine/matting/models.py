@@ -23,8 +23,8 @@ ORIGINAL_SIDE = 320
 LIGHT_SIDE = 256
 PRO_PERMISSIVE_SIDE = 512
 
-TOO_STRANGE = 0.08
-"""Share of the subject's neighbourhood that may differ from both neighbours before `light` infers the frame."""
+TOO_DOUBTFUL = 0.03
+"""Doubtful area between two inferred frames, as a share of the subject's, from which `light` infers the frame too."""
 
 
 class BuiltModel:
@@ -91,12 +91,9 @@ class SkippingSession:
         (held, held_small), before = self._held, self._known
         self._held = None
         raw = self._network.predict(small)
-        alpha, strange = between(before, held_small, (raw, small))
-        both_empty = not (before[0].any() or raw.any())
-        if strange > TOO_STRANGE and not both_empty:
-            first = self._infer(held, held_small)
-        else:
-            first = refine.finished(held, alpha, inferred=False)
+        alpha, doubt = between(before, held_small, (raw, small))
+        is_plain = doubt <= TOO_DOUBTFUL
+        first = refine.finished(held, alpha, inferred=False) if is_plain else self._infer(held, held_small)
         steady = self._steady.step(raw, small)
         self._known = (steady, small)
         return [first, refine.finished(frame, steady)]

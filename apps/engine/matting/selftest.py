@@ -29,10 +29,11 @@ SHADES = ((70, 110, 60), (40, 40, 60), (180, 170, 150))
 
 def scenes() -> list[Frame]:
     """Three drawings of a person-like figure, each elsewhere and before another background."""
-    return [_scene(shade, 0.35 + 0.15 * index) for index, shade in enumerate(SHADES)]
+    return [figure(shade, 0.35 + 0.15 * index) for index, shade in enumerate(SHADES)]
 
 
-def _scene(shade: tuple[int, int, int], across: float) -> Frame:
+def figure(shade: tuple[int, int, int], across: float) -> Frame:
+    """A figure whose middle is at `across` (0..1) of the width, before a shaded wall."""
     height, width = 288, 384
     ramp = np.linspace(0.6, 1.4, width)[None, :, None] * np.linspace(1.2, 0.8, height)[:, None, None]
     picture = np.clip(np.array(shade) * ramp, 0, 255).astype(np.uint8)

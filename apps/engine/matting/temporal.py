@@ -65,6 +65,11 @@ class Steady:
         return alpha
 
 
+DISAGREE = 0.25
+"""Difference of two neighbours' alpha from which the pixel between them is not obvious."""
+NO_CLUE = 1e-6
+"""Where neither neighbour has the pixel's colour, both count alike."""
+
 Neighbour = tuple[Map, Frame]
 """A known alpha and its frame, both at the network's size."""
 
@@ -72,18 +77,19 @@ Neighbour = tuple[Map, Frame]
 def between(before: Neighbour, small: Frame, after: Neighbour) -> tuple[Map, float]:
     """Alpha of the frame between two known ones: each pixel listens to the neighbour that has its colour.
 
-    Also the share of the subject's neighbourhood whose colour neither has:
-    when it is large, the frame must be looked at itself.
+    Also the doubt: the area where the neighbours disagree and neither has the
+    pixel's colour, as a share of the subject's. When it is large, the frame
+    must be looked at itself.
     """
     far_before, far_after = _far(small, before[1]), _far(small, after[1])
-    listen = np.exp(-((far_before / STILL) ** 2)), np.exp(-((far_after / STILL) ** 2))
-    total = listen[0] + listen[1] + 1e-6
-    alpha: Map = (listen[0] * before[0] + listen[1] * after[0] + 5e-7 * (before[0] + after[0])) / total
-    concerned = cv2.dilate(np.maximum(before[0], after[0]), np.ones((9, 9), np.uint8)) > 0.1
-    strange = (np.minimum(far_before, far_after) > 2 * STILL) & concerned
-    return alpha, float(strange.sum() / max(1, concerned.sum()))
+    listen = np.exp(-((far_before / STILL) ** 2)) + NO_CLUE, np.exp(-((far_after / STILL) ** 2)) + NO_CLUE
+    alpha: Map = (listen[0] * before[0] + listen[1] * after[0]) / (listen[0] + listen[1])
+    disagree = np.abs(before[0] - after[0]) > DISAGREE
+    strange = np.minimum(far_before, far_after) > 2 * STILL
+    subject = int((np.maximum(before[0], after[0]) > 0.5).sum())
+    return alpha, float((disagree & strange).sum() / max(1, subject))
 
 
 def _far(first: Frame, second: Frame) -> Map:
-    distance: Map = cv2.blur(cv2.absdiff(first, second), (3, 3)).astype(np.float32).mean(2)
+    distance: Map = cv2.absdiff(first, second).astype(np.float32).mean(2)
     return distance
