@@ -185,5 +185,5 @@ def _ring_for_the_next(job: Job) -> None:
     """An account at its limit has jobs that were sent away once: the oldest may come now."""
     if job.owner_id:
         waiting = Job.objects.filter(owner_id=job.owner_id, status=S.QUEUED, stage=Job.Stage.WAITING)
-        if next_id := waiting.order_by("queued_at").values_list("pk", flat=True).first():
+        for next_id in waiting.order_by("queued_at").values_list("pk", flat=True)[: settings.MAX_JOBS_AT_ONCE]:
             doorbell.ring_on_commit(next_id)

@@ -25,6 +25,8 @@ FIELD_OF = {"bg_image_url": "bg_image", "bg_image_id": "bg_image", "project": "p
 class CutoutForm(forms.Form):
     """Everything about a new job. What is not in it yet (a file, a picture) is not an error until Start."""
 
+    once = forms.UUIDField(required=False)
+    """Made with each page that is shown, so that a double click is known as one."""
     asset = forms.UUIDField(required=False)
     file = forms.FileField(required=False)
     video_url = forms.CharField(required=False, max_length=2000)
@@ -61,6 +63,8 @@ class CutoutForm(forms.Form):
         elif kind == "image":
             # A picture sent with this very form has no id before it has been looked at.
             asked["bg_image_id"] = str(cleaned.get("bg_image_id") or "with-this-form")
+        if kind == "image" and self.data.get("action") == "start" and not (self.background_found or cleaned["bg_image"]):
+            self.add_error("bg_image", "Choose a picture to lay the cutout over.")
         try:
             self.request = parse_request(asked, needs_video=False)
         except AppError as refusal:
@@ -95,8 +99,10 @@ class CutoutForm(forms.Form):
         return self.data.get(name) if self.is_bound else self.initial.get(name)
 
     def _own(self, key: Any, kind: str) -> Asset | None:
+        if not key:
+            return None
         try:
-            own = Asset.objects.for_user(self.user).filter(pk=key or None, kind=kind, status=Asset.Status.READY)
+            own = Asset.objects.for_user(self.user).filter(pk=key, kind=kind, status=Asset.Status.READY)
             return own.exclude(file="").first()
         except forms.ValidationError:
             return None

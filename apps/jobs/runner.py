@@ -29,9 +29,6 @@ from apps.projects.models import Asset, media_storage
 
 log = logging.getLogger(__name__)
 
-stop_requested = threading.Event()
-"""Set by the worker's SIGTERM: give the job back soon."""
-
 TICK_SECONDS = 1.0
 SLACK_SECONDS = 1.0
 """How far decoding may run past the held span before the file counts as changed (contract, 3)."""
@@ -51,6 +48,31 @@ class Overtaken(Exception):
 
 class Stopped(Exception):
     """The worker has to go."""
+
+
+class StopSign:
+    """The worker's SIGTERM. The engine's watch looks at it every second; a download is broken off by it."""
+
+    def __init__(self) -> None:
+        self._is_up = threading.Event()
+        self.breaks_off = False
+        """While true the sign interrupts whatever runs: only for what leaves nothing half done."""
+
+    def put_up(self) -> None:
+        """Called by the signal handler, so in the main thread, which is the one that downloads."""
+        self._is_up.set()
+        if self.breaks_off:
+            raise Stopped
+
+    def take_down(self) -> None:
+        self._is_up.clear()
+
+    def obey(self) -> None:
+        if self._is_up.is_set():
+            raise Stopped
+
+
+stop_sign = StopSign()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +121,9 @@ def prepare(job: Job) -> None:
                 if asset is not None:
                     _ingest(job, asset)
         services.reserve(job)
+    except Stopped:
+        services.give_back(job)
+        log.info("job=%s given back", job.pk)
     except AppError as refusal:
         code = refusal.code if refusal.code in JOB_CODES else "limit_exceeded"
         services.fail(job, code, refusal.message)
@@ -127,7 +152,17 @@ def judge(error: errors.EngineError) -> Verdict:
 
 def _ingest(job: Job, asset: Asset) -> None:
     was_pending = asset.status == Asset.Status.PENDING
-    asset = projects.ingest(asset, on_fetched=lambda: services.tick(job, stage=Job.Stage.PROBING))
+
+    def fetched() -> None:
+        stop_sign.breaks_off = False
+        services.tick(job, stage=Job.Stage.PROBING)
+
+    try:
+        stop_sign.breaks_off = was_pending
+        stop_sign.obey()
+        asset = projects.ingest(asset, on_fetched=fetched)
+    finally:
+        stop_sign.breaks_off = False
     if asset.status != Asset.Status.READY:
         raise AppError(asset.error_code or "source_expired", asset.error or "The file has been deleted.")
     if was_pending:
@@ -198,8 +233,7 @@ def _work(job: Job, folder: Path, *, source: Path, background: Path | None) -> R
         progress = None
         while not run.finished:
             progress = run.poll(TICK_SECONDS) or progress
-            if stop_requested.is_set():
-                raise Stopped
+            stop_sign.obey()
             if time.monotonic() > ends_at:
                 raise TimeoutError
             if time.monotonic() >= next_tick:

@@ -16,6 +16,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django_htmx.http import reswap, retarget
 
+from apps.accounts.requests import SignedInRequest
 from apps.api import request_id
 from apps.credits import prices
 from apps.credits.services import open_wallet
@@ -53,7 +54,7 @@ def pricing(request: HttpRequest) -> HttpResponse:
 @takes_files
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
-def new(request: HttpRequest) -> HttpResponse:
+def new(request: SignedInRequest) -> HttpResponse:
     """The workbench. Only the Start button spends; everything else ends at the page with its price shown."""
     form = _form(request)
     problem = None
@@ -63,17 +64,18 @@ def new(request: HttpRequest) -> HttpResponse:
         except AppError as refusal:
             problem = refusal
     context = {**_workbench(form), **_bill(form), "problem": problem}
-    return render(request, "jobs/new.html", context, status=problem.status if problem else 200)
+    status = problem.status if problem else 422 if request.method == "POST" else 200
+    return render(request, "jobs/new.html", context, status=status)
 
 
 @login_required
 @require_POST
-def price(request: HttpRequest) -> HttpResponse:
+def price(request: SignedInRequest) -> HttpResponse:
     """The exact price of the choices as they stand, for the page to show before anything is spent."""
     return render(request, "jobs/_bill.html", _bill(_form(request)))
 
 
-def _form(request: HttpRequest) -> CutoutForm:
+def _form(request: SignedInRequest) -> CutoutForm:
     if request.method == "POST":
         return CutoutForm(request.POST, request.FILES, user=request.user)
     return CutoutForm({**CutoutForm.defaults, **request.GET.dict()}, user=request.user)
@@ -105,7 +107,7 @@ def _bill(form: CutoutForm) -> dict[str, Any]:
     return bill
 
 
-def _go_on(request: HttpRequest, form: CutoutForm) -> HttpResponse:
+def _go_on(request: SignedInRequest, form: CutoutForm) -> HttpResponse:
     """Take in what came with the form; start only when asked to, and never a clip whose price was not shown."""
     sent = form.cleaned_data
     project = sent["project"] or default_project(form.user)
@@ -117,10 +119,10 @@ def _go_on(request: HttpRequest, form: CutoutForm) -> HttpResponse:
         picture = create_asset(project, sent["bg_image"], filename=sent["bg_image"].name, kind=Asset.Kind.BACKGROUND)
     if request.POST.get("action") != "start":
         return redirect(form.address(bg_image_id=picture.pk if picture else None))
-    return _once(request, lambda: _submit(request, form, picture))
+    return _once(form, lambda: _submit(request, form, picture))
 
 
-def _submit(request: HttpRequest, form: CutoutForm, picture: Asset | None) -> Job:
+def _submit(request: SignedInRequest, form: CutoutForm, picture: Asset | None) -> Job:
     assert form.request is not None
     asset = form.asset_found
     if asset is None and not form.cleaned_data["video_url"]:
@@ -136,9 +138,9 @@ def _submit(request: HttpRequest, form: CutoutForm, picture: Asset | None) -> Jo
     )
 
 
-def _once(request: HttpRequest, submit: Callable[[], Job]) -> HttpResponse:
+def _once(form: CutoutForm, submit: Callable[[], Job]) -> HttpResponse:
     """A second click on the same page's Start finds the first one's job instead of starting another."""
-    key = f"start:{request.user.pk}:{request.POST.get('once', '')[:64]}"
+    key = f"start:{form.user.pk}:{form.cleaned_data['once'] or uuid4()}"
     if not cache.add(key, "", DOUBLE_CLICK_SECONDS):
         started = cache.get(key)
         return redirect("web:job", started) if started else redirect("web:jobs")
@@ -154,14 +156,14 @@ def _once(request: HttpRequest, submit: Callable[[], Job]) -> HttpResponse:
 @login_required
 @never_cache
 @require_safe
-def job(request: HttpRequest, job_id: UUID) -> HttpResponse:
+def job(request: SignedInRequest, job_id: UUID) -> HttpResponse:
     return render(request, "jobs/job.html", _shown(_own(request, job_id)))
 
 
 @login_required
 @never_cache
 @require_safe
-def status(request: HttpRequest, job_id: UUID) -> HttpResponse:
+def status(request: SignedInRequest, job_id: UUID) -> HttpResponse:
     """What ticks on the job's page; all of the job when it is no longer in the state that the page shows."""
     job = _own(request, job_id)
     if request.GET.get("seen") == _state(job):
@@ -171,32 +173,32 @@ def status(request: HttpRequest, job_id: UUID) -> HttpResponse:
 
 @login_required
 @require_POST
-def start(request: HttpRequest, job_id: UUID) -> HttpResponse:
+def start(request: SignedInRequest, job_id: UUID) -> HttpResponse:
     return _act(request, job_id, services.start)
 
 
 @login_required
 @require_POST
-def cancel(request: HttpRequest, job_id: UUID) -> HttpResponse:
+def cancel(request: SignedInRequest, job_id: UUID) -> HttpResponse:
     return _act(request, job_id, services.cancel)
 
 
 @login_required
 @require_POST
-def retry(request: HttpRequest, job_id: UUID) -> HttpResponse:
+def retry(request: SignedInRequest, job_id: UUID) -> HttpResponse:
     return _act(request, job_id, lambda job: services.retry(job, request_id=request_id.of(request)))
 
 
 @login_required
 @require_POST
-def delete_media(request: HttpRequest, job_id: UUID) -> HttpResponse:
+def delete_media(request: SignedInRequest, job_id: UUID) -> HttpResponse:
     job = _own(request, job_id)
     services.delete_media(job)
     messages.success(request, "The media of this job are deleted. Its record stays in your history.")
     return redirect("web:job", job.pk)
 
 
-def _act(request: HttpRequest, job_id: UUID, act: Callable[[Job], Job]) -> HttpResponse:
+def _act(request: SignedInRequest, job_id: UUID, act: Callable[[Job], Job]) -> HttpResponse:
     job = _own(request, job_id)
     try:
         after = act(job)
@@ -206,7 +208,7 @@ def _act(request: HttpRequest, job_id: UUID, act: Callable[[Job], Job]) -> HttpR
     return redirect("web:job", after.pk)
 
 
-def _own(request: HttpRequest, job_id: UUID) -> Job:
+def _own(request: SignedInRequest, job_id: UUID) -> Job:
     return get_object_or_404(Job.objects.for_user(request.user).with_details(), pk=job_id)
 
 
@@ -245,7 +247,7 @@ def _steps(job: Job) -> list[tuple[str, str]]:
 
 @login_required
 @require_safe
-def jobs(request: HttpRequest) -> HttpResponse:
+def jobs(request: SignedInRequest) -> HttpResponse:
     history = HistoryFilter(request.GET, user=request.user)
     page = _page(request, Job.objects.for_user(request.user).filter(**history.asked))
     return render(request, "jobs/jobs.html", {"history": history, "page": page, "query": history.query})
@@ -253,11 +255,11 @@ def jobs(request: HttpRequest) -> HttpResponse:
 
 @login_required
 @require_safe
-def project(request: HttpRequest, project_id: UUID) -> HttpResponse:
+def project(request: SignedInRequest, project_id: UUID) -> HttpResponse:
     found = get_object_or_404(Project, pk=project_id, owner=request.user)
     page = _page(request, Job.objects.for_user(request.user).filter(project=found))
     return render(request, "jobs/project.html", {"project": found, "page": page, "query": ""})
 
 
-def _page(request: HttpRequest, rows: JobQuerySet) -> Page[Job]:
+def _page(request: SignedInRequest, rows: JobQuerySet) -> Page[Job]:
     return Paginator(rows.select_related("asset", "project", "hold"), PAGE).get_page(request.GET.get("page"))

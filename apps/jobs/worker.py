@@ -21,6 +21,14 @@ log = logging.getLogger(__name__)
 PR_SET_PDEATHSIG = 1
 
 
+def close_connections() -> None:
+    """Before each fork: a connection would be shared by two, and a pool's helper threads do not come along."""
+    for connection in connections.all(initialized_only=True):
+        connection.close()
+        if connection.vendor == "postgresql":
+            connection.close_pool()  # type: ignore[attr-defined]
+
+
 def horse_killed(task: Any, pid: int, status: int, usage: Any) -> None:
     """In the worker, after its horse was killed: RQ's failure callbacks do not run then. Frees the job at once."""
     log.warning("horse %s ended with status %s in %s", pid, status, task.id)
@@ -31,8 +39,7 @@ def horse_killed(task: Any, pid: int, status: int, usage: Any) -> None:
     except DatabaseError:
         log.exception("the lease of %s has to run out by itself", task.id)
     finally:
-        # The next horse is forked from here, and a forked connection is shared by two.
-        connections.close_all()
+        close_connections()
 
 
 class Worker(rq.Worker):
@@ -49,7 +56,7 @@ class Worker(rq.Worker):
         super().__init__(*args, **options)
 
     def fork_work_horse(self, job: Any, queue: Any) -> None:
-        connections.close_all()
+        close_connections()
         super().fork_work_horse(job, queue)
 
     def main_work_horse(self, job: Any, queue: Any) -> None:
@@ -62,7 +69,7 @@ class Worker(rq.Worker):
 
     def setup_work_horse_signals(self) -> None:
         super().setup_work_horse_signals()  # type: ignore[no-untyped-call]
-        signal.signal(signal.SIGTERM, lambda *_: runner.stop_requested.set())
+        signal.signal(signal.SIGTERM, lambda *_: runner.stop_sign.put_up())
 
     def handle_warm_shutdown_request(self) -> None:
         """The first SIGTERM: a job is given back within seconds; a short task is let finish."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -183,11 +184,11 @@ def test_files_stay_when_the_database_breaks_while_settling(
 
 def test_a_worker_that_has_to_go_gives_the_job_back(alice: User, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job = claimed(alice, clip)
-    at_first_tick(monkeypatch, lambda _: runner.stop_requested.set())
+    at_first_tick(monkeypatch, lambda _: runner.stop_sign.put_up())
     try:
         runner.run(job)
     finally:
-        runner.stop_requested.clear()
+        runner.stop_sign.take_down()
 
     assert (fresh(job).status, fresh(job).attempt, fresh(job).lease) == ("queued", 1, None)
     assert purse(alice) == (100_00, 1_00)
@@ -363,3 +364,25 @@ def test_a_job_canceled_while_it_was_fetched_stays_canceled(
     job = prepared(alice, outside.add("/clip.mp4", Page(clip.read_bytes())))
 
     assert (job.status, job.hold, purse(alice)) == ("canceled", None, (100_00, 0))
+
+
+def test_a_download_is_broken_off_when_the_worker_has_to_go(alice: User, outside: FileServer) -> None:
+    """The handler raises in the middle of a read that would take a minute; nothing of the attempt is used or kept."""
+    job = services.submit(alice, video_url=outside.add("/slow.mp4", Page(bytes(600), pause=0.1)), options=CHROMA)
+    taken = attempts.claim_preparation(job.pk, 1, "w")
+    assert taken is not None
+    before = signal.signal(signal.SIGUSR1, lambda *_: runner.stop_sign.put_up())
+    alarm = threading.Timer(0.7, os.kill, (os.getpid(), signal.SIGUSR1))
+    alarm.start()
+    try:
+        runner.prepare(taken)
+    finally:
+        alarm.join()
+        signal.signal(signal.SIGUSR1, before)
+        runner.stop_sign.take_down()
+
+    job = fresh(job)
+    assert (job.status, job.stage, job.attempt, job.lease) == ("queued", "fetching", 1, None)
+    assert job.asset is not None
+    assert (job.asset.status, job.asset.file.name) == ("pending", "")
+    assert attempts.claim_preparation(job.pk, 1, "w") is not None
