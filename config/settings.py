@@ -270,7 +270,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     # Without it Swagger UI asks a server elsewhere to validate the schema.
-    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},
+    "SWAGGER_UI_SETTINGS": {"validatorUrl": None},
     "POSTPROCESSING_HOOKS": ["apps.api.schema.describe"],
 }
 API_WRITES_PER_MINUTE = env.int("API_WRITES_PER_MINUTE", default=60)

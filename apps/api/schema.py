@@ -72,6 +72,10 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
 class Schema(AutoSchema):
     """Adds to every operation what all of them share: its errors, its query parameters, Idempotency-Key."""
 
+    def get_summary(self) -> str:
+        """The first sentence of the view's docstring, beside the address on the page."""
+        return str(self.get_description()).partition(". ")[0].partition(".\n")[0].rstrip(".")
+
     def get_override_parameters(self) -> list[Any]:
         parameters = list(super().get_override_parameters())
         if query := getattr(self.view, "queries", {}).get(getattr(self.view, "action", None)):
