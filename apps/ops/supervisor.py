@@ -42,7 +42,8 @@ class Supervisor:
         self.steps: list[Child] = []
         self.signals = 0
         self.told = 0
-        self.installer_read = 0
+        log = site.log("models")
+        self.installer_read = log.stat().st_size if log.exists() else 0
         self.installed: set[str] = set()
 
     def run(self) -> int:
@@ -189,10 +190,12 @@ class Supervisor:
         if not self.site.installs_models or not log.exists():
             return
         with log.open("rb") as file:
-            file.seek(min(self.installer_read, file.seek(0, os.SEEK_END)))
+            if file.seek(0, os.SEEK_END) < self.installer_read:  # put aside meanwhile: a new log
+                self.installer_read = 0
+            file.seek(self.installer_read)
             text = file.read()
         whole = text[: text.rfind(b"\n") + 1]
-        self.installer_read = (self.installer_read if self.installer_read <= log.stat().st_size else 0) + len(whole)
+        self.installer_read += len(whole)
         for line in whole.decode("utf-8", "replace").splitlines():
             self.say(line)
 

@@ -74,6 +74,7 @@ def started(*arguments: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         command,
         cwd=settings.BASE_DIR,
+        env={**os.environ, "LOG_LEVEL": "WARNING"},  # the terminal is for the address and the account
         start_new_session=True,
         preexec_fn=lambda: processes.die_with_parent(parent, signal.SIGTERM),
     )
