@@ -121,7 +121,7 @@ def test_a_key_whose_process_died_is_taken_over_when_its_lease_is_over(api):
     assert post(api, "one")["Idempotent-Replayed"] == "true"
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_in_a_race_one_row_results(api):
     """Ten at once: one works, and each answer is its 201 or "in progress"."""
     barrier = threading.Barrier(10)
@@ -146,7 +146,7 @@ def test_in_a_race_one_row_results(api):
     assert Project.objects.filter(name="race").count() == 1
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_work_that_lost_its_lease_is_rolled_back(api):
     """A request that was too slow and was taken over must not take effect beside the one that took over."""
     original, taken = machinery.Project.objects.create, []

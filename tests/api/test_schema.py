@@ -70,7 +70,7 @@ def test_the_schema_takes_no_notice_of_accept(anonymous, db):
     assert anonymous.get("/v1/openapi.json", headers={"accept": "text/html"}).status_code == 200
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_the_docs_page_shows_every_operation_offline_under_our_csp(live_server, chromium, settings):
     settings.ALLOWED_HOSTS = ["*"]
     said: list[str] = []
