@@ -11,7 +11,6 @@ import logging
 import random
 import secrets
 import time
-from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -125,12 +124,6 @@ def send(delivery_id: UUID) -> bool:
         "webhook delivery=%s job=%s attempt=%s status=%s", delivery.pk, delivery.subject, delivery.attempts, status
     )
     return True
-
-
-def deliveries_of(job_id: UUID) -> list[dict[str, Any]]:
-    """A job's `webhook_events`: what was to be told, and how far that is."""
-    rows: Iterable[Delivery] = Delivery.objects.filter(subject=job_id).order_by("created_at")
-    return [{"event": row.event, "status": row.state, "attempts": row.attempts} for row in rows]
 
 
 def _ring_on_commit(delivery: Delivery) -> None:
