@@ -154,6 +154,7 @@ class CopiedSound:
     def __init__(self, sound: SoundSource, out: OutputContainer) -> None:
         self._out = out
         self._start = sound.cut.start
+        self._is_vorbis = sound.stream.codec_context.codec.canonical_name == "vorbis"
         self._stream = out.add_stream_from_template(sound.stream)
         self._packets = self._read(sound.container, sound.stream)
         self._next: Packet[AudioStream] | None = None
@@ -187,6 +188,9 @@ class CopiedSound:
                 shift = round(self._start / Fraction(packet.time_base))
                 packet.dts -= shift
                 packet.pts = packet.dts if packet.pts is None else packet.pts - shift
+                if self._is_vorbis:
+                    # Its first packet only primes the decoder and lies before zero; WebM would move the video for it.
+                    packet.pts = packet.dts = max(0, packet.pts)
                 yield packet
         except av.FFmpegError:
             return

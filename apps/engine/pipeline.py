@@ -124,6 +124,7 @@ class Work:
         self._zero: Fraction | None = None
         self._sound: SoundSource | None = None
         self._clock = Fraction(1, 1000)
+        self._length = Fraction(kept_seconds(task.options, found.facts.duration))
 
     def run(self, meter: Meter) -> Result:
         with contextlib.ExitStack() as stack:
@@ -220,25 +221,32 @@ class Work:
 
     def _encode(self, composed: Lane[Composed], decoder: Decoder, meter: Meter, stack: contextlib.ExitStack) -> None:
         writers: list[tuple[Writer, bool]] = []
-        length = kept_seconds(self._task.options, self._found.facts.duration)
-        for item in composed:
-            if self._zero is None:
-                self._zero = item.cutout.time if self._task.options.trim else Fraction(0)
-                writers = self._open_writers(item.cutout, decoder, stack)
-            for cutout in (item.cutout, item.matte):
-                cutout.time -= self._zero
-                cutout.end -= self._zero
-            for writer, takes_matte in writers:
-                writer.write(item.matte if takes_matte else item.cutout)
-            self._record.add(
-                item.cutout.time, item.cutout.end,
-                matte=item.matte.alpha, rgb=item.cutout.rgb, alpha=item.cutout.alpha,
-            )  # fmt: skip
-            meter.processed(len(self._record), float(item.cutout.end) / length)
-        for writer, _ in writers:
-            writer.close()
+        try:
+            for item in composed:
+                if self._zero is None:
+                    self._zero = item.cutout.time if self._task.options.trim else Fraction(0)
+                    self._open_writers(writers, item.cutout, decoder, stack)
+                self._write(writers, item)
+                meter.processed(len(self._record), float(item.cutout.end / self._length))
+            for writer, _ in writers:
+                writer.close()
+        except BaseException:
+            for writer, _ in writers:
+                writer.abandon()
+            raise
 
-    def _open_writers(self, first: Cutout, decoder: Decoder, stack: contextlib.ExitStack) -> list[tuple[Writer, bool]]:
+    def _write(self, writers: list[tuple[Writer, bool]], item: Composed) -> None:
+        for cutout in (item.cutout, item.matte):
+            cutout.time -= self._zero or 0
+            cutout.end -= self._zero or 0
+        for writer, takes_matte in writers:
+            writer.write(item.matte if takes_matte else item.cutout)
+        cutout = item.cutout
+        self._record.add(cutout.time, cutout.end, matte=item.matte.alpha, rgb=cutout.rgb, alpha=cutout.alpha)
+
+    def _open_writers(
+        self, writers: list[tuple[Writer, bool]], first: Cutout, decoder: Decoder, stack: contextlib.ExitStack
+    ) -> None:
         """The result's writer, and those that take the matte's side of each frame."""
         self._sound = self._open_sound(decoder, stack)
         spec = Spec(
@@ -252,10 +260,10 @@ class Work:
         )
         result = WRITERS[self._task.options.format](self._target, spec)
         self._clock = result.clock
-        others: list[Writer] = [MatteWriter(self._matte, spec)]
+        writers.append((result, False))
+        writers.append((MatteWriter(self._matte, spec), True))
         if self._foreground is not None:
-            others.append(ForegroundWriter(self._foreground, spec))
-        return [(result, False), *((writer, True) for writer in others)]
+            writers.append((ForegroundWriter(self._foreground, spec), True))
 
     def _open_sound(self, decoder: Decoder, stack: contextlib.ExitStack) -> SoundSource | None:
         if self._found.audio_span is None or self._zero is None:

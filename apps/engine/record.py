@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from array import array
 from fractions import Fraction
@@ -15,9 +16,12 @@ from numpy.typing import NDArray
 
 from apps.engine.compose import premultiplied
 
-THUMB_SIDE = 32
+MAX_THUMB_SIDE = 32
 
-THUMB_BYTES = THUMB_SIDE * THUMB_SIDE * 3
+THUMB_SHARE = 8
+"""Frame pixels a thumbnail pixel averages at least: in less, the colours of 4:2:0 spill over."""
+
+Plane = NDArray[np.uint8]
 
 NANOSECOND = Fraction(1, 1_000_000_000)
 
@@ -27,6 +31,7 @@ class Record:
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("w+b")
+        self._thumb: tuple[int, int, int] = (0, 0, 3)
         self._times = array("q")
         self._sums = array("L")
         self.end = Fraction(0)
@@ -55,7 +60,9 @@ class Record:
         """`alpha` is what the format encodes, `matte` what is kept."""
         self._times.append(round(time / NANOSECOND))
         self._sums.append(checksum(matte))
-        self._file.write(thumbnail(rgb, alpha).tobytes())
+        small = thumbnail(rgb, alpha)
+        self._thumb = (small.shape[0], small.shape[1], 3)
+        self._file.write(small.tobytes())
         self.end = end
 
     def time(self, index: int) -> Fraction:
@@ -65,8 +72,9 @@ class Record:
         return self._sums[index]
 
     def thumbnail(self, index: int) -> NDArray[np.uint8]:
-        self._file.seek(index * THUMB_BYTES)
-        return np.frombuffer(self._file.read(THUMB_BYTES), np.uint8).reshape(THUMB_SIDE, THUMB_SIDE, 3)
+        size = math.prod(self._thumb)
+        self._file.seek(index * size)
+        return np.frombuffer(self._file.read(size), np.uint8).reshape(self._thumb)
 
 
 def checksum(alpha: NDArray[np.uint8]) -> int:
@@ -76,4 +84,5 @@ def checksum(alpha: NDArray[np.uint8]) -> int:
 def thumbnail(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
     """What is visible, small: hidden colours do not count."""
     visible = rgb if alpha is None else premultiplied(rgb, alpha)
-    return np.asarray(cv2.resize(visible, (THUMB_SIDE, THUMB_SIDE), interpolation=cv2.INTER_AREA), np.uint8)
+    side = max(1, min(MAX_THUMB_SIDE, min(rgb.shape[:2]) // THUMB_SHARE))
+    return np.asarray(cv2.resize(visible, (side, side), interpolation=cv2.INTER_AREA), np.uint8)

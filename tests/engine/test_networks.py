@@ -105,7 +105,7 @@ def test_read_weights_refuses_bytes_the_index_does_not_describe(tmp_path: Path) 
     (tmp_path / "rvm.bin").write_bytes(bytes(8))
     rows = [{"name": "b", "shape": [1], "dtype": "float32"}]
 
-    with pytest.raises(ValueError, match="rvm.bin has 8 bytes, its index describes 4"):
+    with pytest.raises(ValueError, match=r"rvm\.bin has 8 bytes, its index describes 4"):
         rvm_convert.read_weights([{"paths": ["rvm.bin"], "weights": rows}], tmp_path)
 
 

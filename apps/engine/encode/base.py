@@ -56,7 +56,7 @@ class Spec:
 
 
 class Writer(Protocol):
-    """Writes one file. `close` finishes it; leaving it unclosed leaves rubbish that the caller deletes."""
+    """Writes one file. `close` finishes it; `abandon` only lets go of it, and the caller deletes what is there."""
 
     clock: Fraction
     """Seconds of the output's tick."""
@@ -64,6 +64,8 @@ class Writer(Protocol):
     def write(self, cutout: Cutout) -> None: ...
 
     def close(self) -> None: ...
+
+    def abandon(self) -> None: ...
 
 
 WriterFactory = Callable[[Path, Spec], Writer]
@@ -150,3 +152,6 @@ class Muxed:
 
     def _finish(self) -> None:
         self._out.close()
+
+    def abandon(self) -> None:
+        """Nothing to let go of: the container's file goes with the object."""

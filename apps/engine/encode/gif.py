@@ -58,6 +58,9 @@ class GifWriter:
         self._file.write(TRAILER)
         self._file.close()
 
+    def abandon(self) -> None:
+        self._file.close()
+
     def _drain(self) -> None:
         while True:
             try:

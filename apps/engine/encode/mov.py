@@ -32,8 +32,12 @@ class _MovFamilyWriter(Muxed):
     def __init__(
         self, path: Path, spec: Spec, name: str, codec: str, pixel_format: str, options: dict[str, str]
     ) -> None:
-        super().__init__(path, spec, name, name, {"movflags": "+faststart"} if name == "mp4" else {})
         self.clock: Fraction = fine_clock(spec.source_clock)
+        # Where a track begins late is written on the movie's clock, by default in whole milliseconds.
+        container = {"movie_timescale": str(self.clock.denominator)}
+        if name == "mp4":
+            container["movflags"] = "+faststart"
+        super().__init__(path, spec, name, name, container)
         self._stream = self._out.add_stream(codec, rate=spec.rate, options=dict(options))
         self._stream.width, self._stream.height = self.size(spec)
         self._stream.pix_fmt = pixel_format

@@ -51,6 +51,10 @@ class PngSequenceWriter:
         self._zip.writestr(zipfile.ZipInfo("manifest.json", ZIP_DATE), json.dumps(self._manifest(has_audio), indent=1))
         self._zip.close()
 
+    def abandon(self) -> None:
+        self._pool.abandon()
+        self._zip.close()
+
     def _append(self, index: int, data: bytes) -> None:
         self._zip.writestr(zipfile.ZipInfo(frame_name(index), ZIP_DATE), data)
 
@@ -102,6 +106,9 @@ class ForegroundWriter:
     def close(self) -> None:
         for index, data in self._pool.finish():
             self._save(index, data)
+
+    def abandon(self) -> None:
+        self._pool.abandon()
 
     def _save(self, index: int, data: bytes) -> None:
         (self._folder / f"{index:05d}.png").write_bytes(data)

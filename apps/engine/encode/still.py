@@ -45,6 +45,9 @@ class StillPool(Generic[Label]):
             yield self._take()
         self._pool.shutdown()
 
+    def abandon(self) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
     def _take(self) -> tuple[Label, bytes]:
         label, future = self._waiting.popleft()
         return label, future.result()

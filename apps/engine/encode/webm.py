@@ -93,6 +93,9 @@ class WebmWriter(Muxed):
         self._finish()
         self._beside.shutdown()
 
+    def abandon(self) -> None:
+        self._beside.shutdown(cancel_futures=True)
+
     def _paired(self) -> list[Packet[Stream]]:
         """Packets that are complete, on the file's clock, with their alpha attached."""
         ready = []

@@ -56,6 +56,10 @@ class WebpWriter:
         self._file.write(struct.pack("<I", size - 8))
         self._file.close()
 
+    def abandon(self) -> None:
+        self._pool.abandon()
+        self._file.close()
+
     def _append(self, duration: int, still: bytes) -> None:
         place = _u24(0) + _u24(0) + _u24(self._spec.width - 1) + _u24(self._spec.height - 1)
         self._file.write(_chunk(b"ANMF", place + _u24(duration) + NO_BLEND_AND_DISPOSE + _picture_chunks(still)))

@@ -1,0 +1,211 @@
+"""The command line: exit codes, the JSON report, and nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from apps.engine.__main__ import main
+from apps.engine.child import ROOT
+from apps.engine.report import Facts, Result
+from tests.clips import FRAMES, HEIGHT, RATE, WIDTH, make_clip, make_picture
+
+
+def engine(*arguments: object, cwd: Path | None = None) -> tuple[int, Result, list[dict], str]:
+    """(exit code, report, progress lines, stderr) of one run with --json."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-m", "apps.engine", "--json", *map(str, arguments)],
+        cwd=cwd or ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    *progress, report = [json.loads(line) for line in done.stdout.splitlines()]
+    return done.returncode, Result.from_dict(report), [line["progress"] for line in progress], done.stderr
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """The same in this process, which saves a second each time; the working directory is `tmp_path`."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("signal.signal", lambda number, handler: None)
+
+    def run(*arguments: str) -> tuple[int, Result]:
+        code = main(["--json", *arguments])
+        return code, Result.from_dict(json.loads(capsys.readouterr().out.splitlines()[-1]))
+
+    return run
+
+
+def test_one_command_makes_a_verified_cutout(tmp_path):
+    clip = make_clip(tmp_path / "in.mp4", sound_seconds=0.5)
+
+    code, report, _, _ = engine(
+        clip, tmp_path / "out.webm", "--model", "chroma", "--matte", tmp_path / "m.mkv", "--fgr", tmp_path / "fgr"
+    )
+
+    assert (code, report.status, report.error) == (0, "completed", None)
+    assert (report.frames, report.frames_inferred, report.model, report.device) == (FRAMES, FRAMES, "chroma", "cpu")
+    assert report.decoded_seconds == pytest.approx(FRAMES / RATE)
+    assert [output.kind for output in report.outputs] == ["result", "matte"]
+    assert Facts.from_dict(report.input).frames == FRAMES
+    assert min(report.seconds, report.cpu_seconds, report.peak_rss_bytes) > 0
+    assert len(list((tmp_path / "fgr").iterdir())) == FRAMES
+
+
+def test_probe_prints_the_facts(tmp_path):
+    code, report, _, _ = engine(make_clip(tmp_path / "in.mp4"), "--probe")
+
+    facts = Facts.from_dict(report.input)
+    assert (code, facts.width, facts.height, facts.frames) == (0, WIDTH, HEIGHT, FRAMES)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "error", "param"),
+    [
+        (["--format", "avi"], 2, "invalid_request", "output_format"),
+        (["--format", "mp4"], 2, "invalid_request", "output_format"),
+        (["--model", "huge"], 2, "invalid_request", "model"),
+        (["--bg-color", "reddish"], 2, "invalid_request", "bg_color"),
+        (["--bg-color", "1,2"], 2, "invalid_request", "bg_color"),
+        (["--fit", "cover"], 2, "invalid_request", "fit"),
+        (["--bg-image", "none.png"], 2, "invalid_request", "bg_image"),
+        (["--bg-image", "a.png", "--bg-color", "red"], 2, "invalid_request", "bg_image"),
+        (["--trim", "3"], 2, "invalid_request", "trim"),
+        (["--trim", "a:b"], 2, "invalid_request", "trim"),
+        (["--trim", "2:1"], 2, "invalid_request", "trim.end"),
+        (["--trim", "nan:1"], 2, "invalid_request", "trim.start"),
+        (["--trim", "50:60"], 2, "invalid_request", "trim.start"),
+        (["--threads", "-1"], 2, "invalid_request", None),
+        (["--threads", "many"], 2, "invalid_request", None),
+        (["--unknown"], 2, "invalid_request", None),
+        (["surplus"], 2, "invalid_request", None),
+        (["--matte", "nowhere/m.mkv"], 2, "invalid_request", "matte"),
+        (["--max-seconds", "0.2"], 4, "limit_exceeded", "max_seconds"),
+        (["--max-side", "50"], 4, "limit_exceeded", "max_side"),
+        (["--max-fps", "10"], 4, "limit_exceeded", "max_fps"),
+        (["--model", "light", "--models-dir", "nowhere"], 5, "model_not_installed", None),
+    ],
+)
+def test_what_cannot_be_done_says_so_and_leaves_nothing(tmp_path, here, arguments, code, error, param):
+    make_clip(tmp_path / "in.mp4")
+    model = [] if "--model" in arguments else ["--model", "chroma"]
+
+    found, report = here("in.mp4", "out.webm", *model, *arguments)
+
+    assert (found, report.status, report.error["code"]) == (code, "failed", error)
+    assert param in (None, report.error["param"])
+    assert " " in report.error["message"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["in.mp4"]
+
+
+def test_a_broken_input_exits_with_3(tmp_path):
+    (tmp_path / "in.mp4").write_bytes(b"not a video")
+
+    code, report, _, _ = engine(tmp_path / "in.mp4", tmp_path / "out.webm", "--model", "chroma")
+
+    assert (code, report.error["code"]) == (3, "unsupported_media")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["in.mp4"]
+
+
+def test_no_arguments_at_all_is_a_bad_request():
+    code, report, _, _ = engine()
+
+    assert (code, report.error["code"]) == (2, "invalid_request")
+
+
+def test_a_fault_of_ours_exits_with_70(tmp_path):
+    """The target's folder vanishes from under the engine: nothing a user did."""
+    clip = make_clip(tmp_path / "in.mp4")
+    script = (
+        "import sys, apps.engine.pipeline as pipeline\n"
+        "from apps.engine.__main__ import main\n"
+        "def broken(*a, **k): raise ZeroDivisionError('bug')\n"
+        "pipeline.process = broken\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(clip), str(tmp_path / "out.webm"), "--model", "chroma", "--json"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    report = json.loads(done.stdout.splitlines()[-1])
+    assert (done.returncode, report["error"]["code"]) == (70, "internal_error")
+    assert "ZeroDivisionError" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["-rf.mp4", "na me (1) 100% #x?.mp4", "имя ✂️ 視頻.mp4", "a:b.mp4", "%05d.mp4", "noext"])
+def test_any_file_name_works(tmp_path, here, name):
+    make_clip(tmp_path / "clip.mp4").rename(tmp_path / name)
+    target = name.removesuffix(".mp4") + "-out.webm"
+
+    code, report = here("--model", "chroma", "--", name, target)
+
+    assert (code, report.error) == (0, None)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted([name, target])
+
+
+@pytest.fixture
+def long_clip(tmp_path: Path) -> Path:
+    """Long enough to be interrupted."""
+    folder = tmp_path / "source"
+    folder.mkdir()
+    return make_clip(folder / "in.mp4", width=320, height=240, frames=250)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_cancels_and_leaves_nothing(tmp_path, long_clip, number):
+    out = tmp_path / "out"
+    out.mkdir()
+    process = subprocess.Popen(
+        [
+            sys.executable, "-m", "apps.engine", str(long_clip), str(out / "a.webm"), "--matte", str(out / "m.mkv"),
+            "--fgr", str(out / "fgr"), "--model", "chroma", "--json",
+        ],
+        cwd=ROOT, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 30
+    while not any(out.iterdir()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=60)
+
+    report = json.loads(output.splitlines()[-1])
+    assert (process.returncode, report["status"], report["error"]["code"]) == (130, "canceled", "canceled")
+    assert list(out.iterdir()) == []
+
+
+def test_progress_comes_twice_a_second(tmp_path, long_clip):
+    code, report, progress, _ = engine(long_clip, tmp_path / "out.mov", "--model", "chroma", "--trim", ":2")
+
+    assert (code, report.frames) == (0, 50)
+    assert len(progress) >= 1
+    assert set(progress[0]) == {"stage", "frames_done", "frames_total", "percent", "eta_seconds"}
+    assert progress[0]["stage"] == "processing"
+
+
+def test_without_json_people_get_a_sentence(tmp_path):
+    (tmp_path / "in.mp4").touch()
+    done = subprocess.run(
+        [sys.executable, "-m", "apps.engine", str(tmp_path / "in.mp4"), str(tmp_path / "out.webm")],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.strip() == "unsupported_media: The file is empty."
+
+
+def test_a_background_image_is_laid_behind(tmp_path):
+    image = make_picture(tmp_path / "sea.png")
+
+    code, report, _, _ = engine(
+        make_clip(tmp_path / "in.mp4"), tmp_path / "out.mp4", "--model", "chroma", "--format", "mp4",
+        "--bg-image", image, "--fit", "contain", "--no-audio", "--threads", 1, "--device", "cpu",
+    )  # fmt: skip
+
+    assert (code, report.outputs[0].alpha_mode) == (0, "none")
