@@ -16,6 +16,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from apps.accounts.forms import KeyForm
 from apps.accounts.mail import letters
 from apps.accounts.models import ApiKey
+from apps.accounts.requests import SignedInRequest
 from apps.accounts.services import disable_key, issue_key
 from apps.errors import AppError
 
@@ -23,7 +24,7 @@ from apps.errors import AppError
 @login_required
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
-def keys(request: HttpRequest) -> HttpResponse:
+def keys(request: SignedInRequest) -> HttpResponse:
     """The list; a POST makes a key and is the only answer that ever shows its secret."""
     form = KeyForm(request.POST or None)
     context: dict[str, object] = {"form": form, "keys": request.user.api_keys.all()}
@@ -38,7 +39,7 @@ def keys(request: HttpRequest) -> HttpResponse:
 
 @login_required
 @require_POST
-def disable(request: HttpRequest, key_id: UUID) -> HttpResponse:
+def disable(request: SignedInRequest, key_id: UUID) -> HttpResponse:
     key = get_object_or_404(ApiKey, pk=key_id, user=request.user)
     if disable_key(key):
         messages.success(request, f"{key.name} is disabled: programs that use it are refused from now on.")

@@ -7,12 +7,13 @@ from uuid import UUID
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
+from apps.accounts.requests import SignedInRequest
 from apps.credits import prices, stripe
 from apps.credits.models import Hold, Purchase
 from apps.credits.services import open_wallet
@@ -23,7 +24,7 @@ PAGE = 25
 
 @login_required
 @require_safe
-def credits(request: HttpRequest) -> HttpResponse:
+def credits(request: SignedInRequest) -> HttpResponse:
     """Balance, what is set aside, packs to buy, and every entry of the ledger."""
     wallet = open_wallet(request.user)
     context = {
@@ -38,7 +39,7 @@ def credits(request: HttpRequest) -> HttpResponse:
 
 @login_required
 @require_POST
-def buy(request: HttpRequest) -> HttpResponse:
+def buy(request: SignedInRequest) -> HttpResponse:
     paid = request.build_absolute_uri(reverse("web:paid"))
     unpaid = request.build_absolute_uri(reverse("web:unpaid"))
     try:
@@ -58,7 +59,7 @@ def buy(request: HttpRequest) -> HttpResponse:
 @login_required
 @never_cache
 @require_safe
-def paid(request: HttpRequest) -> HttpResponse:
+def paid(request: SignedInRequest) -> HttpResponse:
     """Where Stripe sends the buyer back to; the purchase it names is looked up, not believed."""
     session = request.GET.get("session", "")
     purchase = get_object_or_404(Purchase, user=request.user, session_id=session) if session else None
@@ -67,7 +68,7 @@ def paid(request: HttpRequest) -> HttpResponse:
 
 @login_required
 @require_safe
-def unpaid(request: HttpRequest) -> HttpResponse:
+def unpaid(request: SignedInRequest) -> HttpResponse:
     messages.info(request, "You left the payment page. Nothing was bought and nothing was charged.")
     return redirect("web:credits")
 
@@ -75,7 +76,7 @@ def unpaid(request: HttpRequest) -> HttpResponse:
 @login_required
 @never_cache
 @require_safe
-def purchase(request: HttpRequest, purchase_id: UUID) -> HttpResponse:
+def purchase(request: SignedInRequest, purchase_id: UUID) -> HttpResponse:
     """How a purchase stands, asked of Stripe while it is open; the page asks again by itself."""
     found = get_object_or_404(Purchase, pk=purchase_id, user=request.user)
     problem = None

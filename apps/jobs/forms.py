@@ -63,7 +63,11 @@ class CutoutForm(forms.Form):
         elif kind == "image":
             # A picture sent with this very form has no id before it has been looked at.
             asked["bg_image_id"] = str(cleaned.get("bg_image_id") or "with-this-form")
-        if kind == "image" and self.data.get("action") == "start" and not (self.background_found or cleaned["bg_image"]):
+        if (
+            kind == "image"
+            and self.data.get("action") == "start"
+            and not (self.background_found or cleaned["bg_image"])
+        ):
             self.add_error("bg_image", "Choose a picture to lay the cutout over.")
         try:
             self.request = parse_request(asked, needs_video=False)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.db.models import Count, Max
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
+from apps.accounts.requests import SignedInRequest
 from apps.errors import AppError
 from apps.projects.forms import ProjectForm, UploadForm
 from apps.projects.models import Project
@@ -20,7 +21,7 @@ PAGE = 24
 
 @takes_files
 @require_POST
-def upload(request: HttpRequest) -> HttpResponse:
+def upload(request: SignedInRequest) -> HttpResponse:
     """The script's upload: answers the fragment that says what arrived, or why it was refused."""
     form = UploadForm(request.POST, request.FILES, user=request.user)
     if not form.is_valid():
@@ -34,14 +35,14 @@ def upload(request: HttpRequest) -> HttpResponse:
     return render(request, "projects/_source.html", {"asset": asset}, status=201)
 
 
-def _refused(request: HttpRequest, problem: AppError) -> HttpResponse:
+def _refused(request: SignedInRequest, problem: AppError) -> HttpResponse:
     context = {"problem": problem, "title": "This file was not taken."}
     return render(request, "projects/_refused.html", context, status=problem.status)
 
 
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
-def projects(request: HttpRequest) -> HttpResponse:
+def projects(request: SignedInRequest) -> HttpResponse:
     form = ProjectForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         return redirect("web:project", resolve_project(request.user, form.cleaned_data["name"]).pk)

@@ -1,0 +1,293 @@
+"""A real browser on a live site: sign up, upload, watch, compare, download. The keyer stands in for the models."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.urls import reverse
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
+from pytest_django import Settings
+from pytest_django.live_server_helper import LiveServer
+
+from apps.accounts.models import User
+from apps.engine.matting import weights
+from apps.engine.matting.weights import ModelStatus
+from apps.engine.options import MODELS
+from apps.jobs import choices
+from apps.jobs.models import Job, Output
+from tests.factories import make_job
+from tests.live import KEYER, House, open_keyer_door, running_house
+
+pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+
+ARGUMENTS = (
+    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--no-first-run",
+)  # fmt: skip
+PASSWORD = "correct horse battery"
+A_MINUTE = 60_000
+"""Milliseconds; a machine that does much else at the same time still gets there."""
+
+
+class Visitor:
+    """One person at one window. Each act runs in the browser's own thread, which has no database.
+
+    Playwright keeps an event loop running in its thread; queries made beside
+    it would go to another connection than the tests'.
+    """
+
+    def __init__(self, thread: ThreadPoolExecutor, window: BrowserContext, page: Page) -> None:
+        self.thread, self.window, self.page = thread, window, page
+        self.complaints: list[str] = []
+        page.on("console", self._said)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+
+    def does(self, act: Callable[..., Any], *what: Any) -> Any:
+        return self.thread.submit(act, self.page, *what).result()
+
+    def _said(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.complaints.append(f"{message.location.get('url')}: {message.text}")
+
+
+@pytest.fixture(scope="module")
+def browser_thread() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(1) as thread:
+        yield thread
+
+
+@pytest.fixture(scope="module")
+def program(chromium: str, browser_thread: ThreadPoolExecutor) -> Iterator[Browser]:
+    playwright = browser_thread.submit(sync_playwright().start).result()
+    start = playwright.chromium.launch
+    browser = browser_thread.submit(start, executable_path=chromium, args=list(ARGUMENTS)).result()
+    yield browser
+    browser_thread.submit(browser.close).result()
+    browser_thread.submit(playwright.stop).result()
+
+
+@pytest.fixture
+def visitor(
+    program: Browser, browser_thread: ThreadPoolExecutor, live_server: LiveServer
+) -> Iterator[Callable[..., Visitor]]:
+    """Opens windows; the test fails if the console of any of them had something to complain about."""
+    visitors: list[Visitor] = []
+
+    def arrive(how: dict[str, Any]) -> Visitor:
+        window = program.new_context(base_url=live_server.url, accept_downloads=True, **how)
+        window.set_default_timeout(A_MINUTE)
+        return Visitor(browser_thread, window, window.new_page())
+
+    def make(**how: Any) -> Visitor:
+        visitors.append(browser_thread.submit(arrive, how).result())
+        return visitors[-1]
+
+    yield make
+    for one in visitors:
+        one.does(lambda page: page.context.close())
+    assert [one.complaints for one in visitors if one.complaints] == []
+
+
+@pytest.fixture(scope="module")
+def house(django_db_setup: None, live_server: LiveServer) -> Iterator[House]:
+    with running_house(live_server.url) as running:
+        yield running
+
+
+@pytest.fixture
+def workers(house: House, live_server: LiveServer, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> House:
+    settings.SITE_URL = live_server.url
+    open_keyer_door(monkeypatch)
+    offer_the_keyer(monkeypatch)
+    house.start_workers()
+    return house
+
+
+def offer_the_keyer(patch: pytest.MonkeyPatch) -> None:
+    """As a fifth card on the page. No setting can do that."""
+    here = {name: ModelStatus(True, (), None) for name in (*MODELS, KEYER)}
+    patch.setattr(weights, "model_status", lambda *args, **kwargs: here)
+    patch.setattr(choices, "MODELS", (*MODELS, KEYER))
+    patch.setitem(choices.ABOUT, KEYER, "Green screens, exactly.")
+
+
+def sign_up(page: Page) -> None:
+    page.goto("/")
+    page.get_by_role("link", name="Sign up").first.click()
+    page.get_by_label("Email").fill("new@example.org")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign up").click()
+    page.wait_for_url("**/new")
+
+
+def sign_in(page: Page, email: str) -> None:
+    page.goto("/accounts/login/")
+    page.get_by_label("Email").fill(email)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url("**/new")
+
+
+def upload(page: Page, clip: Path) -> None:
+    """A preview at once, the facts when it has arrived, the price before anything is spent."""
+    page.set_input_files("#id_file", clip)
+    expect(page.locator("#preview video")).to_be_visible()
+    expect(page.locator("#source")).to_contain_text("96 × 64")
+    page.get_by_label(KEYER).check()
+    expect(page.locator("#bill")).to_contain_text("0.20 credits")
+    expect(page.locator("#bill")).to_contain_text("19.80 credits")
+
+
+def start_and_watch(page: Page) -> None:
+    """Live until it is done, in one and the same document."""
+    page.get_by_role("button", name="Start for 0.20 credits").click()
+    page.wait_for_url("**/jobs/*")
+    page.evaluate("window.neverReloaded = true")
+    expect(page.get_by_role("link", name="Download WebM")).to_be_visible(timeout=2 * A_MINUTE)
+    assert page.evaluate("window.neverReloaded")
+    expect(page.locator("#balance")).to_contain_text("19.80 credits")
+
+
+def compare_with_the_keyboard(page: Page) -> None:
+    slider = page.get_by_label("How much of the original to show")
+    frame = page.locator(".frame")
+    slider.focus()
+    slider.press("Home")
+    assert frame.evaluate("frame => frame.style.getPropertyValue('--cut')") == "0%"
+    slider.press("End")
+    assert frame.evaluate("frame => frame.style.getPropertyValue('--cut')") == "100%"
+    expect(slider).to_have_attribute("aria-valuetext", "100 % original")
+
+
+def play_both(page: Page) -> None:
+    page.get_by_role("button", name="Play both").click()
+    # Not wait_for_function: it evaluates text in the page, which the policy forbids.
+    while min(times := positions(page)) <= 0.3:
+        page.wait_for_timeout(50)
+    page.get_by_role("button", name="Pause both").click()
+    assert abs(times[0] - times[1]) < 0.3
+
+
+def positions(page: Page) -> list[float]:
+    """Seconds at which the cutout and the original are."""
+    found: list[float] = page.locator(".frame video").evaluate_all("videos => videos.map(video => video.currentTime)")
+    return found
+
+
+def see_through(page: Page) -> None:
+    """The corner of the cutout is the backdrop's colour, so its alpha reaches the screen."""
+    page.get_by_label("White", exact=True).check(force=True)
+    page.get_by_label("How much of the original to show").press("Home")
+    expect(page.locator(".frame")).to_have_attribute("data-backdrop", "white")
+    alpha = page.locator(".frame .result video").evaluate(
+        """video => {
+            const canvas = document.createElement("canvas");
+            [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
+            const pen = canvas.getContext("2d");
+            pen.drawImage(video, 0, 0);
+            return pen.getImageData(2, canvas.height - 3, 1, 1).data[3];
+        }"""
+    )
+    assert alpha == 0
+
+
+def download(page: Page, target: Path) -> str:
+    """The name that the browser would save it under."""
+    with page.expect_download() as coming:
+        page.get_by_role("link", name="Download WebM").click()
+    coming.value.save_as(target)
+    return coming.value.suggested_filename
+
+
+def test_from_sign_up_to_a_downloaded_cutout(visitor, workers, clip, tmp_path):
+    person = visitor(viewport={"width": 1280, "height": 860})
+    person.does(sign_up)
+
+    person.does(upload, clip)
+    assert Job.objects.count() == 0
+
+    person.does(start_and_watch)
+    person.does(compare_with_the_keyboard)
+    person.does(play_both)
+    person.does(see_through)
+
+    target = tmp_path / "cutout.webm"
+    assert person.does(download, target) == "holiday-cutout.webm"
+    assert hashlib.sha256(target.read_bytes()).hexdigest() == Output.objects.get(kind="result").sha256
+
+
+def upload_without_script(page: Page, clip: Path) -> None:
+    page.set_input_files("#id_file", clip)
+    page.get_by_role("button", name="Upload and see the price").click()
+    expect(page.locator("#source")).to_contain_text("96 × 64")
+    page.get_by_label(KEYER).check()
+    page.get_by_role("button", name="Work out the price again").click()
+    expect(page.locator("#bill")).to_contain_text("0.20 credits")
+
+
+def start_without_script(page: Page) -> None:
+    page.get_by_role("button", name="Start for 0.20 credits").click()
+    page.wait_for_url("**/jobs/*")
+    again, done = page.get_by_role("link", name="Look again"), page.get_by_role("link", name="Download WebM")
+    for _ in range(120):
+        if done.is_visible():
+            return
+        again.click()
+        page.wait_for_timeout(500)
+
+
+def test_the_same_without_the_script(visitor, workers, clip, tmp_path):
+    person = visitor(java_script_enabled=False)
+    person.does(sign_up)
+
+    person.does(upload_without_script, clip)
+    assert Job.objects.count() == 0
+
+    person.does(start_without_script)
+    target = tmp_path / "cutout.webm"
+    assert person.does(download, target) == "holiday-cutout.webm"
+    assert hashlib.sha256(target.read_bytes()).hexdigest() == Output.objects.get(kind="result").sha256
+
+
+def cancel(page: Page, path: str) -> None:
+    page.goto(path)
+    expect(page.locator("#balance")).to_contain_text("92.50 credits")
+    page.get_by_role("button", name="Cancel, at no cost").click()
+    expect(page.locator("#job")).to_contain_text("Nothing was charged")
+    expect(page.locator("#balance")).to_contain_text("100 credits")
+
+
+def test_cancel_while_it_waits_gives_the_credits_back(visitor, alice: User, all_installed):
+    job = make_job(alice, status="queued")
+    person = visitor()
+    person.does(sign_in, alice.email)
+
+    person.does(cancel, reverse("web:job", args=[job.pk]))
+
+    job.refresh_from_db()
+    assert job.status == "canceled"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1280])
+def test_every_page_fits_and_keeps_to_the_policy(visitor, alice: User, all_installed, scheme, width):
+    jobs = [make_job(alice, status=status) for status in ("queued", "processing", "failed", "canceled")]
+    person = visitor(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    public = ["/", "/pricing", "/accounts/login/", "/accounts/signup/", "/accounts/password/reset/"]
+    private = ["/new", "/jobs", "/projects", "/credits", "/keys", *(f"/jobs/{job.pk}" for job in jobs)]
+
+    too_wide = [path for path in public if person.does(overflows, path)]
+    person.does(sign_in, alice.email)
+    too_wide += [path for path in private if person.does(overflows, path)]
+
+    assert too_wide == []
+
+
+def overflows(page: Page, path: str) -> bool:
+    page.goto(path, wait_until="load")
+    return bool(page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"))

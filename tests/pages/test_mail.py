@@ -1,0 +1,68 @@
+"""Signing up, and the sandbox's letter box."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from django.core.mail import send_mail
+from django.urls import reverse
+
+from apps.accounts.models import User
+from apps.credits.models import Wallet
+
+
+@pytest.fixture
+def letter_box(settings, tmp_path):
+    """Mail goes to files, as in a running sandbox."""
+    settings.EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
+    settings.EMAIL_FILE_PATH = tmp_path
+    return tmp_path
+
+
+def test_sign_up_leads_to_the_workbench_with_the_free_credits(client, db):
+    fields = {"email": "new@example.org", "password1": "correct horse battery"}
+
+    response = client.post(reverse("account_signup"), fields, follow=True)
+
+    assert response.redirect_chain[-1][0] == reverse("web:new")
+    user = User.objects.get(email="new@example.org")
+    assert Wallet.objects.get(user=user).balance == 20_00
+    assert b"20 credits" in response.content
+
+
+def test_the_letter_box_shows_each_mail_with_links_that_can_be_followed(client, db, letter_box):
+    client.post(reverse("account_signup"), {"email": "new@example.org", "password1": "correct horse battery"})
+
+    page = client.get(reverse("web:mail")).content.decode()
+
+    assert "Welcome to Clearmatte: confirm your e-mail address" in page
+    (link,) = re.findall(r'<a href="http://testserver(/accounts/confirm-email/[^"]+)"', page)
+    assert b"Is <strong>new@example.org</strong> yours?" in client.get(link).content
+    assert "example.com" not in page
+
+
+def test_the_newest_mail_comes_first_and_markup_in_it_stays_text(client, db, letter_box):
+    send_mail("First", "one", "from@example.org", ["to@example.org"])
+    send_mail("Second", "<b>two</b>", "from@example.org", ["to@example.org"])
+
+    page = client.get(reverse("web:mail"))
+
+    assert [letter.subject for letter in page.context["letters"]] == ["Second", "First"]
+    assert b"&lt;b&gt;two&lt;/b&gt;" in page.content
+
+
+def test_an_empty_letter_box_says_how_to_get_mail(client, db, letter_box):
+    assert b"No mail yet" in client.get(reverse("web:mail")).content
+
+
+def test_a_password_can_be_reset_through_the_mailed_link(client, alice, letter_box):
+    client.post(reverse("account_reset_password"), {"email": alice.email})
+    page = client.get(reverse("web:mail")).content.decode()
+    (link,) = re.findall(r'<a href="http://testserver(/accounts/password/reset/key/[^"]+)"', page)
+
+    form = client.get(link, follow=True)
+    client.post(form.redirect_chain[-1][0], {"password1": "another long one", "password2": "another long one"})
+
+    alice.refresh_from_db()
+    assert alice.check_password("another long one")

@@ -1,0 +1,223 @@
+"""New cutout: upload, price, start; and that nothing is spent before its price was shown."""
+
+from __future__ import annotations
+
+import io
+from uuid import uuid4
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.urls import reverse
+from PIL import Image
+
+from apps.credits.models import Hold
+from apps.engine.matting import weights
+from apps.jobs.models import Job
+from apps.projects.models import Asset
+from tests.factories import make_asset, make_project
+
+pytestmark = pytest.mark.usefixtures("all_installed")
+
+ONE_PAGE = uuid4()
+CHOICES = {"model": "light", "output_format": "webm", "bg_type": "transparent", "bg_color": "#09a246"}
+
+
+def post(browser, **fields):
+    return browser.post(reverse("web:new"), {**CHOICES, "action": "start", "once": ONE_PAGE, **fields})
+
+
+def test_an_upload_answers_with_the_facts_of_the_file(alice, browser, clip):
+    with clip.open("rb") as file:
+        response = browser.post(reverse("web:upload"), {"file": file})
+
+    asset = Asset.objects.get()
+    assert response.status_code == 201
+    assert (asset.owner, asset.filename, asset.facts["duration"]) == (alice, "holiday.mp4", 2.0)
+    page = response.content.decode()
+    assert f'name="asset" value="{asset.pk}"' in page
+    assert "0:02.0" in page
+    assert "96 × 64" in page
+    assert "with sound" in page
+
+
+def test_a_file_that_is_no_video_is_refused_with_the_reason_and_not_kept(browser):
+    broken = SimpleUploadedFile("film.mp4", b"this is not a film" * 100)
+
+    response = browser.post(reverse("web:upload"), {"file": broken})
+
+    assert response.status_code == 422
+    assert b"Nothing was kept and nothing was charged" in response.content
+    assert Asset.objects.count() == 0
+
+
+def test_an_oversized_upload_is_refused_before_its_body_is_read(browser, settings):
+    settings.MAX_UPLOAD_BYTES = settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1000
+
+    response = browser.post(reverse("web:upload"), {"file": SimpleUploadedFile("film.mp4", b"x" * 3000)})
+
+    assert response.status_code == 413
+    assert Asset.objects.count() == 0
+
+
+def test_the_price_and_the_balance_after_show_before_anything_is_spent(alice, browser):
+    asset = make_asset(alice)
+
+    page = browser.post(reverse("web:price"), {**CHOICES, "asset": asset.pk}).content.decode()
+
+    assert "Start for 7.50 credits" in page
+    assert "92.50 credits" in page
+    assert (Job.objects.count(), Hold.objects.count()) == (0, 0)
+
+
+def test_the_price_follows_the_model(alice, browser):
+    asset = make_asset(alice)
+
+    page = browser.post(reverse("web:price"), {**CHOICES, "model": "pro", "asset": asset.pk}).content.decode()
+
+    assert "Start for 30 credits" in page
+
+
+def test_a_combination_that_cannot_be_is_told_with_its_fix(alice, browser):
+    asset = make_asset(alice)
+
+    page = browser.post(reverse("web:price"), {**CHOICES, "output_format": "mp4", "asset": asset.pk}).content.decode()
+
+    assert "mp4 cannot hold a transparent background" in page
+    assert "disabled" in page
+
+
+def test_start_makes_the_job_that_was_asked_for_and_sets_its_price_aside(alice, browser):
+    asset, project = make_asset(alice), make_project(alice)
+
+    response = post(browser, asset=asset.pk, bg_type="color", bg_color="#ff0000", project=project.pk)
+
+    job = Job.objects.get()
+    assert response.status_code == 302
+    assert response.url == reverse("web:job", args=[job.pk])
+    assert (job.owner, job.asset, job.project, job.status) == (alice, asset, project, "queued")
+    assert (job.model, job.output_format) == ("light", "webm")
+    assert job.options["background"] == {"type": "color", "color": [255, 0, 0], "fit": "cover"}
+    assert job.hold is not None
+    assert job.hold.amount == 7_50
+
+
+def test_a_double_click_on_start_makes_one_job(alice, browser):
+    asset = make_asset(alice)
+
+    first = post(browser, asset=asset.pk)
+    second = post(browser, asset=asset.pk)
+
+    assert first.url == second.url
+    assert (Job.objects.count(), Hold.objects.count()) == (1, 1)
+
+
+def test_a_new_page_may_start_the_same_clip_again(alice, browser):
+    asset = make_asset(alice)
+
+    post(browser, asset=asset.pk, once=ONE_PAGE)
+    post(browser, asset=asset.pk, once=uuid4())
+
+    assert Job.objects.count() == 2
+
+
+def test_too_few_credits_say_so_and_lead_to_buying_and_leave_nothing(bob, at):
+    asset = make_asset(bob)
+
+    response = post(at(bob), asset=asset.pk)
+
+    assert response.status_code == 402
+    page = response.content.decode()
+    assert "You need 7.50, available are 0" in page
+    assert f"{reverse('web:credits')}#packs" in page
+    assert (Job.objects.count(), Hold.objects.count()) == (0, 0)
+
+
+def test_a_refused_start_may_be_tried_again_from_the_same_page(bob, at):
+    asset = make_asset(bob)
+    browser = at(bob)
+    post(browser, asset=asset.pk)
+
+    assert post(browser, asset=asset.pk).status_code == 402
+
+
+def test_start_without_a_clip_says_what_to_do(browser):
+    response = post(browser)
+
+    assert response.status_code == 422
+    assert b"Choose a video first" in response.content
+    assert Job.objects.count() == 0
+
+
+def test_someone_elses_clip_is_no_clip(alice, charlie, at):
+    asset = make_asset(alice)
+
+    response = post(at(charlie), asset=asset.pk)
+
+    assert response.status_code == 422
+    assert Job.objects.count() == 0
+
+
+def test_an_address_is_fetched_first_and_priced_then(browser):
+    post(browser, video_url="https://example.org/clip.mp4")
+
+    job = Job.objects.get()
+    assert (job.status, job.stage, job.hold) == ("queued", "fetching", None)
+    assert job.video_url == "https://example.org/clip.mp4"
+
+
+def test_an_address_that_is_none_is_refused_at_its_field(browser):
+    response = post(browser, video_url="example")
+
+    assert b"video_url must be an http or https URL" in response.content
+    assert Job.objects.count() == 0
+
+
+def test_a_picture_sent_along_becomes_the_background(alice, browser):
+    asset = make_asset(alice)
+    picture = io.BytesIO()
+    Image.new("RGB", (8, 8), "white").save(picture, "PNG")
+
+    post(browser, asset=asset.pk, bg_type="image", bg_image=SimpleUploadedFile("sky.png", picture.getvalue()))
+
+    job = Job.objects.get()
+    assert job.background_asset is not None
+    assert (job.background_asset.kind, job.background_asset.filename) == ("background", "sky.png")
+    assert job.options["background"]["type"] == "image"
+
+
+def test_without_a_picture_a_picture_background_is_refused(alice, browser):
+    asset = make_asset(alice)
+
+    response = post(browser, asset=asset.pk, bg_type="image")
+
+    assert b"Choose a picture" in response.content
+    assert Job.objects.count() == 0
+
+
+def test_without_the_script_a_file_leads_to_the_page_that_shows_its_price(browser, clip):
+    with clip.open("rb") as file:
+        response = browser.post(reverse("web:new"), {**CHOICES, "action": "price", "file": file}, follow=True)
+
+    asset = Asset.objects.get()
+    assert response.redirect_chain[0][0].startswith(f"{reverse('web:new')}?asset={asset.pk}&model=light")
+    assert b"Start for 1.50 credits" in response.content
+    assert Job.objects.count() == 0
+
+
+def test_a_start_that_brings_its_file_along_shows_the_price_first(browser, clip):
+    with clip.open("rb") as file:
+        response = post(browser, file=file)
+
+    assert response.url.startswith(f"{reverse('web:new')}?asset=")
+    assert Job.objects.count() == 0
+
+
+def test_a_model_that_is_not_installed_cannot_be_chosen_and_says_why(alice, browser, monkeypatch):
+    status = {name: weights.ModelStatus(True, (), None) for name in weights.NEEDS}
+    status["pro"] = weights.ModelStatus(False, ("isnet",), "isnet: downloading, 40 % of 113 MB")
+    monkeypatch.setattr(weights, "model_status", lambda *args, **kwargs: status)
+
+    page = browser.get(reverse("web:new")).content.decode()
+
+    assert "isnet: downloading, 40 % of 113 MB" in page
+    assert page.count("disabled") == 1
