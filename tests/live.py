@@ -135,7 +135,9 @@ def _database_url() -> str:
     row = connection.settings_dict
     if connection.vendor == "sqlite":
         return f"sqlite:///{row['NAME']}"
-    return f"postgres://{row['USER']}:{row['PASSWORD']}@{row['HOST']}:{row['PORT']}/{row['NAME']}"
+    host = str(row["HOST"] or row["OPTIONS"].get("host", ""))
+    place = f"/{host}" if host.startswith("/") else f"{host}:{row['PORT']}"
+    return f"postgres://{row['USER']}:{row['PASSWORD']}@{place}/{row['NAME']}"
 
 
 def open_keyer_door(patch: pytest.MonkeyPatch) -> None:
