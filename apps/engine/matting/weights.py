@@ -20,7 +20,7 @@ from apps.engine.errors import InstallFailed
 from apps.engine.matting import manifest as manifests
 from apps.engine.matting.installing import Installing, read_installing
 from apps.engine.matting.manifest import MANIFEST, Network
-from apps.engine.matting.sources import fetch
+from apps.engine.matting.sources import Fetching, fetch
 
 NEEDS = {
     "original": ("u2net",),
@@ -140,45 +140,42 @@ def install(
     models_dir.mkdir(parents=True, exist_ok=True)
     with _only_installer(models_dir, report):
         _sweep(models_dir)
-        wanted = [known[name] for name in dict.fromkeys(names)]
         missing = []
-        for network in wanted:
-            if network_status(models_dir, network).installed:
-                report(f"{network.name}: already installed")
+        for name in dict.fromkeys(names):
+            if network_status(models_dir, known[name]).installed:
+                report(f"{name}: already installed")
             else:
-                missing.append(network)
-        with Installing(models_dir, [network.name for network in missing]) as state:
-            for network in missing:
-                _install_one(network, models_dir, source_dir, from_url, state, report, manifest)
+                missing.append(name)
+        tools = models_dir / f"tools.part-{os.getpid()}"
+        try:
+            with Installing(models_dir, missing) as state:
+                how = Fetching(source_dir, from_url, tools, state, report)
+                for name in missing:
+                    _install_one(known[name], models_dir, how, manifest)
+        finally:
+            shutil.rmtree(tools, ignore_errors=True)
 
 
-def _install_one(
-    network: Network,
-    models_dir: Path,
-    source_dir: Path | None,
-    from_url: bool,
-    state: Installing,
-    report: Report,
-    manifest: Path,
-) -> None:
+def _install_one(network: Network, models_dir: Path, how: Fetching, manifest: Path) -> None:
     began = time.monotonic()
     part = models_dir / f"{network.name}.part-{os.getpid()}"
     try:
-        part.mkdir()
-        (part / "source").mkdir()
+        (part / "source").mkdir(parents=True)
         _need_room(part, network)
-        source = fetch(network, part / "source", part / "work", source_dir, from_url, state, report)
-        state.say(network.name, "preparing")
-        report(f"{network.name}: preparing")
+        source = fetch(network, part / "source", part / "work", how)
+        # The carrier is not needed any more, and preparing needs the room.
+        shutil.rmtree(part / "work", ignore_errors=True)
+        how.state.say(network.name, "preparing")
+        how.report(f"{network.name}: preparing")
         _prepare(network, part, manifest)
         record = _record(network, part, source)
         shutil.rmtree(part / "source")
-        shutil.rmtree(part / "work", ignore_errors=True)
+        (part / "self_test.json").unlink()
         _write_synced(part / "installed.json", json.dumps(record, indent=1))
         _swap(part, models_dir / network.name)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    report(f"{network.name}: installed in {time.monotonic() - began:.0f} s. {record['self_test']['said']}")
+    how.report(f"{network.name}: installed in {time.monotonic() - began:.0f} s. {record['self_test']['said']}")
 
 
 def _need_room(part: Path, network: Network) -> None:
