@@ -51,7 +51,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 SANDBOX = env.bool("SANDBOX", default=False)
 if SANDBOX and HOST not in LOOPBACK:
     raise ImproperlyConfigured(
-        f"SANDBOX=1 gives away credits and opens the admin without MFA, so it only runs on loopback, not on HOST={HOST}. "
+        f"SANDBOX=1 gives away credits and opens the admin without MFA, so it runs on loopback only, not on {HOST}. "
         "To try things on this machine leave HOST out. To serve others set SANDBOX=0 and SITE_URL to the address they "
         "will use: make run HOST=0.0.0.0 SANDBOX=0 SITE_URL=https://cutout.example.org (docs/operations.md)."
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -172,3 +174,18 @@ def test_killing_the_supervisor_ends_a_job_in_the_middle(house: House) -> None:
     house.process.wait(10)
 
     wait_for(lambda: not house.processes(), 10, house.processes)
+
+
+def test_demo_gives_an_account_and_finished_jobs(shared: House) -> None:
+    need_model("light")
+    (shared.data_dir / "models").symlink_to(ROOT / "data" / "models")
+
+    done = shared.manage("demo", "--models", "light", timeout=300)
+
+    assert done.returncode == 0, done.stderr
+    assert f"Demo job of model light: completed, http://127.0.0.1:{shared.port}/jobs/" in done.stdout
+    key = done.stdout.split("API key")[1].split()[0]
+    request = urllib.request.Request(f"http://127.0.0.1:{shared.port}/v1/jobs", headers={"X-Api-Key": key})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        jobs = json.load(answer)["data"]
+    assert [(job["model"], job["status"], job["output_format"]) for job in jobs] == [("light", "completed", "webm")]

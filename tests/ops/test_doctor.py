@@ -1,0 +1,96 @@
+"""`manage.py doctor`: silent about nothing, and every complaint says what to do."""
+
+from __future__ import annotations
+
+import io
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+
+from apps.ops import checks, doctor, queue_server
+from apps.ops.checks import Check
+
+pytestmark = pytest.mark.django_db
+
+
+def found(name: str) -> doctor.Finding:
+    return next(finding for finding in doctor.examine() if finding.subject == name)
+
+
+@pytest.mark.parametrize("subject", ["python", "packages", "codecs", "disk", "database", "storage", "queue", "port"])
+def test_a_sound_installation_is_told_so(subject: str, settings: Any) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        settings.PORT = probe.getsockname()[1]
+
+    finding = found(subject)
+
+    assert finding.level == "ok", finding.text
+
+
+def test_packages_that_are_not_as_locked_are_named(settings: Any, tmp_path: Path) -> None:
+    (tmp_path / "requirements.lock").write_text(
+        'av==0.1 \\\n    --hash=x\nnever-made==1.0\nfor-windows==1.0 ; sys_platform == "win32"\n'
+    )
+    settings.BASE_DIR = tmp_path
+
+    finding = doctor.packages()
+
+    assert finding.level == "bad"
+    assert "av is 18." in finding.text
+    assert "never-made is missing" in finding.text
+    assert "for-windows" not in finding.text
+
+
+def test_a_codec_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "ENCODERS", ("libvpx-vp9", "never_made"))
+
+    assert doctor.codecs().text.startswith("this PyAV lacks never_made. Install the wheel")
+
+
+def test_a_full_disk_is_bad(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "LEAST_FREE_BYTES", 10**18)
+
+    assert doctor.disk().level == "bad"
+
+
+def test_a_missing_network_comes_with_the_command_that_installs_it(settings: Any, tmp_path: Path) -> None:
+    settings.MODELS_DIR = tmp_path
+
+    finding = found("model pro")
+
+    assert finding == doctor.Finding("bad", "model pro", "lacks isnet, u2net: manage.py models install isnet u2net")
+
+
+def test_no_queue_server_is_bad(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> str:
+        raise queue_server.NoQueueServer("No queue server was found.")
+
+    monkeypatch.setattr(queue_server, "find_binary", refuse)
+
+    assert found("queue") == doctor.Finding("bad", "queue", "No queue server was found.")
+
+
+def test_a_taken_port_is_bad(settings: Any) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        settings.PORT = taken.getsockname()[1]
+
+        assert "is in use by another program" in found("port").text
+
+
+def test_the_exit_status_tells_scripts(monkeypatch: pytest.MonkeyPatch) -> None:
+    bad = Check(ok=False, detail="the media folder cannot be written")
+    monkeypatch.setattr(checks, "storage", lambda: bad)
+    out = io.StringIO()
+
+    with pytest.raises(SystemExit) as ended:
+        call_command("doctor", stdout=out)
+
+    assert ended.value.code == 1
+    assert "BAD   storage          the media folder cannot be written" in out.getvalue()
+    assert "to mend." in out.getvalue()
