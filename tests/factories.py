@@ -85,7 +85,6 @@ def make_job(
     asset = asset or make_asset(owner, project=project)
     asked = Options(model=model, format=output_format, background=background or Background()).as_dict()
     del asked["model"], asked["format"]
-    now = timezone.now()
     job = Job(
         id=uuid.uuid4(),
         owner=owner,
@@ -102,27 +101,33 @@ def make_job(
         estimated=price(prices.current().rates[model], asset.facts["duration"]),
         held_seconds=asset.facts["duration"],
     )
-    if status != Job.Status.CREATED:
-        job.queued_at = now
-        job.hold = credits.hold(owner, job.estimated, key=f"job:{job.pk}", reference=str(job.pk))
-    if status == Job.Status.PROCESSING:
-        job.started_at, job.lease, job.lease_until = now, uuid.uuid4(), now + timedelta(seconds=30)
-    if status in Job.FINAL:
-        job.completed_at = now
-    if status == Job.Status.FAILED:
-        job.error_code, job.error = "internal_error", "Something went wrong on our side and was noted."
-    for name, value in fields.items():
-        setattr(job, name, value)
-    if status == Job.Status.COMPLETED and job.hold:
-        job.charged, job.progress, job.started_at = job.hold.amount, 100, now
-        credits.capture(job.hold, job.hold.amount)
-    elif status in Job.FINAL and job.hold:
-        credits.release(job.hold)
+    _bring_to(job, owner, fields)
     job.save(force_insert=True)
     JobEvent.objects.create(job=job, name=status)
     if status == Job.Status.COMPLETED:
         make_output(job)
     return Job.objects.with_details().get(pk=job.pk)
+
+
+def _bring_to(job: Job, owner: User, fields: dict[str, Any]) -> None:
+    """Give a job what its state needs; `fields` win."""
+    now = timezone.now()
+    if job.status != Job.Status.CREATED:
+        job.queued_at = now
+        job.hold = credits.hold(owner, job.estimated, key=f"job:{job.pk}", reference=str(job.pk))
+    if job.status == Job.Status.PROCESSING:
+        job.started_at, job.lease, job.lease_until = now, uuid.uuid4(), now + timedelta(seconds=30)
+    if job.status in Job.FINAL:
+        job.completed_at = now
+    if job.status == Job.Status.FAILED:
+        job.error_code, job.error = "internal_error", "Something went wrong on our side and was noted."
+    for name, value in fields.items():
+        setattr(job, name, value)
+    if job.status == Job.Status.COMPLETED and job.hold:
+        job.charged, job.progress, job.started_at = job.hold.amount, 100, now
+        credits.capture(job.hold, job.hold.amount)
+    elif job.status in Job.FINAL and job.hold:
+        credits.release(job.hold)
 
 
 def make_output(job: Job, *, kind: str = "result", content: bytes = b"a cutout") -> Output:

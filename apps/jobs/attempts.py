@@ -22,9 +22,7 @@ from django.utils import timezone
 from apps.engine.report import Progress
 from apps.jobs import doorbell, endings
 from apps.jobs.models import Job, JobEvent
-from apps.jobs.representation import as_json
 from apps.jobs.states import move
-from apps.webhooks import services as webhooks
 
 log = logging.getLogger(__name__)
 
@@ -64,14 +62,7 @@ def claim(job_id: UUID, attempt: int, worker: str) -> Job | None:
             return None
         claimed = Job.objects.with_details().get(pk=job_id)
         if job.started_at is None:
-            webhooks.emit(
-                claimed.owner,
-                "job.started",
-                url=claimed.webhook_url,
-                body=as_json(claimed),
-                subject=claimed.pk,
-                request_id=claimed.request_id,
-            )
+            endings.tell(claimed, "job.started")
     log.info("job=%s started attempt=%s worker=%s", job_id, attempt, worker)
     return claimed
 

@@ -114,6 +114,12 @@ def lock_wallet(job: Job) -> None:
     list(Wallet.objects.select_for_update(of=("self",)).filter(mine))
 
 
+def tell(job: Job, event: str) -> None:
+    """Note, in the caller's transaction, that the job's owner is to hear of it as it is now."""
+    url, body = job.webhook_url, as_json(job)
+    webhooks.emit(job.owner, event, url=url, body=body, subject=job.pk, request_id=job.request_id)
+
+
 def _finish(
     job: Job,
     from_: Sequence[str],
@@ -140,14 +146,7 @@ def _finish(
             settled = credits.capture(final.hold, charge) if to == S.COMPLETED else credits.release(final.hold)
             if not settled:
                 raise RuntimeError(f"the hold of job {job.pk} was settled before the job ended")
-        webhooks.emit(
-            final.owner,
-            f"job.{to}",
-            url=final.webhook_url,
-            body=as_json(final),
-            subject=final.pk,
-            request_id=final.request_id,
-        )
+        tell(final, f"job.{to}")
         _ring_for_the_next(final)
     return True
 

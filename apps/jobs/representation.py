@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from apps.credits.amounts import to_credits
+from apps.credits.models import Hold
 from apps.engine.formats import FORMATS
 from apps.engine.options import Background, Options
 from apps.jobs import waiting
@@ -61,7 +62,6 @@ def _one(job: Job, *, position: int | None, webhook_events: dict[str, str]) -> d
     result = next((output for output in outputs if output["kind"] == Output.Kind.RESULT), None)
     background = options_of(job).background
     is_failed = job.status == Job.Status.FAILED
-    is_running = job.status == Job.Status.PROCESSING
     return {
         "id": str(job.pk),
         "job_id": str(job.pk),
@@ -69,7 +69,7 @@ def _one(job: Job, *, position: int | None, webhook_events: dict[str, str]) -> d
         "progress": round(job.progress, 1),
         "stage": job.stage or None,
         "queue_position": position,
-        "eta_seconds": job.eta_seconds if is_running else None,
+        "eta_seconds": job.eta_seconds if job.status == Job.Status.PROCESSING else None,
         "frames_done": job.frames_done,
         "frames_total": job.frames_total,
         "model": job.model,
@@ -84,11 +84,7 @@ def _one(job: Job, *, position: int | None, webhook_events: dict[str, str]) -> d
         "outputs": outputs,
         "error": (job.error or job.error_code) if is_failed else None,
         "error_code": job.error_code if is_failed else None,
-        "credits": {
-            "estimated": to_credits(job.estimated),
-            "held": to_credits(job.hold.amount if job.hold and job.hold.state == "open" else 0),
-            "charged": to_credits(job.charged),
-        },
+        "credits": _credits(job),
         "warnings": job.warnings,
         "project": _project(job),
         "metadata": job.metadata,
@@ -101,6 +97,11 @@ def _one(job: Job, *, position: int | None, webhook_events: dict[str, str]) -> d
         "completed_at": _moment(job.completed_at),
         "expires_at": _moment(job.expires_at),
     }
+
+
+def _credits(job: Job) -> dict[str, int | float]:
+    held = job.hold.amount if job.hold and job.hold.state == Hold.State.OPEN else 0
+    return {"estimated": to_credits(job.estimated), "held": to_credits(held), "charged": to_credits(job.charged)}
 
 
 def _output(job: Job, output: Output) -> dict[str, Any]:

@@ -87,11 +87,12 @@ def submit(
     project = project or projects.default_project(user)
     with transaction.atomic():
         asset = asset or _find_or_import(user, project, str(video_url or ""), kind="video")
+        _usable(asset, kind="video")
         if options.background.type == "image":
             picture = str(background_url or "")
             background_asset = background_asset or _find_or_import(user, project, picture, kind="background")
             _usable(background_asset, kind="background")
-        _usable(asset, kind="video")
+        picture_id = str(background_asset.pk) if background_asset else None
         job = Job(
             owner=user,
             project=project,
@@ -101,19 +102,9 @@ def submit(
             metadata=dict(metadata or {}),
             webhook_url=webhook_url,
             request_id=request_id,
-            requested=dict(
-                requested or as_fields(options, background_id=str(background_asset.pk) if background_asset else None)
-            ),
+            requested=dict(requested or as_fields(options, background_id=picture_id)),
         )
-        _set_options(job, options)
-        if asset.status == Asset.Status.READY:
-            job.estimated, job.held_seconds, job.pricing_version = _price(options, asset.facts)
-        job.save(force_insert=True)
-        JobEvent.objects.create(job=job, name="created", detail={"request_id": request_id})
-        if auto_start:
-            _queue(job, (S.CREATED,))
-    log.info("job=%s created model=%s format=%s", job.pk, job.model, job.output_format)
-    return Job.objects.with_details().get(pk=job.pk)
+        return _create(job, options, auto_start=auto_start, detail={"request_id": request_id})
 
 
 def start(job: Job, **overrides: Any) -> Job:
@@ -167,11 +158,7 @@ def retry(job: Job, request_id: str = "") -> Job:
             requested=job.requested,
             request_id=request_id,
         )
-        _set_options(again, options)
-        again.save(force_insert=True)
-        JobEvent.objects.create(job=again, name="created", detail={"retried_from": str(job.pk)})
-        _queue(again, (S.CREATED,))
-    return Job.objects.with_details().get(pk=again.pk)
+        return _create(again, options, auto_start=True, detail={"retried_from": str(job.pk)})
 
 
 def estimate(user: User, facts: Mapping[str, Any], options: Options) -> dict[str, Any]:
@@ -202,6 +189,19 @@ def need_installed(options: Options) -> None:
         coming = f" It is being installed: {status.installing}." if status.installing else ""
         message = f"The model {options.model} is not installed on this site yet.{coming}"
         raise AppError("model_not_installed", message, param="model")
+
+
+def _create(job: Job, options: Options, *, auto_start: bool, detail: Mapping[str, Any]) -> Job:
+    """Write a new job inside the caller's transaction, so that a refusal to queue it leaves no row."""
+    _set_options(job, options)
+    if job.asset and job.asset.status == Asset.Status.READY:
+        job.estimated, job.held_seconds, job.pricing_version = _price(options, job.asset.facts)
+    job.save(force_insert=True)
+    JobEvent.objects.create(job=job, name="created", detail=dict(detail))
+    if auto_start:
+        _queue(job, (S.CREATED,))
+    log.info("job=%s created model=%s format=%s", job.pk, job.model, job.output_format)
+    return Job.objects.with_details().get(pk=job.pk)
 
 
 def _queue(job: Job, from_: tuple[str, ...], *, where: Mapping[str, Any] | None = None) -> None:
