@@ -50,7 +50,7 @@ def make_clip(
     fragmented: bool = False,
     faststart: bool = True,
 ) -> Path:
-    """`.mp4` and `.mov` hold H.264 4:4:4 with AAC; `.mkv` is lossless. The picture is stored so that it *shows* upright.
+    """`.mp4` and `.mov` hold H.264 4:4:4 with AAC; `.mkv` is lossless. What is stored *shows* upright.
 
     `times_ms` gives every frame its time; `rotation` is clockwise, in degrees.
     """

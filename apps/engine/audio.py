@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
@@ -205,7 +206,8 @@ class EncodedSound:
         rate = rate if codec == "aac" and rate in AAC_RATES else DEFAULT_RATE
         self.reader = SampleReader(sound, rate)
         self._out = out
-        self._stream = out.add_stream(codec, rate=rate, layout="mono" if self.reader.channels == 1 else "stereo")
+        layout = "mono" if self.reader.channels == 1 else "stereo"
+        self._stream = cast(AudioStream, out.add_stream(codec, rate=rate, layout=layout))
         if codec in BIT_RATES:
             self._stream.codec_context.bit_rate = BIT_RATES[codec]
         self._stream.time_base = Fraction(1, rate)
@@ -265,7 +267,7 @@ def to_frame(block: Samples, sample_format: str, rate: int) -> AudioFrame:
 
 
 def to_int16(block: Samples) -> NDArray[np.int16]:
-    return np.clip(np.rint(block * 32768.0), -32768, 32767).astype(np.int16)
+    return np.asarray(np.clip(np.rint(block * 32768.0), -32768, 32767), np.int16)
 
 
 def write_wave(reader: SampleReader, path: Path) -> None:

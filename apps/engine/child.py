@@ -1,4 +1,4 @@
-"""The engine run as a child process: the house's only way to it. Light to import; the heavy libraries load in the child."""
+"""The engine run as a child process: the house's only way to it. Light: codecs and networks load in the child."""
 
 from __future__ import annotations
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import tempfile
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
 import av
 import av.filter
 import numpy as np
 from av.video.codeccontext import VideoCodecContext
+from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from numpy.typing import NDArray
@@ -100,7 +102,7 @@ class ToneMapper:
             self._graph = av.filter.Graph()
             steps = [
                 self._graph.add_buffer(
-                    width=frame.width, height=frame.height, format="rgb48le", time_base=Fraction(1, 1000)
+                    width=frame.width, height=frame.height, format=VideoFormat("rgb48le"), time_base=Fraction(1, 1000)
                 ),
                 self._graph.add("lut3d", f"file={file.name}:interp=tetrahedral"),
                 self._graph.add("format", "pix_fmts=rgb48le"),
@@ -163,3 +165,10 @@ def _hlg_to_nits(signal: NDArray[np.float64]) -> NDArray[np.float64]:
     scene = np.where(signal <= 0.5, signal**2 / 3, (np.exp((signal - c) / a) + b) / 12)
     luma = scene @ np.array([0.2627, 0.6780, 0.0593])
     return np.asarray(HLG_PEAK_NITS * np.maximum(luma, 1e-9)[..., None] ** 0.2 * scene)
+
+
+def new_codec(name: str, mode: Literal["r", "w"]) -> VideoCodecContext:
+    """A codec of its own, apart from any container."""
+    codec = VideoCodecContext.create(name, mode)
+    assert isinstance(codec, VideoCodecContext)
+    return codec

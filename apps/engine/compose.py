@@ -43,7 +43,7 @@ def snap(alpha: Alpha) -> Alpha:
 
 
 def binary(alpha: Alpha) -> Alpha:
-    return np.where(alpha >= BINARY_THRESHOLD, np.uint8(255), np.uint8(0))
+    return np.where(alpha >= BINARY_THRESHOLD, 255, 0).astype(np.uint8)
 
 
 def multiply(first: Alpha, second: Alpha) -> Alpha:
@@ -58,7 +58,7 @@ def over(rgb: Rgb, alpha: Alpha, background: Rgb) -> Rgb:
     """F·a + B·(1−a), rounded to nearest, exact."""
     weight = alpha.astype(np.uint16)[..., None]
     total = rgb * weight + background * (255 - weight) + 128
-    return ((total + (total >> 8)) >> 8).astype(np.uint8)
+    return np.asarray((total + (total >> 8)) >> 8, np.uint8)
 
 
 def fill_hidden(rgb: Rgb, alpha: Alpha) -> Rgb:
@@ -67,7 +67,7 @@ def fill_hidden(rgb: Rgb, alpha: Alpha) -> Rgb:
     Straight alpha would otherwise deliver the removed background to anyone
     who looks; and black would cost bytes and fringe the edges.
     """
-    hidden = np.asarray(cv2.compare(alpha, 0, cv2.CMP_EQ), np.uint8)
+    hidden = np.where(alpha == 0, 255, 0).astype(np.uint8)
     if not cv2.hasNonZero(hidden):
         return rgb
     height, width = alpha.shape

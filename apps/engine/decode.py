@@ -17,7 +17,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
-from apps.engine.colour import ToRgb, is_hdr
+from apps.engine.colour import ToRgb, is_hdr, new_codec
 from apps.engine.errors import InputRefused, LimitExceeded
 from apps.engine.facts import Survey
 from apps.engine.geometry import Orientation
@@ -75,7 +75,7 @@ class Decoder:
         codec = self._source.video.codec_context
         name = ALPHA_DECODERS.get(codec.codec.canonical_name)
         if name is not None and self._source.has_alpha:
-            codec = VideoCodecContext.create(name, "r")
+            codec = new_codec(name, "r")
             codec.options = {"max_pixels": str(MAX_PIXELS)}
         # Frame threads hand a damaged last packet's error out at the flush, and with it the frames behind it are lost.
         codec.thread_type = "SLICE" if self._survey.is_cut_off else "AUTO"
@@ -258,9 +258,7 @@ class Deinterlacer:
     def _build(self, frame: VideoFrame) -> av.filter.Graph:
         graph = av.filter.Graph()
         steps = [
-            graph.add_buffer(
-                width=frame.width, height=frame.height, format=frame.format.name, time_base=frame.time_base
-            ),
+            graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base),
             graph.add("bwdif", "mode=send_frame:deint=interlaced"),
             graph.add("buffersink"),
         ]

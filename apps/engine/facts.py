@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from array import array
 from dataclasses import dataclass, field
@@ -70,7 +71,10 @@ class Survey:
 
 
 def survey(path: Path, *, limits: Limits | None = None, keep_audio: bool = True) -> Survey:
-    """Look at every packet. Sound that is not kept has no say in the origin. Refuses what has no decodable picture, and what is over the limits."""
+    """Look at every packet; refuses what has no decodable picture, and what is over the limits.
+
+    Sound that is not kept has no say in the origin.
+    """
     with open_source(path) as source:
         source.video.codec_context.thread_count = 1
         video = Track(_clock(source.video), source.video.start_time)
@@ -121,7 +125,7 @@ def _judge(
     source: Source, video: Track, audio: Track | None, frame: VideoFrame, *, is_broken: bool, keep_audio: bool
 ) -> Survey:
     stamps = sorted(set(video.stamps))
-    gaps = [after - before for before, after in zip(stamps, stamps[1:], strict=False)]
+    gaps = [after - before for before, after in itertools.pairwise(stamps)]
     typical = statistics.median(gaps) if gaps else _lone_duration(source, video)
     frame_time = Fraction(typical) * video.time_base
     if stamps:
@@ -184,7 +188,8 @@ def check_limits(facts: Facts, limits: Limits, *, seconds: float | None = None) 
     seconds = facts.duration if seconds is None else seconds
     if limits.max_seconds is not None and seconds > limits.max_seconds:
         raise LimitExceeded(
-            f"This video is {seconds:.1f} seconds long; at most {limits.max_seconds:g} seconds are allowed. Shorten it.",
+            f"This video is {seconds:.1f} seconds long; at most {limits.max_seconds:g} seconds are allowed. "
+            "Shorten it.",
             param="max_seconds",
         )
     if limits.max_side is not None and max(facts.width, facts.height) > limits.max_side:

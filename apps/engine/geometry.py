@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -62,7 +63,7 @@ class Orientation:
 def _read_matrix(frame: VideoFrame) -> tuple[bool, int]:
     """(mirrored, counter-clockwise quarter turns) of the display matrix, which maps (x, y) to (ax + cy, bx + dy)."""
     try:
-        data = bytes(frame.side_data["DISPLAYMATRIX"])
+        data = bytes(cast(Any, frame.side_data)["DISPLAYMATRIX"])
     except KeyError:
         return False, 0
     a, b, _, c, d, *_ = struct.unpack("<9i", data[:36])

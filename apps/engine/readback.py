@@ -20,8 +20,8 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from numpy.typing import NDArray
 from PIL import Image
 
-from apps.engine.colour import EXACT
-from apps.engine.encode.base import url
+from apps.engine.colour import EXACT, new_codec
+from apps.engine.encode.base import plane_samples, url
 from apps.engine.errors import VerificationFailed
 
 
@@ -53,7 +53,7 @@ def _read_container(path: Path, format_name: str, *, opaque: bool) -> Iterator[S
         decoder = stream.codec_context
         if format_name == "webm":
             # The default decoder drops alpha without a word.
-            decoder = VideoCodecContext.create("libvpx-vp9", "r")
+            decoder = new_codec("libvpx-vp9", "r")
         scaler = VideoReformatter()
         clock = Fraction(stream.time_base or 1)
         for packet in container.demux(stream):
@@ -82,13 +82,10 @@ def _shown(frame: VideoFrame, time: Fraction, scaler: VideoReformatter, *, is_ma
 
 def _alpha_plane(frame: VideoFrame) -> NDArray[np.uint8]:
     """The last plane, brought to eight bits by rounding."""
-    plane = frame.planes[3]
     bits = frame.format.components[3].bits
-    if bits == 8:
-        return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: frame.height, : frame.width].copy()
-    deep = np.frombuffer(plane, np.uint16).reshape(-1, plane.line_size // 2)[: frame.height, : frame.width]
+    samples = plane_samples(frame, 3, np.uint8 if bits == 8 else np.uint16)[:, : frame.width]
     top = 2**bits - 1
-    return ((deep.astype(np.uint32) * 255 + top // 2) // top).astype(np.uint8)
+    return np.asarray((samples.astype(np.uint32) * 255 + top // 2) // top, np.uint8)
 
 
 def _read_animation(path: Path, format_name: str, *, opaque: bool) -> Iterator[Shown]:

@@ -78,7 +78,7 @@ class Record:
 
 
 def checksum(alpha: NDArray[np.uint8]) -> int:
-    return zlib.crc32(np.ascontiguousarray(alpha))
+    return zlib.crc32(np.ascontiguousarray(alpha).data)
 
 
 def thumbnail(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8] | None) -> NDArray[np.uint8]:

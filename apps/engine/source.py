@@ -20,7 +20,7 @@ from apps.engine.errors import InputRefused
 av.logging.set_level(None)
 
 DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,live_flv,ogg,asf,gif"
-"""The wall that holds: playlists, concat scripts and session descriptions are demuxers too, and get around all others."""
+"""The wall that holds: playlists and concat scripts are demuxers too, and get around all the others."""
 
 MAX_PIXELS = 36_000_000
 """Per frame. A 3 MB picture of 16 000 × 16 000 costs a gigabyte and ten seconds a frame."""
@@ -209,4 +209,4 @@ def _choose_audio(container: InputContainer) -> AudioStream | None:
         if stream.codec_context is not None and stream.codec_context.is_decoder and stream.codec_context.sample_rate > 0
     ]
     defaults = [stream for stream in tracks if stream.disposition & Disposition.default]
-    return (defaults or tracks or [None])[0]
+    return next(iter(defaults or tracks), None)

@@ -30,7 +30,7 @@ class Task:
     threads: int = 0
 
     def __post_init__(self) -> None:
-        self.threads = self.threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
+        self.threads = self.threads or _cores()
         self._check_paths()
 
     def _check_paths(self) -> None:
@@ -48,6 +48,11 @@ class Task:
             seen[path.resolve()] = name
             if path.is_dir() and (name != "fgr" or any(path.iterdir())):
                 raise BadOptions(f"{path} is a folder that is in use. Choose another.", param=name)
+
+
+def _cores() -> int:
+    """Those that this process may use, where the system can tell."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def check_format(facts: Facts, options: Options, seconds: float) -> None:
@@ -88,7 +93,7 @@ class Drafts:
         """Give the finished files their names; what was there before stays until this moment."""
         done: list[Path] = []
         try:
-            for target, draft in self._drafts.items():
+            for draft in self._drafts.values():
                 _sync(draft)
             for target, draft in self._drafts.items():
                 if target.is_dir():

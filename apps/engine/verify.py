@@ -25,6 +25,9 @@ ALPHA_TOLERANCE = {"webm": 1, "mov": 1, "gif": 0, "webp": 0, "png_sequence": 0}
 
 ALPHA_MEAN_TOLERANCE = 0.25
 
+UNREADABLE = (av.FFmpegError, OSError, EOFError, ValueError, LookupError, SyntaxError, zipfile.BadZipFile)
+"""What the decoders of six formats raise over a file that is not what it should be."""
+
 COLOUR_TOLERANCE = {"webm": 6.0, "mov": 3.0, "mp4": 6.0, "gif": 10.0, "webp": 6.0, "png_sequence": 0.5}
 """Mean difference of a frame's thumbnail, of 255: catches a wrong matrix, range or picture, not coding noise."""
 
@@ -50,16 +53,7 @@ def verify(path: Path, promise: Promise, *, step: Callable[[int], None] = lambda
     try:
         _verify_frames(path, promise, step)
         _verify_audio(path, promise)
-    except (
-        av.FFmpegError,
-        OSError,
-        EOFError,
-        ValueError,
-        KeyError,
-        IndexError,
-        SyntaxError,
-        zipfile.BadZipFile,
-    ) as error:
+    except UNREADABLE as error:
         raise VerificationFailed(f"The {promise.format} file cannot be read back: {error!r}") from error
 
 

@@ -139,7 +139,9 @@ def test_a_fault_of_ours_exits_with_70(tmp_path):
     assert "ZeroDivisionError" in done.stderr
 
 
-@pytest.mark.parametrize("name", ["-rf.mp4", "na me (1) 100% #x?.mp4", "имя ✂️ 視頻.mp4", "a:b.mp4", "%05d.mp4", "noext"])
+@pytest.mark.parametrize(
+    "name", ["-rf.mp4", "na me (1) 100% #x?.mp4", "имя ✂️ 視頻.mp4", "a:b.mp4", "%05d.mp4", "noext"]
+)
 def test_any_file_name_works(tmp_path, here, name):
     make_clip(tmp_path / "clip.mp4").rename(tmp_path / name)
     target = name.removesuffix(".mp4") + "-out.webm"

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import av
 import numpy as np
 from av.codec.context import CodecContext
 from av.packet import Packet
 from av.stream import Stream
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from numpy.typing import NDArray
@@ -88,7 +89,7 @@ def ticks(time: Fraction, clock: Fraction) -> int:
     return round(time / clock)
 
 
-def tag_colour(codec: CodecContext) -> None:
+def tag_colour(codec: VideoCodecContext) -> None:
     """BT.709, limited range, said aloud: players guess otherwise."""
     codec.color_range, codec.colorspace = LIMITED, BT709
     codec.color_primaries = codec.color_trc = BT709
@@ -119,14 +120,19 @@ class ToYuv:
         return frame
 
 
+def plane_samples(frame: VideoFrame, index: int, kind: type[np.uint8 | np.uint16] = np.uint8) -> NDArray[Any]:
+    """One plane's samples, rows padded as the frame keeps them; writing here writes the frame."""
+    plane = frame.planes[index]
+    return np.frombuffer(memoryview(plane), kind).reshape(plane.height, -1)
+
+
 def gray_frame(alpha: NDArray[np.uint8], pixel_format: str) -> VideoFrame:
     """Alpha as the luma of a frame, sample for sample; the scaler would be off by one."""
     height, width = alpha.shape
     frame = VideoFrame(width, height, pixel_format)
-    luma = frame.planes[0]
-    np.frombuffer(luma, np.uint8).reshape(-1, luma.line_size)[:height, :width] = alpha
-    for plane in frame.planes[1:]:
-        np.frombuffer(plane, np.uint8)[:] = 128
+    plane_samples(frame, 0)[:height, :width] = alpha
+    for index in range(1, len(frame.planes)):
+        plane_samples(frame, index)[:] = 128
     frame.color_range = FULL
     return frame
 

@@ -10,8 +10,10 @@ import av
 import av.filter
 import numpy as np
 from av.video.codeccontext import VideoCodecContext
+from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 
+from apps.engine.colour import new_codec
 from apps.engine.encode.base import Cutout, Spec, open_codec, ticks
 from apps.engine.errors import EngineFault
 
@@ -68,7 +70,7 @@ class GifWriter:
             except (av.BlockingIOError, av.EOFError):
                 return
             if self._codec is None:
-                self._codec = VideoCodecContext.create("gif", "w")
+                self._codec = new_codec("gif", "w")
                 self._codec.width, self._codec.height = self._spec.width, self._spec.height
                 self._codec.pix_fmt, self._codec.time_base = "pal8", self.clock
                 open_codec(self._codec)
@@ -91,7 +93,9 @@ class GifWriter:
 def _make_graph(spec: Spec) -> av.filter.Graph:
     transparent = 0 if spec.opaque else 1
     graph = av.filter.Graph()
-    source = graph.add_buffer(width=spec.width, height=spec.height, format="rgba", time_base=GifWriter.clock)
+    source = graph.add_buffer(
+        width=spec.width, height=spec.height, format=VideoFormat("rgba"), time_base=GifWriter.clock
+    )
     split = graph.add("split")
     palette = graph.add("palettegen", f"stats_mode=single:reserve_transparent={transparent}")
     use = graph.add("paletteuse", "new=1:dither=bayer:bayer_scale=5:alpha_threshold=128:diff_mode=rectangle")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
 from av.packet import Packet
 from av.stream import Stream
+from av.video.stream import VideoStream
 
 from apps.engine.encode.base import (
     KEYFRAME_INTERVAL,
@@ -38,7 +40,7 @@ class _MovFamilyWriter(Muxed):
         if name == "mp4":
             container["movflags"] = "+faststart"
         super().__init__(path, spec, name, name, container)
-        self._stream = self._out.add_stream(codec, rate=spec.rate, options=dict(options))
+        self._stream = cast(VideoStream, self._out.add_stream(codec, rate=spec.rate, options=dict(options)))
         self._stream.width, self._stream.height = self.size(spec)
         self._stream.pix_fmt = pixel_format
         self._stream.codec_context.time_base = self._stream.time_base = self.clock

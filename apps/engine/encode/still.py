@@ -14,6 +14,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
+from apps.engine.colour import new_codec
 from apps.engine.encode.base import open_codec
 
 Label = TypeVar("Label")
@@ -54,13 +55,15 @@ class StillPool(Generic[Label]):
 
     def _encode(self, pixels: NDArray[np.uint8]) -> bytes:
         frame = VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format=self._format)
-        codec: VideoCodecContext | None = getattr(self._own, "codec", None)
-        if codec is None:
-            codec = VideoCodecContext.create(self._codec, "w")
-            codec.width, codec.height, codec.pix_fmt = frame.width, frame.height, self._format
-            codec.time_base, codec.thread_count, codec.options = Fraction(1, 1000), 1, dict(self._options)
-            open_codec(codec)
-            self._own.codec, self._own.count = codec, 0
+        if not hasattr(self._own, "codec"):
+            self._own.codec, self._own.count = self._make_codec(frame), 0
         frame.pts, self._own.count = self._own.count, self._own.count + 1
-        frame.time_base = codec.time_base
-        return b"".join(bytes(packet) for packet in codec.encode(frame))
+        frame.time_base = self._own.codec.time_base
+        return b"".join(bytes(packet) for packet in self._own.codec.encode(frame))
+
+    def _make_codec(self, frame: VideoFrame) -> VideoCodecContext:
+        codec = new_codec(self._codec, "w")
+        codec.width, codec.height, codec.pix_fmt = frame.width, frame.height, self._format
+        codec.time_base, codec.thread_count, codec.options = Fraction(1, 1000), 1, dict(self._options)
+        open_codec(codec)
+        return codec

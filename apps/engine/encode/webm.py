@@ -8,6 +8,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
+from typing import Any, cast
 
 import av
 from av.packet import Packet, PacketSideData
@@ -15,7 +16,7 @@ from av.stream import Stream
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
-from apps.engine.colour import FULL
+from apps.engine.colour import FULL, new_codec
 from apps.engine.encode.base import (
     KEYFRAME_INTERVAL,
     Cutout,
@@ -111,7 +112,7 @@ class WebmWriter(Muxed):
 
 
 def _make_encoder(spec: Spec, options: dict[str, str], *, is_alpha: bool) -> VideoCodecContext:
-    codec = VideoCodecContext.create("libvpx-vp9", "w")
+    codec = new_codec("libvpx-vp9", "w")
     codec.width, codec.height, codec.pix_fmt = spec.width, spec.height, "yuv420p"
     codec.time_base, codec.framerate = ENCODER_CLOCK, spec.rate
     codec.options, codec.thread_count = dict(options), max(1, spec.threads)
@@ -136,6 +137,6 @@ def _add_stream(out: av.container.OutputContainer, spec: Spec, colour: VideoCode
 
 def _attach_alpha(packet: Packet[Stream], alpha: Packet[Stream]) -> None:
     data = struct.pack(">Q", ALPHA_ADDITION_ID) + bytes(alpha)
-    side = PacketSideData(BLOCK_ADDITIONAL, len(data))
+    side = cast(Any, PacketSideData)(BLOCK_ADDITIONAL, len(data))
     side.update(data)
     packet.set_sidedata(side)
