@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import struct
+from collections import deque
 from fractions import Fraction
 from pathlib import Path
 
-import av
-import av.filter
 import numpy as np
 from av.video.codeccontext import VideoCodecContext
-from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 
 from apps.engine.colour import new_codec
-from apps.engine.encode.base import Cutout, Spec, open_codec, ticks
+from apps.engine.encode.base import Cutout, Spec, open_codec, plane_samples, ticks
+from apps.engine.encode.palette import quantise
 from apps.engine.errors import EngineFault
 
 LOOP_FOREVER = b"\x21\xff\x0bNETSCAPE2.0\x03\x01\0\0\0"
@@ -33,28 +32,21 @@ class GifWriter:
 
     def __init__(self, path: Path, spec: Spec) -> None:
         self._spec = spec
+        self._codec = _make_codec(spec)
         self._file = path.open("wb")
-        self._graph = _make_graph(spec)
-        self._codec: VideoCodecContext | None = None
         self._count = 0
-        self._delays: list[int] = []
+        self._delays: deque[int] = deque()
         self._is_first = True
 
     def write(self, cutout: Cutout) -> None:
         delay = ticks(cutout.end, self.clock) - ticks(cutout.time, self.clock)
         self._delays.append(min(delay, MAX_DELAY))
-        frame = VideoFrame.from_ndarray(np.dstack([cutout.rgb, cutout.alpha]), format="rgba")
-        frame.pts, frame.time_base = self._count, self.clock
-        self._count += 1
-        self._graph.push(frame)
-        self._drain()
+        for packet in self._codec.encode(self._frame(cutout)):
+            self._append(bytes(packet))
 
     def close(self) -> None:
-        self._graph.push(None)
-        self._drain()
-        if self._codec is not None:
-            for packet in self._codec.encode(None):
-                self._append(bytes(packet))
+        for packet in self._codec.encode(None):
+            self._append(bytes(packet))
         if self._delays:
             raise EngineFault("The GIF encoder gave back fewer frames than it got.")
         self._file.write(TRAILER)
@@ -63,19 +55,16 @@ class GifWriter:
     def abandon(self) -> None:
         self._file.close()
 
-    def _drain(self) -> None:
-        while True:
-            try:
-                frame = self._graph.vpull()
-            except (av.BlockingIOError, av.EOFError):
-                return
-            if self._codec is None:
-                self._codec = new_codec("gif", "w")
-                self._codec.width, self._codec.height = self._spec.width, self._spec.height
-                self._codec.pix_fmt, self._codec.time_base = "pal8", self.clock
-                open_codec(self._codec)
-            for packet in self._codec.encode(frame):
-                self._append(bytes(packet))
+    def _frame(self, cutout: Cutout) -> VideoFrame:
+        indices, palette = quantise(cutout.rgb, None if self._spec.opaque else cutout.alpha)
+        frame = VideoFrame(self._spec.width, self._spec.height, "pal8")
+        plane_samples(frame, 0)[:, : self._spec.width] = indices
+        # Entries are 32-bit ARGB in the machine's order.
+        entries = palette.astype(np.uint32) << np.array([16, 8, 0, 24], np.uint32)
+        np.frombuffer(memoryview(frame.planes[1]), np.uint32)[:256] = entries.sum(axis=1, dtype=np.uint32)
+        frame.pts, frame.time_base = self._count, self.clock
+        self._count += 1
+        return frame
 
     def _append(self, data: bytes) -> None:
         start = 0
@@ -86,24 +75,13 @@ class GifWriter:
             self._is_first = False
         if data[start : start + 3] != GRAPHIC_CONTROL:
             raise EngineFault("The GIF encoder gave back something else.")
-        delay = struct.pack("<H", self._delays.pop(0))
+        delay = struct.pack("<H", self._delays.popleft())
         self._file.write(data[start : start + 4] + delay + data[start + 6 :])
 
 
-def _make_graph(spec: Spec) -> av.filter.Graph:
-    transparent = 0 if spec.opaque else 1
-    graph = av.filter.Graph()
-    source = graph.add_buffer(
-        width=spec.width, height=spec.height, format=VideoFormat("rgba"), time_base=GifWriter.clock
-    )
-    split = graph.add("split")
-    palette = graph.add("palettegen", f"stats_mode=single:reserve_transparent={transparent}")
-    use = graph.add("paletteuse", "new=1:dither=bayer:bayer_scale=5:alpha_threshold=128:diff_mode=rectangle")
-    sink = graph.add("buffersink")
-    source.link_to(split)
-    split.link_to(palette, 0, 0)
-    split.link_to(use, 1, 0)
-    palette.link_to(use, 0, 1)
-    use.link_to(sink)
-    graph.configure()
-    return graph
+def _make_codec(spec: Spec) -> VideoCodecContext:
+    codec = new_codec("gif", "w")
+    codec.width, codec.height, codec.pix_fmt = spec.width, spec.height, "pal8"
+    codec.time_base = GifWriter.clock
+    open_codec(codec)
+    return codec
