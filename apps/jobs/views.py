@@ -63,9 +63,7 @@ def new(request: SignedInRequest) -> HttpResponse:
             return _go_on(request, form)
         except AppError as refusal:
             problem = refusal
-    context = {**_workbench(form), **_bill(form), "problem": problem}
-    status = problem.status if problem else 422 if request.method == "POST" else 200
-    return render(request, "jobs/new.html", context, status=status)
+    return render(request, "jobs/new.html", {**_workbench(form), **_bill(form), "problem": problem})
 
 
 @login_required
@@ -203,8 +201,7 @@ def _act(request: SignedInRequest, job_id: UUID, act: Callable[[Job], Job]) -> H
     try:
         after = act(job)
     except AppError as refusal:
-        context = {**_shown(_own(request, job_id)), "problem": refusal}
-        return render(request, "jobs/job.html", context, status=refusal.status)
+        return render(request, "jobs/job.html", {**_shown(_own(request, job_id)), "problem": refusal})
     return redirect("web:job", after.pk)
 
 

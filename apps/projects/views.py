@@ -22,7 +22,11 @@ PAGE = 24
 @takes_files
 @require_POST
 def upload(request: SignedInRequest) -> HttpResponse:
-    """The script's upload: answers the fragment that says what arrived, or why it was refused."""
+    """The script's upload: answers the fragment that says what arrived, or why it was refused.
+
+    A refusal is an answer to a person, so it is a 200 as for any form; browsers
+    would write other statuses to the console as errors of the page.
+    """
     form = UploadForm(request.POST, request.FILES, user=request.user)
     if not form.is_valid():
         return _refused(request, AppError("invalid_request", "Choose a video file.", param="file"))
@@ -37,7 +41,7 @@ def upload(request: SignedInRequest) -> HttpResponse:
 
 def _refused(request: SignedInRequest, problem: AppError) -> HttpResponse:
     context = {"problem": problem, "title": "This file was not taken."}
-    return render(request, "projects/_refused.html", context, status=problem.status)
+    return render(request, "projects/_refused.html", context)
 
 
 @login_required

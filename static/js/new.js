@@ -55,6 +55,10 @@ function askPrice() {
 
 function showAnswer(html) {
   source.innerHTML = html; // our own server's fragment
+  if (!source.querySelector("[name=asset]")) {
+    preview.hidden = true;
+    drop.hidden = false;
+  }
   window.htmx.process(source);
   askPrice();
 }

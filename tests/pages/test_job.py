@@ -126,7 +126,6 @@ def test_cancel_of_a_finished_job_is_refused_in_words(alice, browser):
 
     response = browser.post(reverse("web:job-cancel", args=[job.pk]))
 
-    assert response.status_code == 409
     assert b'role="alert"' in response.content
     assert Job.objects.get().status == "completed"
 
@@ -148,7 +147,6 @@ def test_retry_without_credits_says_what_is_needed(bob, at):
 
     response = browser.post(reverse("web:job-start", args=[draft.pk]))
 
-    assert response.status_code == 402
     assert b"You need 7.50, available are 0" in response.content
     assert Job.objects.get().status == "created"
 

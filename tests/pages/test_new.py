@@ -45,7 +45,6 @@ def test_a_file_that_is_no_video_is_refused_with_the_reason_and_not_kept(browser
 
     response = browser.post(reverse("web:upload"), {"file": broken})
 
-    assert response.status_code == 422
     assert b"Nothing was kept and nothing was charged" in response.content
     assert Asset.objects.count() == 0
 
@@ -125,7 +124,6 @@ def test_too_few_credits_say_so_and_lead_to_buying_and_leave_nothing(bob, at):
 
     response = post(at(bob), asset=asset.pk)
 
-    assert response.status_code == 402
     page = response.content.decode()
     assert "You need 7.50, available are 0" in page
     assert f"{reverse('web:credits')}#packs" in page
@@ -137,13 +135,12 @@ def test_a_refused_start_may_be_tried_again_from_the_same_page(bob, at):
     browser = at(bob)
     post(browser, asset=asset.pk)
 
-    assert post(browser, asset=asset.pk).status_code == 402
+    assert b"You need 7.50" in post(browser, asset=asset.pk).content
 
 
 def test_start_without_a_clip_says_what_to_do(browser):
     response = post(browser)
 
-    assert response.status_code == 422
     assert b"Choose a video first" in response.content
     assert Job.objects.count() == 0
 
@@ -153,7 +150,7 @@ def test_someone_elses_clip_is_no_clip(alice, charlie, at):
 
     response = post(at(charlie), asset=asset.pk)
 
-    assert response.status_code == 422
+    assert b"Choose a video first" in response.content
     assert Job.objects.count() == 0
 
 
