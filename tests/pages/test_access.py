@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from django.template.loader import get_template
 from django.test import Client
 from django.urls import reverse
 
@@ -109,3 +110,11 @@ def test_forms_without_their_token_are_refused_in_our_own_page(alice):
     assert [response.status_code for response in responses] == [403, 403]
     assert b"Not allowed" in responses[0].content
     assert alice.api_keys.count() == 0
+
+
+def test_the_page_for_our_own_faults_needs_nothing_that_may_be_broken():
+    """No request, no user, no database: whatever failed may be one of them."""
+    page = get_template("500.html").render()
+
+    assert "This is our fault" in page
+    assert INLINE.findall(page) == []
