@@ -34,6 +34,9 @@ SCALER_NAMES = {
 EXACT = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 """Without these flags the scaler is ten times faster and one to two levels too dark."""
 
+DEEP = Interpolation.BILINEAR | Interpolation.ACCURATE_RND
+"""For 16-bit RGB: there FULL_CHR_H_INT swaps colours about."""
+
 CUBE_SIZE = 33
 
 REFERENCE_WHITE_NITS = 203.0
@@ -117,7 +120,7 @@ class ToneMapper:
         range_ = ColorRange.JPEG if frame.color_range == FULL else ColorRange.MPEG
         deep = self._scaler.reformat(
             frame, format="rgb48le", src_colorspace=Colorspace.BT2020, src_color_range=range_,
-            dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.JPEG, interpolation=EXACT, threads=1,
+            dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.JPEG, interpolation=DEEP, threads=1,
         )  # fmt: skip
         deep.pts, deep.time_base = 0, Fraction(1, 1000)
         self._graph.push(deep)

@@ -56,6 +56,9 @@ def _leave_the_network() -> bool:
     """A network namespace without any interface; through a user namespace where we are not root."""
     uid, gid = os.getuid(), os.getgid()
     libc = ctypes.CDLL(None, use_errno=True)
+    # Root keeps to its own user namespace: in a new one it could no longer read other users' files.
+    if libc.unshare(CLONE_NEWNET) == 0:
+        return True
     if libc.unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0:
         # Unmapped we would be "nobody" in our own eyes; files are reached as before either way.
         with contextlib.suppress(OSError):
@@ -63,7 +66,7 @@ def _leave_the_network() -> bool:
             _write("/proc/self/uid_map", f"{uid} {uid} 1")
             _write("/proc/self/gid_map", f"{gid} {gid} 1")
         return True
-    return bool(libc.unshare(CLONE_NEWNET) == 0)
+    return False
 
 
 def _die_with(parent: int | None) -> bool:

@@ -163,6 +163,29 @@ def test_hdr_white_becomes_nearly_white_and_is_told(tmp_path):
     assert np.ptp(pictures[0].rgb.reshape(-1, 3).mean(axis=0)) < 2
 
 
+@pytest.mark.parametrize("colour", [(200, 60, 50), (80, 160, 90), (60, 80, 190), (180, 170, 40)])
+def test_hdr_colours_come_back_as_the_colours_they_were(tmp_path, colour):
+    """A BT.709 colour graded as HDR at reference white, below the knee, is that colour again."""
+    to_2020 = np.array([[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]])
+    nits = 203 * (to_2020 @ ((np.array(colour) / 255) ** 2.4))
+    power = (nits / 10_000) ** 0.1593017578125
+    red, green, blue = ((0.8359375 + 18.8515625 * power) / (1 + 18.6875 * power)) ** 78.84375
+    luma = 0.2627 * red + 0.6780 * green + 0.0593 * blue
+    samples = (64 + 876 * luma, 512 + 896 * (blue - luma) / 1.8814, 512 + 896 * (red - luma) / 1.4746)
+
+    clip = write_yuv(
+        tmp_path / "a.mkv",
+        colour=tuple(round(float(sample)) for sample in samples),
+        colorspace=9,
+        color_range=1,
+        color_primaries=9,
+        color_trc=PQ,
+    )
+    pictures, _ = decode(clip, tmp_path)
+
+    assert np.abs(pictures[0].rgb.reshape(-1, 3).mean(axis=0) - colour).max() < 10
+
+
 @pytest.mark.parametrize("transfer", [PQ, HLG])
 def test_tone_mapping_rises_from_black_to_white_and_keeps_grey_grey(transfer):
     steps = np.linspace(0, 1, 50)
