@@ -9,6 +9,9 @@ from email.message import EmailMessage
 from pathlib import Path
 
 NEWEST = 50
+"""Files; almost always one mail each."""
+RULE = b"\n" + b"-" * 79 + b"\n"
+"""What Django's file backend writes after each message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,19 +23,18 @@ class Letter:
 
 
 def letters(folder: Path) -> list[Letter]:
-    """The newest first. Each file is one sending, and holds its messages with a rule of dashes after each."""
+    """The newest first. Each message in a file ends with a rule; a file may hold several, the newest last."""
     files = sorted(folder.glob("*.log"), key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True)
-    return [read(path) for path in files[:NEWEST]]
+    return [read(raw) for path in files[:NEWEST] for raw in reversed(path.read_bytes().split(RULE)) if raw.strip()]
 
 
-def read(path: Path) -> Letter:
-    message = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
+def read(raw: bytes) -> Letter:
+    message = email.message_from_bytes(raw, policy=email.policy.default)
     assert isinstance(message, EmailMessage)
     body = message.get_body(("plain",))
-    text = body.get_content() if body else ""
     return Letter(
         subject=str(message["Subject"]),
         to=str(message["To"]),
         date=str(message["Date"]),
-        text=text.rsplit("\n---", 1)[0].strip(),
+        text=body.get_content().strip() if body else "",
     )
