@@ -17,7 +17,6 @@ from apps.engine.matting.selftest import figure
 from tests.conftest import missing
 
 GREEN = (40, 130, 60)
-BRICK = (150, 90, 70)
 EVERY = [
     pytest.param("chroma", False, id="chroma"),
     *(pytest.param(name, False, id=name) for name in weights.NEEDS),
@@ -127,7 +126,7 @@ def test_model_leaves_empty_frames_empty(loaded: Loader, name: str, permissive: 
 
 @pytest.mark.parametrize(("name", "permissive"), NETWORKS)
 def test_model_shows_an_entering_subject_at_once(loaded: Loader, name: str, permissive: bool) -> None:
-    empty, full = figure(BRICK, 3.0), figure(BRICK, 0.5)
+    empty, full = figure(GREEN, 3.0), figure(GREEN, 0.5)
 
     mattes = mattes_of(loaded(name, permissive), [empty, empty, full, full])
 

@@ -14,7 +14,7 @@ from apps.engine.matting.runtime import Opened
 from apps.engine.matting.rvm import RVM
 from apps.engine.matting.scale import Map, frame_to, map_to
 from apps.engine.matting.temporal import Cuts, Neighbour, Steady, between
-from apps.engine.matting.u2net import U2Net
+from apps.engine.matting.u2net import EMPTY_BELOW, U2Net
 
 Look = Callable[[Frame], Map]
 """A frame's alpha at some working size; knows nothing of other frames."""
@@ -92,7 +92,8 @@ class SkippingSession:
         self._held = None
         raw = self._network.predict(small)
         alpha, doubt = between(before, held_small, (raw, small))
-        is_plain = doubt <= TOO_DOUBTFUL
+        # A subject that is in one neighbour only comes or goes here: half of it would be wrong either way.
+        is_plain = doubt <= TOO_DOUBTFUL and bool(before[0].any()) == bool(raw.any())
         first = refine.finished(held, alpha, inferred=False) if is_plain else self._infer(held, held_small)
         steady = self._steady.step(raw, small)
         self._known = (steady, small)
@@ -104,11 +105,18 @@ class RecurrentSession:
 
     def __init__(self, session: Any) -> None:
         self._network, self._cuts = RVM(session), Cuts()
+        self._was_empty = False
 
     def push(self, frame: Frame) -> list[Matte]:
         if self._cuts.is_new_shot(frame):
             self._network.reset()
         alpha, colour = self._network.step(frame)
+        is_empty = float(alpha.max()) < EMPTY_BELOW
+        if self._was_empty and not is_empty:
+            # It remembers that nobody was there and fades people in over three frames; without memory they are whole.
+            self._network.reset()
+            alpha, colour = self._network.step(frame)
+        self._was_empty = is_empty
         return [refine.with_foreground(frame, alpha, colour)]
 
     def flush(self) -> list[Matte]:
