@@ -258,7 +258,7 @@ def _save(response: requests.Response, target: Path, max_bytes: int) -> tuple[in
         raise _refusal("The server at that URL sends a compressed answer: serve the file itself.")
     promised = response.headers.get("Content-Length", "")
     expected = int(promised) if promised.isascii() and promised.isdigit() else None
-    too_large = _refusal(f"The file at that URL is larger than {max_bytes} bytes.")
+    too_large = AppError("file_too_large", f"The file at that URL is larger than {max_bytes / 1e6:g} MB.")
     if expected is not None and expected > max_bytes:
         raise too_large
     digest, size = hashlib.sha256(), 0

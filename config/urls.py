@@ -17,6 +17,7 @@ from apps.jobs.urls import urlpatterns as jobs_pages
 from apps.projects.api import ProjectsViewSet, UploadsViewSet
 from apps.projects.media import media
 from apps.projects.urls import urlpatterns as projects_pages
+from apps.webhooks.urls import urlpatterns as webhooks_pages
 
 v1 = SimpleRouter(trailing_slash=False, use_regex_path=False)
 v1.register("uploads", UploadsViewSet, basename="upload")
@@ -30,6 +31,7 @@ pages = [
     *credits_pages,
     *projects_pages,
     *jobs_pages,
+    *webhooks_pages,
 ]
 """What people see; one namespace, so that templates need not know which app a page lives in."""
 

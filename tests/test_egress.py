@@ -262,8 +262,6 @@ def test_three_redirects_are_followed_and_a_fourth_is_not(server: FileServer, tm
     ("page", "message"),
     [
         (Page(b"no", status=404), "The server at that URL answered 404 instead of 200."),
-        (Page(b"a" * 1001), "The file at that URL is larger than 1000 bytes."),
-        (Page(endless=True), "The file at that URL is larger than 1000 bytes."),
         (Page(b""), "The file at that URL is empty."),
         (
             Page(b"abc", promise=900),
@@ -274,10 +272,24 @@ def test_three_redirects_are_followed_and_a_fourth_is_not(server: FileServer, tm
             "The server at that URL sends a compressed answer: serve the file itself.",
         ),
     ],
-    ids=["missing", "large", "endless", "empty", "cut", "compressed"],
+    ids=["missing", "empty", "cut", "compressed"],
 )
 def test_a_bad_answer_is_explained(page: Page, message: str, server: FileServer, tmp_path: Path) -> None:
     assert refusal(server.add("/clip", page), tmp_path / "got") == message
+
+
+@pytest.mark.parametrize("page", [Page(b"a" * 1_000_001), Page(endless=True)], ids=["large", "endless"])
+def test_a_file_over_the_limit_is_a_matter_of_size_not_of_fetching(
+    page: Page, server: FileServer, tmp_path: Path
+) -> None:
+    with pytest.raises(AppError) as caught:
+        egress.fetch(server.add("/clip", page), tmp_path / "got", max_bytes=1_000_000, seconds=5)
+
+    assert (caught.value.code, caught.value.message) == (
+        "file_too_large",
+        "The file at that URL is larger than 1 MB.",
+    )
+    assert not (tmp_path / "got").exists()
 
 
 @pytest.mark.parametrize(

@@ -75,30 +75,25 @@ def submit(
     auto_start: bool = True,
     requested: Mapping[str, Any] | None = None,
     request_id: str = "",
-    video_url_given: str = "",
 ) -> Job:
     """A new job: a draft, or queued at once. Refused (AppError) means no job, no hold and no asset is left.
 
     A source that is here is priced and held now; one that must be fetched
     first is priced when it has been probed.
     """
-    if auto_start:
-        need_installed(options)
     project = project or projects.default_project(user)
     with transaction.atomic():
         asset = asset or _find_or_import(user, project, str(video_url or ""), kind="video")
         _usable(asset, kind="video")
         if options.background.type == "image":
-            picture = str(background_url or "")
-            background_asset = background_asset or _find_or_import(user, project, picture, kind="background")
-            _usable(background_asset, kind="background")
+            background_asset = _picture(user, project, background_asset, background_url)
         picture_id = str(background_asset.pk) if background_asset else None
         job = Job(
             owner=user,
             project=project,
             asset=asset,
             background_asset=background_asset,
-            video_url=video_url_given or _address(video_url, asset),
+            video_url=_address(video_url, asset),
             metadata=dict(metadata or {}),
             webhook_url=webhook_url,
             request_id=request_id,
@@ -144,7 +139,6 @@ def retry(job: Job, request_id: str = "") -> Job:
     if not job.is_final or job.owner is None:
         raise AppError("conflict", f"The job is still {job.status}: wait until it ends, or cancel it.")
     options = options_of(job)
-    need_installed(options)
     with transaction.atomic():
         again = Job(
             owner=job.owner,
@@ -199,6 +193,7 @@ def _create(job: Job, options: Options, *, auto_start: bool, detail: Mapping[str
     job.save(force_insert=True)
     JobEvent.objects.create(job=job, name="created", detail=dict(detail))
     if auto_start:
+        need_installed(options)
         _queue(job, (S.CREATED,))
     log.info("job=%s created model=%s format=%s", job.pk, job.model, job.output_format)
     return Job.objects.with_details().get(pk=job.pk)
@@ -298,6 +293,12 @@ def _find_or_import(user: User, project: Project, url_or_id: str, *, kind: str) 
     if projects.is_own_url(url_or_id) or not url_or_id.startswith(("http://", "https://")):
         raise refusal(f"{param} names no upload of yours: upload the file first.", param)
     return projects.import_url(project, url_or_id, kind=kind)
+
+
+def _picture(user: User, project: Project, asset: Asset | None, url: str | None) -> Asset:
+    asset = asset or _find_or_import(user, project, str(url or ""), kind="background")
+    _usable(asset, kind="background")
+    return asset
 
 
 def _usable(asset: Asset, *, kind: str) -> None:

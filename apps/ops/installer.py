@@ -57,10 +57,11 @@ def licence_notes(names: Iterable[str]) -> list[str]:
 def install_round(names: Sequence[str], *, from_url: bool, say: Say) -> dict[str, str]:
     """Try each once, so that one that fails does not keep the others away; returns what failed and why."""
     failed: dict[str, str] = {}
-    for name in names:
+    for index, name in enumerate(names, 1):
         try:
             weights.install(
                 [name],
+                then=names[index:],
                 models_dir=Path(settings.MODELS_DIR),
                 source_dir=Path(settings.MODEL_SOURCE_DIR) if settings.MODEL_SOURCE_DIR else None,
                 from_url=from_url,

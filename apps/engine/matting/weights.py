@@ -125,10 +125,12 @@ def install(
     source_dir: Path | None,
     from_url: bool = False,
     report: Report,
+    then: Sequence[str] = (),
     manifest: Path = MANIFEST,
 ) -> None:
     """Fetch, check and prepare what is not here yet; afterwards every named network is installed.
 
+    `then` names what the caller will install next, so that pages can say that it is coming.
     Safe to run twice at once and to interrupt at any point: a network's
     folder appears whole or not at all.
     """
@@ -148,7 +150,7 @@ def install(
                 missing.append(name)
         tools = models_dir / f"tools.part-{os.getpid()}"
         try:
-            with Installing(models_dir, missing) as state:
+            with Installing(models_dir, [*missing, *then]) as state:
                 how = Fetching(source_dir, from_url, tools, state, report)
                 for name in missing:
                     _install_one(known[name], models_dir, how, manifest)
