@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import json
@@ -11,8 +12,11 @@ import subprocess
 import sys
 import tarfile
 import textwrap
+import threading
 import time
 import zipfile
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -128,12 +132,13 @@ class House:
         self.sources.mkdir()
         self.said: list[str] = []
 
-    def install(self, *, local: bool = True) -> None:
+    def install(self, *, local: bool = True, from_url: bool = False) -> None:
         source_dir = self.sources if local else None
         weights.install(
             ["tiny"],
             models_dir=self.models,
             source_dir=source_dir,
+            from_url=from_url,
             report=self.said.append,
             manifest=self.manifest,
         )
@@ -237,6 +242,56 @@ def test_install_without_any_source_names_what_to_put_in_the_folder(
 
     assert f"{house.sources} has neither tiny.onnx" in str(caught.value)
     assert "127.0.0.1" not in str(caught.value)
+
+
+@pytest.fixture
+def release(tmp_path: Path) -> Iterator[tuple[Path, str]]:
+    """A folder served over HTTP, and its address."""
+    folder = tmp_path / "release"
+    folder.mkdir()
+    handler = functools.partial(QuietHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield folder, f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
+        pass
+
+
+def release_house(tmp_path: Path, bare: bytes, means: list[float], address: str) -> House:
+    path = write_manifest(tmp_path, carrier=bare, bare=bare, means=means, kind="url", member="")
+    path.write_text(path.read_text(encoding="utf-8").replace("http://127.0.0.1:9", address), encoding="utf-8")
+    return House(tmp_path, path)
+
+
+def test_install_fetches_a_release_file_only_when_asked(
+    tmp_path: Path, bare: bytes, means: list[float], release: tuple[Path, str]
+) -> None:
+    (release[0] / "tiny.onnx").write_bytes(bare)
+    house = release_house(tmp_path, bare, means, release[1])
+
+    with pytest.raises(InstallFailed, match="tiny could not be fetched"):
+        house.install(local=False)
+    house.install(local=False, from_url=True)
+
+    assert house.status.installed
+
+
+def test_install_refuses_a_release_file_that_was_replaced(
+    tmp_path: Path, bare: bytes, means: list[float], release: tuple[Path, str]
+) -> None:
+    (release[0] / "tiny.onnx").write_bytes(bare + bytes(10))
+    house = release_house(tmp_path, bare, means, release[1])
+
+    with pytest.raises(WrongChecksum, match="is longer than"):
+        house.install(local=False, from_url=True)
+
+    assert house.left() == [".lock"]
 
 
 def test_install_refuses_an_unknown_network(house: House) -> None:

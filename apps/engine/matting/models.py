@@ -159,10 +159,17 @@ def pro(fine: Opened, robust: Opened) -> BuiltModel:
 
 
 def pro_permissive(opened: Opened) -> BuiltModel:
-    """The same network as `original`, seeing more: larger, and each frame also in the mirror."""
-    network = U2Net(opened.session, PRO_PERMISSIVE_SIDE, flip=True)
-    look = _looking(network)
-    version = f"{opened.tag}/{PRO_PERMISSIVE_SIDE}+flip"
+    """The same network twice: larger for the edge, and at its own size, also mirrored, for what the subject is.
+
+    Larger alone it loses whole animals.
+    """
+    detail = U2Net(opened.session, PRO_PERMISSIVE_SIDE)
+    whole = U2Net(opened.session, ORIGINAL_SIDE, flip=True)
+    version = f"{opened.tag}/{PRO_PERMISSIVE_SIDE}+{ORIGINAL_SIDE}-flip"
+
+    def look(frame: Frame) -> Map:
+        return _fused(whole, _looking(detail), frame)
+
     return BuiltModel("pro", version, opened.device, lambda: StillSession(look))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,10 @@ def choose_device(device: str) -> str:
 
 
 def usable_threads(threads: int) -> int:
-    return threads if threads > 0 else len(os.sched_getaffinity(0))
+    """As asked, or every core this process may use, which in a container is fewer than the machine has."""
+    if threads > 0:
+        return threads
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def open_session(path: Path, *, device: str = "cpu", threads: int = 0) -> Any:

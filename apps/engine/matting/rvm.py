@@ -10,7 +10,7 @@ import numpy as np
 from apps.engine.matting.base import Frame
 from apps.engine.matting.scale import Map, frame_to
 
-COARSE_SIDE = 400
+COARSE_SIDE = 320
 """Short side on which the network looks for people; the rest of its work is at the frame's size."""
 COARSE_LONG_SIDE = 1024
 MAX_SHORT_SIDE = 1080
