@@ -82,6 +82,9 @@ def main(argv: list[str]) -> int:
         result = run(argv, canceled)
     except EngineError as refusal:
         error = refusal
+    except SystemExit:
+        # --help has said all there is to say.
+        return 0
     except MemoryError:
         error = OutOfMemory("Memory ran out.")
     except BaseException as fault:

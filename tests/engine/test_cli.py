@@ -119,6 +119,14 @@ def test_no_arguments_at_all_is_a_bad_request():
     assert (code, report.error["code"]) == (2, "invalid_request")
 
 
+def test_help_is_an_answer_and_no_fault(capsys):
+    assert main(["--help"]) == 0
+
+    told = capsys.readouterr()
+    assert "--matte FILE" in told.out
+    assert told.err == ""
+
+
 def test_a_fault_of_ours_exits_with_70(tmp_path):
     """The target's folder vanishes from under the engine: nothing a user did."""
     clip = make_clip(tmp_path / "in.mp4")
