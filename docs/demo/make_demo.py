@@ -76,13 +76,17 @@ def wall(random: np.random.Generator) -> Layer:
 
 
 def lights(random: np.random.Generator, count: int = 26) -> list[tuple[float, float, float, float, Layer]]:
-    """Bokeh discs: x, y, radius, speed, colour. The nearer ones are larger and faster."""
+    """Bokeh discs: x, y, radius, speed, colour. The nearer ones are larger and faster.
+
+    None begins at the height of the shoulders, where a round disc could be
+    taken for a part of the suit's round collar, by a person too.
+    """
     tints = np.array([[255, 214, 150], [140, 214, 255], [190, 160, 255], [150, 240, 200]], np.float32) / 255
     found = []
     for _ in range(count):
         near = random.uniform(0.3, 1)
-        place = random.uniform(-0.15, 1.15) * WIDTH, random.uniform(-0.1, 0.95) * HEIGHT
-        found.append((*place, 8 + 24 * near, 34 * near, tints[random.integers(len(tints))] * random.uniform(0.16, 0.4)))
+        place = random.uniform(-0.15, 1.15) * WIDTH, random.uniform(-0.1, 0.45) * HEIGHT
+        found.append((*place, 8 + 24 * near, 34 * near, tints[random.integers(len(tints))] * random.uniform(0.14, 0.32)))
     return found
 
 
@@ -92,7 +96,7 @@ def backdrop(base: Layer, discs: list[tuple[float, float, float, float, Layer]],
     rows, columns = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
     for x, y, radius, speed, colour in discs:
         distance = np.hypot(columns - (x + speed * (second - SECONDS / 2)), rows - (y - 0.2 * speed * second))
-        disc = np.clip((radius - distance) / 2.5, 0, 1) * (0.75 + 0.25 * np.clip(distance / radius, 0, 1) ** 6)
+        disc = np.clip((radius - distance) / 6, 0, 1) * (0.75 + 0.25 * np.clip(distance / radius, 0, 1) ** 6)
         picture = 1 - (1 - picture) * (1 - disc[..., None] * colour)
     result: Layer = picture.astype(np.float32)
     return result
