@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -106,12 +107,10 @@ def parse_color(value: Any, *, param: str = "bg_color") -> Color:
     )
     if isinstance(value, str):
         text = BASIC_COLORS.get(value.strip().lower(), value.strip())
-        if len(text) != 7 or text[0] != "#":
+        # By its digits: int() alone would also take "+12345" and "1_2345".
+        if not re.fullmatch(r"#[0-9A-Fa-f]{6}", text):
             raise wrong
-        try:
-            number = int(text[1:], 16)
-        except ValueError:
-            raise wrong from None
+        number = int(text[1:], 16)
         return number >> 16, number >> 8 & 255, number & 255
     if not isinstance(value, list | tuple) or len(value) != 3:
         raise wrong

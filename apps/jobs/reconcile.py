@@ -46,6 +46,7 @@ def reap_lost() -> int:
     for job in held.filter(lease_until__lt=timezone.now()):
         if services.reap(job):
             retention.discard_attempt(job.pk, job.attempt)
+            retention.discard_scratch(job.pk, job.lease)
             count += 1
     return count
 

@@ -66,6 +66,11 @@ def discard_attempt(job_id: UUID, attempt: int) -> int:
     return len(names)
 
 
+def discard_scratch(job_id: UUID, lease: UUID | None) -> None:
+    """Remove what a lost attempt had on this machine's disk; the next one works in a folder of its own."""
+    shutil.rmtree(Path(settings.SCRATCH_DIR) / f"{job_id}-{lease}", ignore_errors=True)
+
+
 def sweep_scratch() -> int:
     """Remove folders and half-received uploads of processes that are gone; how many."""
     leases = Job.objects.filter(lease__isnull=False).values_list("pk", "lease")

@@ -46,19 +46,20 @@ class Overtaken(Exception):
 
 
 def submit_request(user: User, request: JobRequest, *, request_id: str = "") -> Job:
-    """`submit` for a request as it was read: ids, addresses and the project looked up first."""
-    return submit(
-        user,
-        video_url=request.video_url or request.video_id,
-        options=request.options,
-        background_url=request.background_url or request.background_id,
-        project=projects.resolve_project(user, request.project),
-        metadata=request.metadata,
-        webhook_url=request.webhook_url,
-        auto_start=request.auto_start,
-        requested=request.requested,
-        request_id=request_id,
-    )
+    """`submit` for a request as it was read; refused means that the project it named was not made either."""
+    with transaction.atomic():
+        return submit(
+            user,
+            video_url=request.video_url or request.video_id,
+            options=request.options,
+            background_url=request.background_url or request.background_id,
+            project=projects.resolve_project(user, request.project),
+            metadata=request.metadata,
+            webhook_url=request.webhook_url,
+            auto_start=request.auto_start,
+            requested=request.requested,
+            request_id=request_id,
+        )
 
 
 def submit(

@@ -77,6 +77,15 @@ def test_without_enough_credits_there_is_no_job(bob, caller):
     assert Hold.objects.count() == 0
 
 
+def test_a_refusal_leaves_no_new_project_either(bob, caller):
+    asset = make_asset(bob)
+
+    response = post(caller(bob), "", {"video_id": str(asset.pk), "model": "light", "project": "new-one"})
+
+    assert response.status_code == 402
+    assert not bob.projects.filter(external_id="new-one").exists()
+
+
 def test_a_refusal_under_a_key_leaves_no_job_either_and_is_given_again(bob, caller):
     asset, client = make_asset(bob), caller(bob)
     body = {"video_id": str(asset.pk), "model": "light", "project": "new-one"}

@@ -91,6 +91,8 @@ def test_both_spellings_and_all_aliases_are_read(fields: dict[str, Any], backgro
         ({"bg_type": 3}, "invalid_request", "bg_type"),
         ({"bg_type": "color"}, "invalid_request", "bg_color"),
         ({"bg_color": "red"}, "invalid_request", "bg_color"),
+        ({"bg_type": "color", "bg_color": "#+12345"}, "invalid_request", "bg_color"),
+        ({"bg_type": "color", "bg_color": "#1_2345"}, "invalid_request", "bg_color"),
         ({"bg_type": "green", "bg_color": "red"}, "invalid_request", "bg_color"),
         ({"bg_type": "image"}, "invalid_request", "bg_image_url"),
         ({"bg_image_url": "https://example.org/b.png"}, "invalid_request", "bg_image_url"),

@@ -87,6 +87,19 @@ def test_what_a_lost_attempt_had_stored_is_deleted(alice: User) -> None:
     assert not storage.exists(f"jobs/{job.pk}/1/result.webm")
 
 
+def test_the_scratch_of_a_lost_attempt_goes_with_it(alice: User, settings: Any, tmp_path: Path) -> None:
+    """Not an hour later: three killed attempts at a large clip would fill the disk."""
+    settings.SCRATCH_DIR = tmp_path
+    job, healthy = lost(make_job(alice, status="processing")), make_job(alice, status="processing")
+    for each in (job, healthy):
+        (tmp_path / f"{each.pk}-{each.lease}").mkdir()
+        (tmp_path / f"{each.pk}-{each.lease}" / "matte.mkv.part").write_bytes(b"half done")
+
+    reconcile.reap_lost()
+
+    assert [path.name for path in tmp_path.iterdir()] == [f"{healthy.pk}-{healthy.lease}"]
+
+
 def test_drafts_are_left_alone(alice: User) -> None:
     make_job(alice, status="created")
 
