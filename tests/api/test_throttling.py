@@ -6,6 +6,7 @@ import threading
 
 import pytest
 from django.core.cache import cache
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from apps.api import throttling
 from tests.api.conftest import JSON
@@ -60,6 +61,19 @@ def test_the_window_ends(api, monkeypatch):
     monkeypatch.setattr(throttling.time, "time", lambda: now + 61)
 
     assert rates(api.get("/v1/echo")) == ("3", "2")
+
+
+def test_nobody_is_shut_out_while_the_counters_are_down(api, monkeypatch):
+    """The rows are in the database: a job asked for now is kept, and its ring is made up for later."""
+
+    def gone(*_: object) -> object:
+        raise RedisConnectionError("Connection refused.")
+
+    monkeypatch.setattr(throttling.cache, "get_or_set", gone, raising=False)
+
+    answer = api.post("/v1/echo", "{}", content_type=JSON)
+
+    assert (answer.status_code, answer.has_header("RateLimit-Limit")) == (201, False)
 
 
 def test_no_request_of_a_crowd_is_missed():
