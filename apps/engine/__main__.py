@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import resource
@@ -45,7 +46,7 @@ def make_parser() -> Parser:
     parser.add_argument("--trim", metavar="S:E", help="keep seconds S to E from the first frame; either may be empty")
     parser.add_argument("--no-audio", action="store_true", help="leave the sound out")
     parser.add_argument("--threads", type=_count, default=0, metavar="N", help="0 means all cores")
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--max-seconds", type=_positive, metavar="S")
     parser.add_argument("--max-side", type=_count, metavar="PIXELS")
     parser.add_argument("--max-fps", type=_positive, metavar="FPS")
@@ -114,9 +115,24 @@ def run(argv: list[str], canceled: threading.Event) -> Result:
     if arguments.contain is not None:
         on_cpu = arguments.device == "cpu" or not Path("/dev/nvidia0").exists()
         missing = contain(parent=arguments.contain, on_cpu=on_cpu)
-    result = _probe(arguments) if arguments.probe else _process(arguments, canceled)
+    try:
+        result = _probe(arguments) if arguments.probe else _process(arguments, canceled)
+    except BaseException:
+        _drop_older_output(arguments)
+        raise
     result.not_contained = missing
     return result
+
+
+def _drop_older_output(arguments: argparse.Namespace) -> None:
+    """After a failure nothing bears OUT's name: what an earlier run left must not pass for this one's result."""
+    if arguments.probe or arguments.output is None:
+        return
+    target, given = Path(arguments.output), (Path(arguments.input), arguments.bg_image)
+    with contextlib.suppress(OSError):
+        # A folder or a device is not ours to remove, and a picture that was given least of all.
+        if target.is_file() and not any(path and path.exists() and path.samefile(target) for path in given):
+            target.unlink()
 
 
 def _limits(arguments: argparse.Namespace) -> Limits:

@@ -46,6 +46,11 @@ class Task:
             if path.resolve() in seen:
                 raise BadOptions(f"{name} is the same file as {seen[path.resolve()]}. Choose another.", param=name)
             seen[path.resolve()] = name
+            if not os.access(path.resolve().parent, os.W_OK):
+                raise BadOptions(f"Nothing can be written to the folder of {path}. Choose another.", param=name)
+            # Publishing renames over the target: as root that would replace /dev/null for the whole machine.
+            if path.exists() and not path.is_file() and not path.is_dir():
+                raise BadOptions(f"{path} is not a regular file. Choose another name.", param=name)
             if path.is_dir() and (name != "fgr" or any(path.iterdir())):
                 raise BadOptions(f"{path} is a folder that is in use. Choose another.", param=name)
 

@@ -81,6 +81,7 @@ def test_probe_prints_the_facts(tmp_path):
         (["--trim", "2:1"], 2, "invalid_request", "trim.end"),
         (["--trim", "nan:1"], 2, "invalid_request", "trim.start"),
         (["--trim", "50:60"], 2, "invalid_request", "trim.start"),
+        (["--device", "tpu"], 2, "invalid_request", None),
         (["--threads", "-1"], 2, "invalid_request", None),
         (["--threads", "many"], 2, "invalid_request", None),
         (["--unknown"], 2, "invalid_request", None),
@@ -117,6 +118,40 @@ def test_no_arguments_at_all_is_a_bad_request():
     code, report, _, _ = engine()
 
     assert (code, report.error["code"]) == (2, "invalid_request")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"), [(["--trim", "50:60"], 2), (["--max-side", "50"], 4), (["--models-dir", "nowhere"], 5)]
+)
+def test_an_older_output_does_not_outlive_a_failure(tmp_path, here, arguments, code):
+    make_clip(tmp_path / "in.mp4")
+    (tmp_path / "out.webm").write_bytes(b"older")
+
+    found, _ = here("in.mp4", "out.webm", "--model", "light" if code == 5 else "chroma", *arguments)
+
+    assert found == code
+    assert [entry.name for entry in tmp_path.iterdir()] == ["in.mp4"]
+
+
+def test_a_failure_never_removes_what_was_given(tmp_path, here):
+    clip, image = make_clip(tmp_path / "in.mp4"), make_picture(tmp_path / "sea.png")
+
+    codes = [here("in.mp4", name, "--bg-image", "sea.png")[0] for name in ("in.mp4", "sea.png")]
+
+    assert codes == [2, 2]
+    assert clip.stat().st_size > 1000
+    assert image.is_file()
+
+
+def test_a_target_that_is_no_file_is_refused_and_left_alone(tmp_path, here):
+    """A rename over /dev/null, by root, would break the machine."""
+    make_clip(tmp_path / "in.mp4")
+    os.mkfifo(tmp_path / "pipe")
+
+    code, report = here("in.mp4", "pipe", "--model", "chroma")
+
+    assert (code, report.error["param"]) == (2, "output")
+    assert (tmp_path / "pipe").is_fifo()
 
 
 def test_help_is_an_answer_and_no_fault(capsys):
