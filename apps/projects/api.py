@@ -69,7 +69,7 @@ class UploadsViewSet(ApiViewSet):
     def create(self, request: Request) -> Response:
         """Upload a video, or with `purpose=background` a picture to lay cutouts over."""
         fields = self.body(UploadFields)
-        project = services.resolve_project(self.user, fields.get("project"))
+        project = services.named_project(self.user, fields.get("project"))
         file = fields["file"]
         asset = services.create_asset(project, file, filename=file.name, kind=fields["purpose"])
         return Response(upload_json(asset), status=201)

@@ -53,11 +53,17 @@ def default_project(user: User) -> Project:
 
 def resolve_project(user: User, ref: str | None) -> Project:
     """A project of the caller's by id, else by `external_id` (made on first use); None is the default one."""
+    return _made(named_project(user, ref))
+
+
+def named_project(user: User, ref: str | None) -> Project:
+    """`resolve_project` for a request that may yet be refused: a new project is not written, `create_asset` does it."""
     if not ref:
         return default_project(user)
-    if (key := _as_uuid(ref)) and (own := Project.objects.filter(owner=user, pk=key).first()):
-        return own
-    return Project.objects.get_or_create(owner=user, external_id=ref, defaults={"name": ref[:120]})[0]
+    own = Project.objects.filter(owner=user)
+    if (key := _as_uuid(ref)) and (found := own.filter(pk=key).first()):
+        return found
+    return own.filter(external_id=ref).first() or Project(owner=user, external_id=ref, name=ref[:120])
 
 
 def create_project(user: User, *, name: str, external_id: str | None = None) -> Project:
@@ -82,7 +88,6 @@ def create_asset(project: Project, upload: UploadedFile[Any], *, filename: str, 
         facts = look(path, kind=kind)
         asset = Asset(
             owner=project.owner,
-            project=project,
             kind=kind,
             status=Asset.Status.READY,
             filename=shown_name(filename),
@@ -90,6 +95,7 @@ def create_asset(project: Project, upload: UploadedFile[Any], *, filename: str, 
         )
         _keep(asset, path, digest=digest, facts=facts)
     try:
+        asset.project = _made(project)
         asset.save(force_insert=True)
     except BaseException:
         asset.file.storage.delete(str(asset.file.name))
@@ -180,6 +186,14 @@ def delete_file(asset: Asset) -> bool:
         return False
     asset.file.storage.delete(str(asset.file.name))
     return bool(gone.update(file=""))
+
+
+def _made(project: Project) -> Project:
+    """A project as it stands in the database; of several requests that name a new one, the first writes it."""
+    if not project._state.adding:
+        return project
+    named = {"owner": project.owner, "external_id": project.external_id}
+    return Project.objects.get_or_create(**named, defaults={"name": project.name})[0]
 
 
 @contextmanager

@@ -179,3 +179,11 @@ def test_a_large_file_does_not_sit_in_memory(api):
     # The test client makes one copy of the body; the server's side adds chunks only.
     assert peak < 40_000_000
     assert refusal(response)[:2] == (422, "unsupported_media")
+
+
+def test_the_project_that_a_refused_upload_named_is_not_made(api, alice, clip):
+    assert refusal(send(api, b"not a video", project="ext-7"))[0] == 422
+    assert not Project.objects.filter(owner=alice, external_id="ext-7").exists()
+
+    assert send(api, clip.read_bytes(), project="ext-7").status_code == 201
+    assert Asset.objects.get(owner=alice).project == Project.objects.get(owner=alice, external_id="ext-7")
