@@ -31,6 +31,12 @@ def environment(data_dir: Path, port: int, **more: str) -> dict[str, str]:
     return {**kept, "DATA_DIR": str(data_dir), "PORT": str(port), "SANDBOX": "1", **more}
 
 
+def as_from_a_terminal() -> None:
+    """Whoever runs the tests in the background (nohup, `&`) hands down ignored signals, and the site honours those."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class House:
     """One `manage.py run`; every process it makes carries our mark in its environment or names its data folder."""
 
@@ -50,6 +56,7 @@ class House:
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=as_from_a_terminal,
             )
 
     def said(self) -> str:
