@@ -129,6 +129,23 @@ def test_alpha_comes_back_within_one_step_and_a_quarter_on_average(case, name):
     assert float(np.mean(errors)) <= 0.25
 
 
+@pytest.mark.parametrize("edge", [(0, 20), (-1, 20), (-1, 76), (50, 0), (50, -1)])
+@pytest.mark.parametrize("name", WITH_ALPHA)
+def test_a_single_visible_pixel_at_an_edge_is_kept(case, name, edge):
+    """FFmpeg's GIF encoder crops what is transparent, and overlooks the last row while it does."""
+    made = case(name)
+    shown = made.cutouts[0]
+    shown.alpha = np.zeros_like(shown.alpha)
+    shown.alpha[40:, 40:60] = 255
+    shown.alpha[edge] = 255
+
+    made.write([shown])
+
+    (back,) = read_back(made.path, name, opaque=False)
+    assert back.alpha is not None
+    assert int(np.abs(back.alpha.astype(int) - shown.alpha).max()) <= 1
+
+
 @pytest.mark.parametrize("name", WITH_ALPHA)
 def test_what_was_behind_the_subject_is_not_in_the_file(case, name):
     """Straight alpha keeps colours nobody sees; they must be the subject's, neither the background's nor black."""

@@ -83,5 +83,8 @@ def _make_codec(spec: Spec) -> VideoCodecContext:
     codec = new_codec("gif", "w")
     codec.width, codec.height, codec.pix_fmt = spec.width, spec.height, "pal8"
     codec.time_base = GifWriter.clock
+    if not spec.opaque:
+        # Its crop of transparent borders overlooks the last row, and cuts off what is visible only there.
+        codec.options = {"gifflags": "-offsetting"}
     open_codec(codec)
     return codec
