@@ -22,6 +22,12 @@ FIELD_OF = {"bg_image_url": "bg_image", "bg_image_id": "bg_image", "project": "p
 """The contract's name → the page's, where they differ; an unknown name becomes an error of the whole form."""
 
 
+def address_of(choices: dict[str, Any]) -> str:
+    """The page that makes a cutout, opened with these choices."""
+    state = {name: value for name, value in choices.items() if value and name in STATE}
+    return f"{reverse('web:new')}?{urlencode(state)}"
+
+
 class CutoutForm(forms.Form):
     """Everything about a new job. What is not in it yet (a file, a picture) is not an error until Start."""
 
@@ -96,8 +102,7 @@ class CutoutForm(forms.Form):
 
     def address(self, **changes: Any) -> str:
         """The page with these choices made."""
-        state = {name: value for name, value in {**self.chosen, **changes}.items() if value and name in STATE}
-        return f"{reverse('web:new')}?{urlencode(state)}"
+        return address_of({**self.chosen, **changes})
 
     def _now(self, name: str) -> Any:
         return self.data.get(name) if self.is_bound else self.initial.get(name)

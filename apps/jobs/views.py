@@ -23,7 +23,7 @@ from apps.credits.services import open_wallet
 from apps.errors import AppError
 from apps.jobs import services
 from apps.jobs.choices import format_cards, model_cards
-from apps.jobs.forms import BACKGROUNDS, CutoutForm, HistoryFilter
+from apps.jobs.forms import BACKGROUNDS, CutoutForm, HistoryFilter, address_of
 from apps.jobs.models import Job, JobQuerySet
 from apps.jobs.representation import as_json, options_of
 from apps.projects.models import Asset, Project
@@ -221,11 +221,27 @@ def _shown(job: Job) -> dict[str, Any]:
         "matte": next((output for output in said["outputs"] if output["kind"] == "matte"), None),
         "original_url": asset_url(kept) if kept and content_type(kept).startswith("video/") else "",
         "source_kept": kept is not None,
+        "again": _again(job, said["background"]),
         "offset": trim[0] if trim else 0,
         "seen": _state(job),
         "steps": _steps(job),
         "format": next((card for card in format_cards() if card.name == job.output_format), None),
     }
+
+
+def _again(job: Job, background: dict[str, Any]) -> str:
+    """The page for a new cutout of the same clip, opened with what this job was asked."""
+    return address_of(
+        {
+            "asset": job.asset_id,
+            "model": job.model,
+            "output_format": job.output_format,
+            "bg_type": background["type"],
+            "bg_color": background["color"],
+            "bg_image_id": job.background_asset_id,
+            "project": job.project_id,
+        }
+    )
 
 
 def _state(job: Job) -> str:

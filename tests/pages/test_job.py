@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from html import unescape
+
 import pytest
 from django.urls import reverse
 
 from apps.credits.models import Wallet
+from apps.engine.options import Background
 from apps.jobs.models import Job, Output
-from tests.factories import make_asset, make_job
+from tests.factories import make_asset, make_job, make_project
 
 pytestmark = pytest.mark.usefixtures("all_installed")
 
@@ -128,6 +132,31 @@ def test_cancel_of_a_finished_job_is_refused_in_words(alice, browser):
 
     assert b'role="alert"' in response.content
     assert Job.objects.get().status == "completed"
+
+
+def test_cutting_it_out_differently_starts_from_what_was_asked(alice, browser):
+    project = make_project(alice)
+    picture = make_asset(alice, kind="background")
+    for background, choices in (
+        (Background("color", (0, 0x47, 0xBB)), {"bg_type": "color", "bg_color": "#0047bb"}),
+        (Background("image"), {"bg_type": "image", "bg_image_id": picture.pk}),
+    ):
+        job = make_job(
+            alice,
+            status="completed",
+            model="light",
+            output_format="mp4",
+            background=background,
+            project=project,
+            background_asset=picture if background.type == "image" else None,
+        )
+
+        href = re.search(r'href="([^"]+)">Cut it out differently', page_of(browser, job))
+        opened = browser.get(unescape(href.group(1)))
+
+        asked = {"model": "light", "output_format": "mp4", "asset": job.asset_id, "project": project.pk, **choices}
+        assert {name: str(opened.context["chosen"][name]) for name in asked} == {n: str(v) for n, v in asked.items()}
+        assert not opened.context["form"].errors
 
 
 def test_retry_leads_to_a_new_job(alice, browser):
