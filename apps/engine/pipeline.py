@@ -39,6 +39,9 @@ MAX_LANE_DEPTH = 4
 
 BROWSER_GIF_RATE = 50
 
+EMPTY_SHARE = 0.002
+"""Of a frame, below which nobody would call it a subject: 43 × 43 pixels at 720p."""
+
 
 @dataclass(slots=True)
 class Composed:
@@ -121,6 +124,7 @@ class Work:
         self._matte = drafts.draft(task.matte) if task.matte else drafts.scratch(task.target, ".matte")
         self._foreground = drafts.draft(task.foreground) if task.foreground else None
         self._decoded = self._inferred = 0
+        self._largest_share = 0.0
         self._zero: Fraction | None = None
         self._sound: SoundSource | None = None
         self._clock = Fraction(1, 1000)
@@ -241,6 +245,7 @@ class Work:
             cutout.end -= self._zero or 0
         for writer, takes_matte in writers:
             writer.write(item.matte if takes_matte else item.cutout)
+        self._largest_share = max(self._largest_share, float(item.matte.alpha.mean()) / 255)
         cutout = item.cutout
         self._record.add(cutout.time, cutout.end, matte=item.matte.alpha, rgb=cutout.rgb, alpha=cutout.alpha)
 
@@ -333,6 +338,8 @@ class Work:
     def _notices(self) -> Iterator[Notice]:
         options, facts = self._task.options, self._found.facts
         row = FORMATS[options.format]
+        if self._largest_share < EMPTY_SHARE:
+            yield Notice("empty_matte", f"The model {options.model} found no subject in this clip; try another model.")
         if self._opaque and row.alpha:
             yield Notice("opaque_background", f"{row.name} could hold transparency; this one has a background.")
         if row.name == "mp4" and (facts.width % 2 or facts.height % 2):

@@ -61,8 +61,10 @@ class SlowModel:
 
     name, version, device = "light", "slow@1", "cpu"
 
-    def __init__(self, *, seconds: float = 0, ahead: int = 2, lost: int = 0, error: Exception | None = None) -> None:
-        self.seconds, self.ahead, self.lost, self.error = seconds, ahead, lost, error
+    def __init__(
+        self, *, seconds: float = 0, ahead: int = 2, lost: int = 0, error: Exception | None = None, alpha: int = 255
+    ) -> None:
+        self.seconds, self.ahead, self.lost, self.error, self.alpha = seconds, ahead, lost, error, alpha
 
     def session(self, width: int, height: int) -> SlowModel:
         self.held: list[Matte] = []
@@ -72,7 +74,7 @@ class SlowModel:
         time.sleep(self.seconds)
         if self.error is not None and len(self.held) == self.ahead:
             raise self.error
-        self.held.append(Matte(np.full(frame.shape[:2], 255, np.uint8), None, inferred=len(self.held) % 2 == 0))
+        self.held.append(Matte(np.full(frame.shape[:2], self.alpha, np.uint8), None, inferred=len(self.held) % 2 == 0))
         return [self.held.pop(0)] if len(self.held) > self.ahead else []
 
     def flush(self) -> list[Matte]:
@@ -247,6 +249,15 @@ def test_an_opaque_background_in_an_alpha_format_is_told(tmp_path):
 
     assert [notice.code for notice in result.warnings] == ["opaque_background"]
     assert result.outputs[0].alpha_mode == "none"
+
+
+def test_a_clip_without_a_subject_is_delivered_and_told(tmp_path):
+    clip = make_clip(tmp_path / "in.mp4")
+
+    empty = run(clip, tmp_path / "empty.webm", options("webm"), model=SlowModel(alpha=0)).warnings
+    full = run(clip, tmp_path / "full.webm", options("webm"), model=SlowModel()).warnings
+
+    assert ([notice.code for notice in empty], full) == (["empty_matte"], [])
 
 
 def test_sound_that_cannot_be_kept_is_told_unless_nobody_wanted_it(tmp_path):
