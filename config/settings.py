@@ -10,7 +10,26 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-env = environ.FileAwareEnv()  # X_FILE names a file that holds X, for container secrets
+
+
+class Environment(environ.FileAwareEnv):  # type: ignore[misc]
+    """X_FILE names a file that holds X, for container secrets. A value that makes no sense is named, not guessed at."""
+
+    def int(self, var: str, default: Any = environ.Env.NOTSET) -> int:
+        try:
+            return int(super().int(var, default=default))
+        except ValueError:
+            raise ImproperlyConfigured(f"{var} must be a whole number, not {super().str(var)!r}.") from None
+
+    def one_of(self, var: str, *allowed: str) -> str:
+        """The first is the default."""
+        value = str(super().str(var, default=allowed[0]))
+        if value not in allowed:
+            raise ImproperlyConfigured(f"{var} must be {' or '.join(allowed)}, not {value!r}.")
+        return value
+
+
+env = Environment()
 environ.Env.read_env(BASE_DIR / ".env")
 
 
@@ -46,7 +65,11 @@ def version() -> str:
 DATA_DIR = Path(env.str("DATA_DIR", default=str(BASE_DIR / "data"))).expanduser().resolve()
 HOST = env.str("HOST", default="127.0.0.1")
 PORT = env.int("PORT", default=8000)
+if not 0 < PORT < 65536:
+    raise ImproperlyConfigured(f"PORT must be between 1 and 65535, not {PORT}.")
 SITE_URL = env.str("SITE_URL", default=f"http://{'127.0.0.1' if HOST == '0.0.0.0' else HOST}:{PORT}").rstrip("/")
+if not SITE_URL.startswith(("http://", "https://")):
+    raise ImproperlyConfigured(f"SITE_URL must begin with http:// or https://, unlike {SITE_URL!r}.")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 SANDBOX = env.bool("SANDBOX", default=False)
 if SANDBOX and HOST not in LOOPBACK:
@@ -281,7 +304,7 @@ EGRESS_ALLOW = env.list("EGRESS_ALLOW", default=[])
 WORKERS = env.int("WORKERS", default=1)
 ENGINE_THREADS = env.int("ENGINE_THREADS", default=0)  # 0: all cores this process may use
 ENGINE_DEVICE = env.str("ENGINE_DEVICE", default="auto")
-MODEL_LICENCES = env.str("MODEL_LICENCES", default="all")
+MODEL_LICENCES = env.one_of("MODEL_LICENCES", "all", "permissive")
 MODEL_SOURCE_DIR = env.str("MODEL_SOURCE_DIR", default="")
 LEASE_SECONDS = env.int("LEASE_SECONDS", default=30)
 MAX_ATTEMPTS = env.int("MAX_ATTEMPTS", default=3)

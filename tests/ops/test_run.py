@@ -145,6 +145,24 @@ def test_sandbox_is_refused_for_other_machines(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("PORT", "abc", "PORT must be a whole number, not 'abc'"),
+        ("PORT", "99999", "PORT must be between 1 and 65535"),
+        ("SITE_URL", "cutout.example.org", "SITE_URL must begin with http:// or https://"),
+        ("MODEL_LICENCES", "Permisive", "MODEL_LICENCES must be all or permissive"),
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_named(tmp_path: Path, name: str, value: str, said: str) -> None:
+    """A misspelt wish for permissive licences above all: it must not fetch what it was meant to keep out."""
+    done = manage({**environment(tmp_path, free_port()), name: value}, "models")
+
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_given_queue_server_is_used(shared: House, tmp_path: Path) -> None:
     """No embedded server beside it, and it survives our stop."""
     url = (shared.data_dir / "queue" / "url").read_text()
