@@ -6,6 +6,7 @@ import ast
 import importlib
 import inspect
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -16,6 +17,8 @@ import pytest
 from django.core.management import call_command
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from tests.conftest import missing
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted(path for part in ("apps", "config") for path in (ROOT / part).rglob("*.py"))
@@ -29,6 +32,8 @@ REGISTRIES = ("pypi" + ".org", "pythonhosted" + ".org", "registry." + "npmjs", "
 
 def tracked() -> list[Path]:
     """Everything that would be published: committed or about to be."""
+    if not shutil.which("git") or not (ROOT / ".git").exists():
+        missing("git, to tell our files from others,")
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     return [path for name in listed.split("\0") if name and (path := ROOT / name).is_file()]
