@@ -39,6 +39,16 @@ def test_the_table_names_source_licence_and_why_not() -> None:
     assert "light     not ready, missing u2netp; uses u2netp" in lines
 
 
+@pytest.mark.parametrize(("licences", "unused"), [("all", {"modnet"}), ("permissive", {"rvm", "isnet"})])
+def test_a_network_that_is_not_wanted_says_that(settings: Any, licences: str, unused: set[str]) -> None:
+    settings.MODEL_LICENCES = licences
+
+    networks = json.loads(listed("--json"))["networks"]
+
+    said = f"not used with MODEL_LICENCES={licences}"
+    assert {row["name"] for row in networks if row["why_not"] == said} == unused
+
+
 def test_json_says_the_same_for_programs() -> None:
     found = json.loads(listed("--json"))
 

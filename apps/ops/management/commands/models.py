@@ -61,6 +61,8 @@ def description() -> dict[str, Any]:
     """Everything the table shows, for programs."""
     here = {row.name: row for row in weights.status(Path(settings.MODELS_DIR))}
     models = weights.model_status(Path(settings.MODELS_DIR), permissive=installer.is_permissive())
+    used = {name for model in MODELS for name in weights.needed_by(model, permissive=installer.is_permissive())}
+    unused = f"not used with MODEL_LICENCES={settings.MODEL_LICENCES}"
     return {
         "models": {
             name: {
@@ -76,7 +78,9 @@ def description() -> dict[str, Any]:
                 "name": network.name,
                 "title": network.title,
                 "installed": here[network.name].installed,
-                "why_not": here[network.name].why_not,
+                "why_not": here[network.name].why_not
+                if here[network.name].installed or network.name in used
+                else unused,
                 "licence": network.licence,
                 "licence_note": network.licence_note,
                 "source": network.source,
