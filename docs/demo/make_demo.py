@@ -86,7 +86,8 @@ def lights(random: np.random.Generator, count: int = 26) -> list[tuple[float, fl
     for _ in range(count):
         near = random.uniform(0.3, 1)
         place = random.uniform(-0.15, 1.15) * WIDTH, random.uniform(-0.1, 0.45) * HEIGHT
-        found.append((*place, 8 + 24 * near, 34 * near, tints[random.integers(len(tints))] * random.uniform(0.14, 0.32)))
+        tint = tints[random.integers(len(tints))] * random.uniform(0.14, 0.32)
+        found.append((*place, 8 + 24 * near, 34 * near, tint))
     return found
 
 
