@@ -182,8 +182,11 @@ def test_files_stay_when_the_database_breaks_while_settling(
     assert (fresh(job).status, fresh(job).attempt, stored_files(job)) == ("queued", 2, [])
 
 
-def test_a_worker_that_has_to_go_gives_the_job_back(alice: User, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    job = claimed(alice, clip)
+def test_a_worker_that_has_to_go_gives_the_job_back(
+    alice: User, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half a minute of clip: the engine is nowhere near its end when the sign goes up."""
+    job = claimed(alice, clips.make_clip(tmp_path / "long.mp4", frames=750))
     at_first_tick(monkeypatch, lambda _: runner.stop_sign.put_up())
     try:
         runner.run(job)
@@ -191,7 +194,7 @@ def test_a_worker_that_has_to_go_gives_the_job_back(alice: User, clip: Path, mon
         runner.stop_sign.take_down()
 
     assert (fresh(job).status, fresh(job).attempt, fresh(job).lease) == ("queued", 1, None)
-    assert purse(alice) == (100_00, 1_00)
+    assert purse(alice) == (100_00, 30_00)
 
 
 def test_an_engine_that_was_killed_costs_an_attempt(

@@ -100,12 +100,15 @@ def house(django_db_setup: None, live_server: LiveServer) -> Iterator[House]:
 
 
 @pytest.fixture
-def workers(house: House, live_server: LiveServer, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> House:
+def workers(
+    house: House, live_server: LiveServer, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[House]:
+    """Gone after the test, or they would take the next one's jobs."""
     settings.SITE_URL = live_server.url
     open_keyer_door(monkeypatch)
     offer_the_keyer(monkeypatch)
-    house.start_workers()
-    return house
+    with house.workers():
+        yield house
 
 
 def offer_the_keyer(patch: pytest.MonkeyPatch) -> None:
