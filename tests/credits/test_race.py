@@ -12,8 +12,6 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
 from typing import Any
 
 import pytest
@@ -24,27 +22,10 @@ from apps.accounts.models import User
 from apps.credits import services
 from apps.credits.audit import audit
 from apps.credits.models import Hold, LedgerEntry, Wallet
-from apps.errors import AppError
 from tests.conftest import make_user
+from tests.races import race
 
 pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
-
-
-def race(calls: list[Callable[[], Any]]) -> list[Any]:
-    """What each call returned, or the code of its refusal; all of them start together."""
-    gate = Barrier(len(calls))
-
-    def run(call: Callable[[], Any]) -> Any:
-        gate.wait(timeout=30)
-        try:
-            return call()
-        except AppError as refusal:
-            return refusal.code
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(len(calls)) as pool:
-        return list(pool.map(run, calls))
 
 
 @pytest.fixture

@@ -5,40 +5,20 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
 from typing import Any
 
 import pytest
-from django.db import connection
 
 from apps.accounts.models import User
 from apps.credits.models import Hold, Wallet
-from apps.errors import AppError
 from apps.jobs import retention, services
 from apps.jobs.models import Job, JobEvent
 from apps.projects.models import Asset, media_storage
 from tests.factories import make_asset, make_job
 from tests.jobs.conftest import CHROMA, a_result
+from tests.races import race
 
 pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
-
-
-def race(calls: list[Callable[[], Any]]) -> list[Any]:
-    """What each call returned, or the code of its refusal; all of them start together."""
-    gate = Barrier(len(calls))
-
-    def run(call: Callable[[], Any]) -> Any:
-        gate.wait(timeout=30)
-        try:
-            return call()
-        except AppError as refusal:
-            return refusal.code
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(len(calls)) as pool:
-        return list(pool.map(run, calls))
 
 
 def purse(user: User) -> tuple[int, int]:
