@@ -1,7 +1,7 @@
 # The verbs that people and CI share. All paths are relative, so the folder's own name may hold spaces.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run demo worker test check lint format types lock models doctor
+.PHONY: help run demo worker test check lint format types lock models doctor bench bench-given
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -33,6 +33,13 @@ doctor: $(VENV)/run.stamp ## what is wrong with this installation, and what to d
 test: $(VENV)/dev.stamp ## the whole test suite
 	@$(PY) -m pytest $(ARGS)
 
+bench: bench-given $(VENV)/bench.stamp ## how good and how dear the models are (BENCH=DIR MODELS=human,pro ONLY=glass QUICK=1 FRESH=1 PUBLISH=1)
+	@$(PY) -m bench "$(BENCH)" $(if $(MODELS),--models "$(MODELS)") $(if $(ONLY),--only "$(ONLY)") $(if $(filter 1,$(QUICK)),--quick) \
+		$(if $(filter 1,$(FRESH)),--fresh) $(if $(filter 1,$(PUBLISH)),--publish) --rembg-python $(VENV)/bench/bin/python
+
+bench-given:
+	@test -n "$(BENCH)" || { echo "error: name the folder with score.py and the sequences: make bench BENCH=DIR (see docs/benchmarks.md)" >&2; exit 1; }
+
 check: lint types ## everything that can be checked without running it
 	@$(PY) -c 'from importlinter.cli import lint_imports_command as main; main()'
 	@$(PY) -m djlint templates --lint --check --quiet
@@ -51,12 +58,14 @@ format: $(VENV)/dev.stamp ## let ruff and djLint rewrite what they can
 types: $(VENV)/dev.stamp ## mypy, strict
 	@$(PY) -m mypy
 
-lock: $(VENV)/run.stamp ## write both lock files anew from pyproject.toml
+lock: $(VENV)/run.stamp ## write the lock files anew from pyproject.toml
 	@rm -rf $(VENV)/lock && $(PY) -m venv $(VENV)/lock && $(VENV)/lock/bin/python -m pip install --quiet uv
 	@$(VENV)/lock/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
 		--custom-compile-command "make lock" pyproject.toml -o requirements.lock
 	@$(VENV)/lock/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
 		--custom-compile-command "make lock" pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
+	@$(VENV)/lock/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
+		--custom-compile-command "make lock" --group bench -c requirements.lock -o requirements-bench.lock
 	@rm -rf $(VENV)/lock
 
 # The stamps are written last, so an installation that was interrupted is taken up again.
@@ -72,4 +81,11 @@ $(VENV)/run.stamp: requirements.lock
 $(VENV)/dev.stamp: $(VENV)/run.stamp requirements-dev.lock
 	@echo "Adding the tools for tests and checks…"
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-input --require-hashes -r requirements-dev.lock
+	@touch $@
+
+# rembg brings its own versions of our libraries, so it lives apart.
+$(VENV)/bench.stamp: $(VENV)/run.stamp requirements-bench.lock
+	@echo "Preparing $(VENV)/bench with rembg, to compare with (about 700 MB, once)…"
+	@rm -rf $(VENV)/bench && $(PY) -m venv $(VENV)/bench
+	@$(VENV)/bench/bin/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes -r requirements-bench.lock
 	@touch $@

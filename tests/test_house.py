@@ -21,7 +21,7 @@ from packaging.utils import canonicalize_name
 from tests.conftest import missing
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCES = sorted(path for part in ("apps", "config") for path in (ROOT / part).rglob("*.py"))
+SOURCES = sorted(path for part in ("apps", "config", "bench") for path in (ROOT / part).rglob("*.py"))
 LINES_OF_A_FILE, LINES_OF_A_FUNCTION = 400, 40
 # The engine's walls must stand before the codecs' libraries start threads.
 LATE_IMPORTS = ROOT / "apps" / "engine" / "__main__.py"
