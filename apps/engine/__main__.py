@@ -20,7 +20,7 @@ from apps.engine.contain import contain
 from apps.engine.errors import BadOptions, Canceled, EngineError, EngineFault, OutOfMemory
 from apps.engine.formats import FORMATS
 from apps.engine.options import FITS, MODELS, Background, Options, parse_background, parse_trim
-from apps.engine.report import Progress, Result
+from apps.engine.report import Progress, Result, in_short
 
 BAR_WIDTH = 30
 
@@ -252,6 +252,8 @@ def _say(result: Result, *, as_json: bool) -> None:
         print(f"warning: {notice.message}", file=sys.stderr)
     if not result.outputs:
         print(json.dumps(result.input, indent=1))
+    if result.quality is not None:
+        print(f"quality: {in_short(result.quality)}", file=sys.stderr)
     for output in result.outputs:
         print(f"{output.path}: {output.frames} frames, {output.bytes} bytes, verified", file=sys.stderr)
 

@@ -26,6 +26,7 @@ from apps.engine.formats import FORMATS
 from apps.engine.matting.base import Matte, Model
 from apps.engine.options import kept_seconds
 from apps.engine.progress import Meter
+from apps.engine.quality import Quality
 from apps.engine.record import Record
 from apps.engine.report import Notice, OutputFile, Progress, Result
 from apps.engine.source import open_source
@@ -124,6 +125,7 @@ class Work:
         self._matte = drafts.draft(task.matte) if task.matte else drafts.scratch(task.target, ".matte")
         self._foreground = drafts.draft(task.foreground) if task.foreground else None
         self._decoded = self._inferred = 0
+        self._quality = Quality()
         self._largest_share = 0.0
         self._zero: Fraction | None = None
         self._sound: SoundSource | None = None
@@ -155,6 +157,7 @@ class Work:
             model=self._model.name,
             model_version=self._model.version,
             device=self._model.device,
+            quality=self._quality.report(origin=float(self._zero or 0)),
         )
 
     def _run_stages(self, decoder: Decoder, meter: Meter, stack: contextlib.ExitStack) -> None:
@@ -210,6 +213,8 @@ class Work:
             alpha, foreground = compose.multiply(alpha, picture.alpha), picture.rgb
         alpha = compose.snap(alpha)
         foreground = picture.rgb if foreground is None else foreground
+        time, end = float(picture.time), float(picture.end)
+        self._quality.add(time, end, picture=picture.rgb, alpha=alpha, cutout=foreground)
         encoded = compose.binary(alpha) if self._task.options.format == "gif" else alpha
         if self._background is None:
             rgb = compose.fill_hidden(foreground, encoded)

@@ -101,6 +101,8 @@ class Result:
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     peak_rss_bytes: int = 0
+    quality: dict[str, Any] | None = None
+    """How steady the matte is over time; its shape is quality.py's."""
     not_contained: list[str] = field(default_factory=list)
     """Which of the walls around a child process this machine could not give."""
 
@@ -114,3 +116,14 @@ class Result:
         known["warnings"] = [Notice(**notice) for notice in data.get("warnings", ())]
         known["outputs"] = [OutputFile(**output) for output in data.get("outputs", ())]
         return cls(**known)
+
+
+def in_short(quality: Mapping[str, Any]) -> str:
+    """A quality report in one line: each measure's score, and how many moments are worth a look."""
+    measures = {name: value for name, value in quality.items() if isinstance(value, Mapping)}
+    scores = ", ".join(
+        f"{name.replace('_', ' ')} {'–' if measure['score'] is None else measure['score']}"
+        for name, measure in measures.items()
+    )
+    flags = sum(len(measure["flags"]) + measure["more_flags"] for measure in measures.values())
+    return f"{scores}; {flags} to look at"

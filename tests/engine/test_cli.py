@@ -53,6 +53,7 @@ def test_one_command_makes_a_verified_cutout(tmp_path):
     assert (report.frames, report.frames_inferred, report.model, report.device) == (FRAMES, FRAMES, "chroma", "cpu")
     assert report.decoded_seconds == pytest.approx(FRAMES / RATE)
     assert [output.kind for output in report.outputs] == ["result", "matte"]
+    assert report.quality["version"] == 1
     assert Facts.from_dict(report.input).frames == FRAMES
     assert min(report.seconds, report.cpu_seconds, report.peak_rss_bytes) > 0
     assert len(list((tmp_path / "fgr").iterdir())) == FRAMES
@@ -243,6 +244,19 @@ def test_without_json_people_get_a_sentence(tmp_path):
 
     assert (done.returncode, done.stdout) == (3, "")
     assert done.stderr.strip() == "unsupported_media: The file is empty."
+
+
+def test_without_json_the_quality_is_one_line(tmp_path):
+    clip = make_clip(tmp_path / "in.mkv")
+    done = subprocess.run(
+        [sys.executable, "-m", "apps.engine", clip, tmp_path / "out.mov", "--model", "chroma"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+
+    *_, quality, written = done.stderr.strip().splitlines()
+    assert quality.startswith("quality: edge stability ")
+    assert quality.endswith("; 0 to look at")
+    assert "verified" in written
 
 
 def test_a_background_image_is_laid_behind(tmp_path):

@@ -139,6 +139,9 @@ def test_a_trim_cuts_picture_and_sound_alike(tmp_path, name):
 
     assert (result.frames, result.decoded_seconds) == (10, pytest.approx(0.4))
     assert next(read_back(target, name, opaque=name == "mp4")).time == 0
+    assert [point["t"] for point in result.quality["timeline"]] == pytest.approx(
+        [n / RATE for n in range(10)], abs=1e-3
+    )
     assert result.outputs[0].has_audio is FORMATS[name].audio
 
 
@@ -168,6 +171,19 @@ def test_the_foreground_is_straight_and_numbered_from_zero(tmp_path):
         pixels = next(container.decode(video=0)).to_ndarray(format="rgb24")
     assert np.abs(pixels.astype(int) - SUBJECT).mean() < 1
     assert np.abs(pixels.astype(int) - SUBJECT).max() < 24
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_result_comes_with_the_same_report_on_its_quality(tmp_path, name):
+    """Judged before the format has its say: gif's hard alpha and mp4's background are no faults of the matte."""
+    clip = make_clip(tmp_path / "in.mkv")
+
+    quality = run(clip, tmp_path / "out", options(name)).quality
+
+    assert quality == run(clip, tmp_path / "out.mov", options("mov")).quality
+    assert quality["duration"] == pytest.approx(FRAMES / RATE, abs=1e-3)
+    assert quality["edge_stability"]["score"] >= 95
+    assert quality["foreground_integrity"]["score"] == quality["temporal_consistency"]["score"] == 100
 
 
 def test_an_image_lies_behind_the_subject(tmp_path):
