@@ -130,6 +130,23 @@ def _bring_to(job: Job, owner: User, fields: dict[str, Any]) -> None:
         credits.release(job.hold)
 
 
+def make_quality(*, flags: int = 1) -> dict[str, Any]:
+    """A report on ten seconds; its edges flicker `flags` times, half a second from each full one."""
+    steady = {"score": 100, "verdict": "good", "words": "All is well.", "flags": [], "more_flags": 0}
+    moments = [
+        {"start": n + 0.5, "end": n + 0.9, "kind": "edge_flicker", "words": "The edge flickers.", "severity": "clear"}
+        for n in range(flags)
+    ]
+    return {
+        "version": 1,
+        "duration": 10.0,
+        "edge_stability": {**steady, "score": 71, "verdict": "fair", "words": "Edges are restless.", "flags": moments},
+        "foreground_integrity": steady,
+        "temporal_consistency": steady,
+        "timeline": [{"t": t, "edge": 100 - 40 * (t == 5), "integrity": 100, "consistency": 100} for t in range(10)],
+    }
+
+
 def make_output(job: Job, *, kind: str = "result", content: bytes = b"a cutout") -> Output:
     output = Output(
         job=job,

@@ -116,6 +116,8 @@ class Schema(AutoSchema):
             statuses.add(404)
         if self.method == "POST":
             statuses |= {400, 402, 409, 413, 415}
+        # What a view's own states add to that: action → statuses.
+        statuses |= getattr(self.view, "refusals", {}).get(getattr(self.view, "action", None), set())
         return sorted(statuses)
 
 

@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 
 from apps.credits.amounts import to_credits
+from apps.engine.report import in_short
 from apps.errors import AppError
 from apps.jobs import services
 from apps.jobs.models import Job, JobEvent, Output
@@ -71,7 +72,7 @@ class JobAdmin(ReadOnlyAdmin):
         ("Source", {"fields": ("video_url", "source", "source_sha256", "background_asset")}),
         ("Credits", {"fields": ("estimate", "held", "charge", "held_seconds", "pricing_version", "ledger")}),
         ("Work", {"fields": ("attempt", "worker", "lease_until", "enqueued_at", "model_version", "device")}),
-        ("End", {"fields": ("error_code", "error", "warnings", "result", "deliveries", "retried_from")}),
+        ("End", {"fields": ("error_code", "error", "warnings", "quality_now", "result", "deliveries", "retried_from")}),
         ("Times", {"fields": ("created_at", "queued_at", "started_at", "completed_at", "expires_at")}),
     )
 
@@ -108,6 +109,10 @@ class JobAdmin(ReadOnlyAdmin):
     @admin.display(description="progress")
     def progress_now(self, job: Job) -> str:
         return f"{job.progress:.0f} % · {job.frames_done} of {job.frames_total} frames"
+
+    @admin.display(description="quality")
+    def quality_now(self, job: Job) -> str:
+        return in_short(job.quality) if job.quality else "–"
 
     @admin.display(description="file")
     def source(self, job: Job) -> str:

@@ -48,7 +48,8 @@ class JobQuery(StrictFields):
 class JobsViewSet(ApiViewSet):
     lookup_value_converter = "uuid"
     queries = {"list": JobsQuery, "retrieve": JobQuery, "events": PageQuery}  # noqa: RUF012
-    reads = ("list", "retrieve", "events")
+    refusals = {"quality": {409}}  # noqa: RUF012
+    reads = ("list", "retrieve", "events", "quality")
 
     def get_permissions(self) -> list[Any]:
         return [requires("jobs:read" if self.action in self.reads else "jobs:write")()]
@@ -153,6 +154,15 @@ class JobsViewSet(ApiViewSet):
         """What happened to the job, oldest first."""
         rows = JobEvent.objects.filter(job=self.get_object()).order_by("id")
         return self.page(rows, lambda page: list(shapes.EventJson(page, many=True).data))
+
+    @extend_schema(responses=shapes.QualityJson, tags=["jobs"], operation_id="jobs_quality")
+    @action(detail=True, methods=["get"])
+    def quality(self, request: Request, pk: str) -> Response:
+        """How steady the matte is over time: three scores in plain words, and the moments to look at.
+
+        409 while the job is not final; 404 when it ended without a result, or before this site wrote such reports.
+        """
+        return Response(representation.quality(self.get_object()))
 
 
 def known(data: Any) -> dict[str, Any]:

@@ -60,6 +60,7 @@ def complete(job: Job, result: Result, outputs: Sequence[StoredFile], *, log_tai
             model_version=result.model_version[:300],
             device=result.device[:40],
             warnings=[{"code": notice.code, "message": notice.message} for notice in result.warnings],
+            quality=result.quality,
             result={**_report(result), "log_tail": log_tail[-LOG_TAIL_CHARACTERS:]},
             expires_at=now + timedelta(days=settings.RESULT_DAYS),
             outputs=outputs,
@@ -159,9 +160,9 @@ def _charge(job: Job, decoded_seconds: float) -> int:
 
 
 def _report(result: Result) -> dict[str, Any]:
-    """The engine's closing report without its local paths, which mean nothing once scratch is gone."""
+    """The rest of the engine's closing report, without its local paths: they mean nothing once scratch is gone."""
     report = result.as_dict()
-    del report["outputs"]
+    del report["outputs"], report["quality"]
     return report
 
 

@@ -25,7 +25,12 @@ class JobQuerySet(models.QuerySet["Job"]):
 
     def with_details(self) -> JobQuerySet:
         """Everything a job's JSON or page shows, in a fixed number of queries."""
-        return self.select_related("asset", "background_asset", "project", "hold").prefetch_related("outputs")
+        related = self.select_related("asset", "background_asset", "project", "hold").prefetch_related("outputs")
+        return related.without_quality()
+
+    def without_quality(self) -> JobQuerySet:
+        """Its report is the largest thing on a job, and only one page and one call look at it."""
+        return self.defer("quality")
 
 
 class Job(models.Model):
@@ -93,6 +98,7 @@ class Job(models.Model):
     model_version = models.CharField(max_length=300, blank=True)
     device = models.CharField(max_length=40, blank=True)
     result = models.JSONField(default=dict, help_text="The engine's closing report.")
+    quality = models.JSONField(null=True, blank=True, help_text="The engine's report on the matte over time.")
     warnings = models.JSONField(default=list, help_text="[{code, message}]")
     error_code = models.CharField(max_length=40, blank=True, db_index=True)
     error = models.CharField(max_length=1000, blank=True)

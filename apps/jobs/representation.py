@@ -12,6 +12,7 @@ from apps.credits.amounts import to_credits
 from apps.credits.models import Hold
 from apps.engine.formats import FORMATS
 from apps.engine.options import Background, Options
+from apps.errors import AppError
 from apps.jobs import waiting
 from apps.jobs.models import Job, Output
 from apps.projects import media
@@ -32,6 +33,17 @@ def many(jobs: Sequence[Job]) -> list[dict[str, Any]]:
     positions = waiting.positions(queued)
     told = _webhook_events([job.pk for job in jobs])
     return [_one(job, position=positions.get(job.pk), webhook_events=told[job.pk]) for job in jobs]
+
+
+def quality(job: Job) -> dict[str, Any]:
+    """The report on the job's matte over time; refused, with the reason, while or where there is none."""
+    if not job.is_final:
+        raise AppError("conflict", f"The job is still {job.status}: its quality is known once it is completed.")
+    if job.status != Job.Status.COMPLETED:
+        raise AppError("not_found", f"The job was {job.status}: without a result there is no quality to report.")
+    if job.quality is None:
+        raise AppError("not_found", "This job is older than quality reports. Retry it to get one.")
+    return dict(job.quality)
 
 
 def options_of(job: Job) -> Options:

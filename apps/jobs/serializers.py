@@ -148,6 +148,46 @@ class Estimate(serializers.Serializer[Any]):
     balance_after = serializers.FloatField()
 
 
+class QualityFlag(serializers.Serializer[Any]):
+    """A moment to look at, in seconds of the result."""
+
+    start = serializers.FloatField()
+    end = serializers.FloatField()
+    kind = serializers.CharField(
+        help_text="edge_flicker, edge_lag, hole, part_lost, part_gained, opacity_pulse or brightness_pulse; may grow."
+    )
+    words = serializers.CharField()
+    severity = serializers.CharField(help_text="slight, clear or strong")
+
+
+class QualityMeasure(serializers.Serializer[Any]):
+    score = serializers.IntegerField(allow_null=True, help_text="0–100; null when there was no subject to follow.")
+    verdict = serializers.CharField(help_text="good, fair, poor or unknown")
+    words = serializers.CharField()
+    flags = QualityFlag(many=True, help_text="The worst, in order of time.")
+    more_flags = serializers.IntegerField(help_text="How many are left out.")
+
+
+class QualityPoint(serializers.Serializer[Any]):
+    """The worst of a stretch of the clip that begins at `t`, 0–100 for each measure."""
+
+    t = serializers.FloatField()
+    edge = serializers.IntegerField()
+    integrity = serializers.IntegerField()
+    consistency = serializers.IntegerField()
+
+
+class QualityJson(serializers.Serializer[Any]):
+    """How steady a matte is over time, judged by the video itself."""
+
+    version = serializers.IntegerField()
+    duration = serializers.FloatField()
+    edge_stability = QualityMeasure()
+    foreground_integrity = QualityMeasure()
+    temporal_consistency = QualityMeasure()
+    timeline = QualityPoint(many=True, help_text="At most 240 points.")
+
+
 class EventJson(serializers.ModelSerializer[JobEvent]):
     class Meta:
         model = JobEvent

@@ -22,15 +22,19 @@ from apps.credits import prices
 from apps.credits.services import open_wallet
 from apps.errors import AppError
 from apps.jobs import services
+from apps.jobs.chart import chart
 from apps.jobs.choices import format_cards, model_cards
 from apps.jobs.forms import BACKGROUNDS, CutoutForm, HistoryFilter, address_of
 from apps.jobs.models import Job, JobQuerySet
 from apps.jobs.representation import as_json, options_of
 from apps.projects.models import Asset, Project
 from apps.projects.services import asset_url, content_type, create_asset, default_project
+from apps.projects.templatetags.clips import here
 from apps.projects.uploads import takes_files
 
 PAGE = 20
+PLAYED = ("webm", "mp4")
+"""Formats that browsers show in a player, which can be sent to a moment."""
 DOUBLE_CLICK_SECONDS = 600
 """How long a page's Start button is remembered as pressed."""
 
@@ -214,19 +218,31 @@ def _shown(job: Job) -> dict[str, Any]:
     said = as_json(job)
     kept = job.asset if job.asset and job.asset.file else None
     trim = options_of(job).trim
+    offset = trim[0] if trim else 0
+    original = asset_url(kept) if kept and content_type(kept).startswith("video/") else ""
     return {
         "job": job,
         "said": said,
         "result": next((output for output in said["outputs"] if output["kind"] == "result"), None),
         "matte": next((output for output in said["outputs"] if output["kind"] == "matte"), None),
-        "original_url": asset_url(kept) if kept and content_type(kept).startswith("video/") else "",
+        "original_url": original,
         "source_kept": kept is not None,
         "again": _again(job, said["background"]),
-        "offset": trim[0] if trim else 0,
+        "offset": offset,
+        **_quality(job, said["output_url"], original, offset),
         "seen": _state(job),
         "steps": _steps(job),
         "format": next((card for card in format_cards() if card.name == job.output_format), None),
     }
+
+
+def _quality(job: Job, result: str | None, original: str, offset: float) -> dict[str, Any]:
+    """The report's rows, and the video in which its moments can be looked at: the result where a browser plays it."""
+    if job.status != Job.Status.COMPLETED or job.quality is None:
+        return {}
+    plays = result if result and job.output_format in PLAYED else ""
+    rows = chart(job.quality, offset=0 if plays else offset)
+    return {"quality": rows, "quality_seconds": job.quality["duration"], "seek_url": here(plays or original)}
 
 
 def _again(job: Job, background: dict[str, Any]) -> str:
@@ -275,4 +291,6 @@ def project(request: SignedInRequest, project_id: UUID) -> HttpResponse:
 
 
 def _page(request: SignedInRequest, rows: JobQuerySet) -> Page[Job]:
-    return Paginator(rows.select_related("asset", "project", "hold"), PAGE).get_page(request.GET.get("page"))
+    return Paginator(rows.without_quality().select_related("asset", "project", "hold"), PAGE).get_page(
+        request.GET.get("page")
+    )

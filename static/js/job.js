@@ -142,12 +142,53 @@ class Compare {
   }
 }
 
+// The report under the result: its moments and its chart lead to the place in the video.
+class Quality {
+  constructor(section, job, compare) {
+    this.section = section;
+    this.compare = compare;
+    this.duration = Number(section.dataset.duration);
+    this.video = compare ? compare.result : job.querySelector(".result video, .original video");
+    this.offset = this.video && this.video.closest(".original") ? Number(section.dataset.offset) : 0;
+    if (!this.video || !this.duration) return;
+    section.classList.add("is-live");
+    this.video.addEventListener("timeupdate", () => this.show());
+    this.show();
+    section.addEventListener("click", (event) => {
+      const link = event.target.closest("[data-seek]");
+      const track = event.target.closest("[data-track]");
+      if (link) {
+        event.preventDefault();
+        this.seek(Number(link.dataset.seek));
+      } else if (track) {
+        const { left, width } = track.getBoundingClientRect();
+        this.seek(((event.clientX - left) / width) * this.duration);
+      }
+    });
+  }
+
+  seek(seconds) {
+    if (this.compare) this.compare.seek(seconds);
+    else this.video.currentTime = seconds + this.offset;
+    this.video.closest(".frame, .layer").scrollIntoView({ block: "nearest" });
+    say.textContent = `At ${clock(seconds)}`;
+    this.show(seconds);
+  }
+
+  show(seconds = this.video.currentTime - this.offset) {
+    const share = Math.min(1, Math.max(0, seconds / this.duration));
+    this.section.style.setProperty("--at", `${share * 100}%`);
+  }
+}
+
 function enliven() {
   const job = document.getElementById("job");
   if (!job) return;
   announce(job);
   const box = job.querySelector("[data-compare]:not(.is-live)");
-  if (box) new Compare(box);
+  const compare = box ? new Compare(box) : null;
+  const quality = job.querySelector("#quality:not(.is-live)");
+  if (quality) new Quality(quality, job, compare);
 }
 
 document.addEventListener("htmx:afterSettle", enliven);

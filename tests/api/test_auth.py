@@ -22,6 +22,7 @@ CALLS = [
     ("GET", ANY_ID, "jobs:read"),
     ("DELETE", ANY_ID, "jobs:write"),
     ("GET", f"{ANY_ID}/events", "jobs:read"),
+    ("GET", f"{ANY_ID}/quality", "jobs:read"),
     ("POST", f"{ANY_ID}/start", "jobs:write"),
     ("POST", f"{ANY_ID}/cancel", "jobs:write"),
     ("POST", f"{ANY_ID}/retry", "jobs:write"),
@@ -112,7 +113,7 @@ def test_open_addresses_need_no_key(anonymous, db, path):
 
 @pytest.mark.parametrize(
     "path",
-    ["/v1/webhooks", "/v1/usage/summary", "/v1/usage/events", f"{ANY_ID}/quality", "/v1/uploads/x", "/api/upload"],
+    ["/v1/webhooks", "/v1/usage/summary", "/v1/usage/events", "/v1/uploads/x", "/api/upload"],
 )
 def test_what_comes_later_is_not_there_yet(api, path):
     assert code(api.get(path)) == (404, "not_found")

@@ -171,6 +171,7 @@ STRANGERS = [
     ("get", ""),
     ("delete", ""),
     ("get", "/events"),
+    ("get", "/quality"),
     ("post", "/start"),
     ("post", "/cancel"),
     ("post", "/retry"),

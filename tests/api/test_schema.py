@@ -15,6 +15,7 @@ PATHS = {
     "/v1/jobs/{id}": {"get", "delete"},
     "/v1/jobs/{id}/cancel": {"post"},
     "/v1/jobs/{id}/events": {"get"},
+    "/v1/jobs/{id}/quality": {"get"},
     "/v1/jobs/{id}/retry": {"post"},
     "/v1/jobs/{id}/start": {"post"},
     "/v1/pricing": {"get"},
@@ -46,6 +47,7 @@ def test_every_operation_says_which_errors_it_answers(schema):
             expected = {"422", "429", "500", "503"}
             expected |= set() if path == "/v1/pricing" else {"401", "403"}
             expected |= {"404"} if "{id}" in path else set()
+            expected |= {"409"} if path.endswith("/quality") else set()
             expected |= {"400", "402", "409", "413", "415"} if method == "post" else set()
             assert {code for code in answers if code >= "400"} == expected
             for code in expected:

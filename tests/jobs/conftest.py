@@ -13,6 +13,7 @@ from apps.credits.models import PriceList
 from apps.engine.options import Options
 from apps.engine.report import OutputFile, Result
 from apps.jobs import services
+from tests.factories import make_quality
 
 CHROMA = Options(model="chroma")
 CHROMA_RATE = 60_00
@@ -50,6 +51,7 @@ def a_result(*, seconds: float = 10.0, frames: int = 250) -> Result:
         model_version="chroma@1",
         device="cpu",
         seconds=3.2,
+        quality=make_quality(),
     )
 
 

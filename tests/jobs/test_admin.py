@@ -12,7 +12,7 @@ from apps.credits.models import Wallet
 from apps.jobs import services
 from apps.jobs.models import Job
 from tests.conftest import make_user
-from tests.factories import make_job, make_output, make_project
+from tests.factories import make_job, make_output, make_project, make_quality
 
 LIST = reverse("admin:jobs_job_changelist")
 
@@ -41,7 +41,9 @@ def test_a_job_is_found_by_every_handle_support_is_given(support: Client, alice:
 
 def test_a_jobs_page_tells_the_whole_story_and_changes_nothing(support: Client, alice: User) -> None:
     project = make_project(alice, external_id="shop-7")
-    job = make_job(alice, project=project, status="completed", model_version="u2net@1", request_id="req_17")
+    job = make_job(
+        alice, project=project, status="completed", model_version="u2net@1", request_id="req_17", quality=make_quality()
+    )
     make_output(job, kind="matte")
     assert job.asset is not None
 
@@ -50,6 +52,7 @@ def test_a_jobs_page_tells_the_whole_story_and_changes_nothing(support: Client, 
     for text in (
         "shop-7", "req_17", "alice@example.org", job.video_url, job.asset.sha256, "light", "webm", "u2net@1",
         "7.5 (captured)", "completed", "matte", "/media/jobs/",
+        "edge stability 71, foreground integrity 100, temporal consistency 100; 1 to look at",
     ):  # fmt: skip
         assert text in page, text
     assert "<textarea" not in page

@@ -12,7 +12,7 @@ from apps.engine.report import Progress
 from apps.jobs import services
 from apps.jobs.models import Job, Output
 from apps.jobs.states import ARROWS, move
-from tests.factories import make_job
+from tests.factories import make_job, make_quality
 from tests.jobs.conftest import a_result
 from tests.jobs.steps import claimed, purse, refusal, stored, submitted, timeline, told
 
@@ -90,6 +90,8 @@ def test_complete_delivers_and_charges(alice: User) -> None:
     job = Job.objects.with_details().get(pk=job.pk)
     assert (job.status, job.stage, job.progress, job.charged, job.lease) == ("completed", "", 100, 10_00, None)
     assert (job.model_version, job.device, job.result["log_tail"]) == ("chroma@1", "cpu", "fine")
+    assert job.quality == make_quality()
+    assert "quality" not in job.result
     assert purse(alice) == (90_00, 0)
     assert LedgerEntry.objects.get(reference=str(job.pk)).amount == -10_00
     assert sorted(Output.objects.values_list("kind", "attempt", "file")) == [

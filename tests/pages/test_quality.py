@@ -1,0 +1,82 @@
+"""The quality report under a result: readable as text, and each moment a link into the video."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+
+import pytest
+from django.urls import reverse
+
+from apps.jobs.chart import chart
+from tests.factories import make_asset, make_job, make_quality
+
+pytestmark = pytest.mark.usefixtures("all_installed")
+
+
+def report_of(browser, job) -> str:
+    page = browser.get(reverse("web:job", args=[job.pk])).content.decode()
+    found = re.search(r'<section id="quality".*?</section>', page, re.DOTALL)
+    return unescape(found[0]) if found else ""
+
+
+def test_a_finished_job_tells_its_scores_in_words(alice, browser):
+    report = report_of(browser, make_job(alice, status="completed", quality=make_quality()))
+
+    assert "Edge stability" in report
+    assert "71" in report
+    assert "of 100, fair" in report
+    assert "Edges are restless." in report
+    assert "The edge flickers." in report
+    assert "0:00.5–0:00.9" in report
+    assert report.count("<svg") == 3
+
+
+def test_a_moment_opens_the_result_there(alice, browser):
+    report = report_of(browser, make_job(alice, status="completed", quality=make_quality()))
+
+    (address,) = re.findall(r'href="([^"]+)"', report)
+    assert address.startswith("/media/")
+    assert address.endswith("#t=0.500")
+    assert 'data-seek="0.5"' in report
+
+
+def test_what_no_browser_plays_is_looked_at_in_the_original(alice, browser):
+    """There a trim has moved every moment."""
+    job = make_job(alice, status="completed", output_format="mov", quality=make_quality())
+    job.options["trim"] = [2.0, 8.0]
+    job.save()
+
+    report = report_of(browser, job)
+
+    (address,) = re.findall(r'href="([^"]+)"', report)
+    assert "source" in address
+    assert address.endswith("#t=2.500")
+    assert 'data-offset="2.0"' in report
+
+
+def test_a_report_outlives_the_files(alice, browser):
+    job = make_job(alice, asset=make_asset(alice), status="completed", output_format="mov", quality=make_quality())
+    job.asset.file.delete()
+
+    report = report_of(browser, job)
+
+    assert "0:00.5–0:00.9" in report
+    assert "href" not in report
+
+
+def test_without_a_report_there_is_nothing(alice, browser):
+    assert report_of(browser, make_job(alice, status="completed")) == ""
+    assert report_of(browser, make_job(alice, status="failed")) == ""
+
+
+def test_the_drawing_keeps_to_its_frame():
+    report = make_quality(flags=10)
+
+    rows = chart(report)
+
+    corners = [tuple(map(float, pair.split(","))) for pair in rows[0]["line"].split()]
+    assert all(0 <= x <= 1000 and 0 <= y <= 40 for x, y in corners)
+    # The sixth second is at 60 of 100.
+    assert (500.0, 16.0) in corners
+    assert [flag["x"] for flag in rows[0]["flags"]] == [f"{n * 100 + 50:.1f}" for n in range(10)]
