@@ -32,13 +32,12 @@ def chart(report: dict[str, Any], *, offset: float = 0.0) -> list[dict[str, Any]
 
 
 def _line(points: list[tuple[float, float]]) -> str:
-    """A step per point, since each stands for a stretch of time, down to the ground at both ends."""
-    corners = [(0.0, float(HEIGHT))]
+    """A step per point, since each stands for a stretch of time."""
+    corners = []
     for place, (share, score) in enumerate(points):
         until = points[place + 1][0] if place + 1 < len(points) else 1.0
         height = HEIGHT * (1 - score / 100)
         corners += [(WIDTH * share, height), (WIDTH * until, height)]
-    corners.append((float(WIDTH), float(HEIGHT)))
     return " ".join(f"{x:.1f},{y:.1f}" for x, y in corners)
 
 
