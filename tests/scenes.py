@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -20,9 +20,11 @@ SUBFRAMES = 4
 class Scene:
     pictures: Planes
     mattes: Planes
+    foregrounds: Planes = field(default_factory=list)
+    """The figure's own straight colours, without the light of what is behind it."""
 
     def __add__(self, other: Scene) -> Scene:
-        return Scene(self.pictures + other.pictures, self.mattes + other.mattes)
+        return Scene(self.pictures + other.pictures, self.mattes + other.mattes, self.foregrounds + other.foregrounds)
 
 
 def still(place: float) -> tuple[float, float]:
@@ -61,14 +63,21 @@ def scene(
     """A figure with a head, two legs and a texture of its own goes along `path` before a panning background."""
     rng = np.random.default_rng(seed)
     behind, own = _texture(rng, 2 * WIDTH, HEIGHT, 60, 150), _texture(rng, WIDTH, HEIGHT, 110, 230)
-    pictures, mattes = [], []
+    drawing = Scene([], [])
     for place in range(frames):
         moments = [place + part / (2 * SUBFRAMES) for part in range(SUBFRAMES)] if blur else [float(place)]
         drawn = [_drawn(behind, own, path(moment), pan * moment) for moment in moments]
-        picture = np.mean([picture for picture, _ in drawn], 0) * light(place) + rng.normal(0, noise, own.shape)
-        pictures.append(np.clip(np.rint(picture), 0, 255).astype(np.uint8))
-        mattes.append(np.rint(np.mean([alpha for _, alpha in drawn], 0) * 255).astype(np.uint8))
-    return Scene(pictures, mattes)
+        alpha, subject, ground = (np.mean(layers, 0) for layers in zip(*drawn, strict=True))
+        picture = (subject + ground) * light(place) + rng.normal(0, noise, own.shape)
+        straight = np.where(alpha == 1, picture, subject * light(place) / np.maximum(alpha, 1e-3))
+        drawing.pictures.append(_eight_bit(picture))
+        drawing.mattes.append(_eight_bit(alpha[..., 0] * 255))
+        drawing.foregrounds.append(_eight_bit(straight))
+    return drawing
+
+
+def _eight_bit(values: NDArray[np.float64]) -> NDArray[np.uint8]:
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
 
 def _texture(rng: np.random.Generator, width: int, height: int, low: int, high: int) -> NDArray[np.float64]:
@@ -80,15 +89,16 @@ def _texture(rng: np.random.Generator, width: int, height: int, low: int, high: 
 
 def _drawn(
     behind: NDArray[np.float64], own: NDArray[np.float64], centre: tuple[float, float], pan: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Alpha, and what subject and background each give to the picture."""
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH] + 0.5
     u, v = x - centre[0], y - centre[1]
     head = 22 - np.hypot(u, v + 52)
     body = 30 * (1 - np.hypot(u / 34, (v - 5) / 46))
     legs = 9 - np.maximum(np.abs(np.abs(u) - 16), np.abs(v - 55) - 30)
-    alpha = np.clip(np.maximum(np.maximum(head, body), legs) / 2 + 0.5, 0, 1)
+    alpha = np.clip(np.maximum(np.maximum(head, body), legs) / 2 + 0.5, 0, 1)[..., None]
     size = (WIDTH, HEIGHT)
     subject = cv2.warpAffine(own, np.float64([[1, 0, centre[0] - WIDTH / 2], [0, 1, centre[1] - HEIGHT / 2]]), size,
                              borderMode=cv2.BORDER_REFLECT)  # fmt: skip
     ground = cv2.warpAffine(behind, np.float64([[1, 0, -40 - pan], [0, 1, 0]]), size, borderMode=cv2.BORDER_REFLECT)
-    return alpha[..., None] * subject + (1 - alpha[..., None]) * ground, alpha
+    return alpha, alpha * subject, (1 - alpha) * ground

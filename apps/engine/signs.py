@@ -52,6 +52,9 @@ CHANGED = 0.05
 SOLID, GONE = 0.7, 0.35
 """Alpha of a place that surely belonged to the subject, and surely does not."""
 
+INSIDE = 204
+"""Of 255. Below it the old background's light has been taken out of the cutout, so that it rightly differs."""
+
 FLAT = 0.08
 """Change of alpha between neighbours up to which a place counts as the subject's inside."""
 
@@ -283,7 +286,7 @@ def _opacity(before: Map, part: Map, edge: Map, same: Mask) -> float:
 def _light(picture: Picture, alpha: Picture, cutout: Picture, step: int) -> float | None:
     """The cutout's brightness inside the subject over the picture's in the same places; None without an inside."""
     places = np.s_[step // 2 :: step, step // 2 :: step]
-    inside = (alpha[places] > 127).astype(np.uint8)
+    inside = (alpha[places] > INSIDE).astype(np.uint8)
     if np.count_nonzero(inside) < FEW:
         return None
     ours, seen = (sum(cv2.mean(np.ascontiguousarray(rgb[places]), inside)[:3]) for rgb in (cutout, picture))

@@ -59,6 +59,17 @@ def test_a_true_matte_is_not_blamed(name):
     assert all(report[measure]["score"] >= 90 for measure in MEASURES)
 
 
+@pytest.mark.parametrize("name", TRUE)
+def test_true_colours_are_not_blamed(name):
+    """Along soft edges they rightly differ from the picture's, and in each frame by another share."""
+    true = TRUE[name]()
+
+    report = judged(true, cutouts=true.foregrounds)
+
+    assert flags(report) == []
+    assert report["temporal_consistency"]["score"] >= 90
+
+
 PLANTED = {
     "edge_flicker": [
         lambda mattes: planting.flicker(mattes, FIRST, END, pixels=1),
