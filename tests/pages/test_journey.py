@@ -20,7 +20,7 @@ from apps.engine.matting.weights import ModelStatus
 from apps.engine.options import MODELS
 from apps.jobs import choices
 from apps.jobs.models import Job, Output
-from tests.factories import make_job
+from tests.factories import make_job, make_quality
 from tests.live import KEYER, House, open_keyer_door, running_house
 
 pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
@@ -182,6 +182,20 @@ def positions(page: Page) -> list[float]:
     return found
 
 
+def jump_by_the_chart(page: Page) -> None:
+    """A click in its middle takes both players to the middle."""
+    page.locator("[data-track]").first.click()
+    expect(page.locator("#job-say")).to_have_text("At 0:01.0")
+    assert positions(page) == pytest.approx([1.0, 1.0], abs=0.05)
+
+
+def jump_by_a_moment(page: Page) -> None:
+    page.reload()
+    page.get_by_role("link", name="0:00.5–0:00.9").press("Enter")
+    expect(page.locator("#job-say")).to_have_text("At 0:00.5")
+    assert positions(page) == pytest.approx([0.5, 0.5], abs=0.05)
+
+
 def see_through(page: Page) -> None:
     """The corner of the cutout is the backdrop's colour, so its alpha reaches the screen."""
     page.get_by_label("White", exact=True).check(force=True)
@@ -218,6 +232,10 @@ def test_from_sign_up_to_a_downloaded_cutout(visitor, workers, clip, tmp_path):
     person.does(compare_with_the_keyboard)
     person.does(play_both)
     person.does(see_through)
+    person.does(jump_by_the_chart)
+    # The keyer makes no fault to look at.
+    Job.objects.update(quality=make_quality())
+    person.does(jump_by_a_moment)
 
     target = tmp_path / "cutout.webm"
     assert person.does(download, target) == "holiday-cutout.webm"
