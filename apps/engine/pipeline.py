@@ -24,6 +24,7 @@ from apps.engine.facts import Survey, check_limits, survey
 from apps.engine.flow import Flow, Lane
 from apps.engine.formats import FORMATS
 from apps.engine.matting.base import Matte, Model
+from apps.engine.matting.despill import Despill
 from apps.engine.options import kept_seconds
 from apps.engine.progress import Meter
 from apps.engine.quality import Quality
@@ -127,6 +128,7 @@ class Work:
         self._decoded = self._inferred = 0
         self._quality = Quality()
         self._largest_share = 0.0
+        self._despill = Despill()
         self._zero: Fraction | None = None
         self._sound: SoundSource | None = None
         self._clock = Fraction(1, 1000)
@@ -208,11 +210,13 @@ class Work:
         alpha, foreground = matte.alpha, matte.foreground
         if alpha.shape != picture.rgb.shape[:2]:
             raise EngineFault(f"The model gave a matte of {alpha.shape} for a frame of {picture.rgb.shape[:2]}.")
+        foreground = picture.rgb if foreground is None else foreground
         if picture.alpha is not None:
             # Already cut out once: what was transparent stays so, and its colour is straight already.
             alpha, foreground = compose.multiply(alpha, picture.alpha), picture.rgb
+        else:
+            foreground = self._despill.step(picture.rgb, alpha, foreground)
         alpha = compose.snap(alpha)
-        foreground = picture.rgb if foreground is None else foreground
         time, end = float(picture.time), float(picture.end)
         self._quality.add(time, end, picture=picture.rgb, alpha=alpha, cutout=foreground)
         encoded = compose.binary(alpha) if self._task.options.format == "gif" else alpha
