@@ -54,6 +54,7 @@ def make_parser() -> Parser:
     parser.add_argument("--permissive", action="store_true", help="only networks under Apache or MIT licences")
     parser.add_argument("--probe", action="store_true", help="only say what IN is")
     parser.add_argument("--json", action="store_true", help="report on stdout, one JSON object a line")
+    parser.add_argument("--without", metavar="STAGE,…", help=argparse.SUPPRESS)
     parser.add_argument("--contain", type=int, default=None, metavar="PID", help=argparse.SUPPRESS)
     return parser
 
@@ -152,23 +153,26 @@ def _process(arguments: argparse.Namespace, canceled: threading.Event) -> Result
     if arguments.output is None:
         raise BadOptions("OUT is missing: name the file to write, or use --probe.", param="output")
 
+    from apps.engine.matting import stages
     from apps.engine.matting.load import load
     from apps.engine.pipeline import process
     from apps.engine.task import Task
 
+    without = stages.parse(arguments.without)
     task = Task(
         source=Path(arguments.input),
         target=Path(arguments.output),
         options=options,
         load_model=lambda: load(
             arguments.model, models_dir=_models_dir(arguments), device=arguments.device,
-            threads=arguments.threads, permissive=arguments.permissive,
+            threads=arguments.threads, permissive=arguments.permissive, without=without,
         ),
         matte=arguments.matte,
         foreground=arguments.fgr,
         background_image=arguments.bg_image,
         limits=_limits(arguments),
         threads=arguments.threads,
+        without=without,
     )  # fmt: skip
     return process(task, tell=_teller(as_json=arguments.json), canceled=canceled)
 

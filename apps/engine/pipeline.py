@@ -128,7 +128,7 @@ class Work:
         self._decoded = self._inferred = 0
         self._quality = Quality()
         self._largest_share = 0.0
-        self._despill = Despill()
+        self._despill = Despill(0.0 if "despill" in task.without else 1.0)
         self._zero: Fraction | None = None
         self._sound: SoundSource | None = None
         self._clock = Fraction(1, 1000)

@@ -28,6 +28,8 @@ class Task:
     background_image: Path | None = None
     limits: Limits = field(default_factory=Limits)
     threads: int = 0
+    without: frozenset[str] = frozenset()
+    """Stages left out, to measure what they are worth."""
 
     def __post_init__(self) -> None:
         self.threads = self.threads or _cores()

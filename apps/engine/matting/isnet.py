@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ class ISNet:
         self._input = session.get_inputs()[0].name
         self.side = side
 
-    def predict(self, frame: Frame) -> Map:
-        small = frame_to(frame, self.side, self.side)
-        return stretched(run(self._session, self._input, (small.astype(np.float32) - 128) / 256))
+    def predict_many(self, frames: Sequence[Frame]) -> list[Map]:
+        """Alphas of `side` × `side`."""
+        small = [frame_to(frame, self.side, self.side).astype(np.float32) for frame in frames]
+        return [stretched(raw) for raw in run(self._session, self._input, [(one - 128) / 256 for one in small])]

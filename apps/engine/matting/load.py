@@ -24,8 +24,19 @@ BUILDERS: dict[tuple[str, bool], Callable[..., Model]] = {
 """By name and licence setting; each takes the networks that `weights.needed_by` names, in that order."""
 
 
-def load(name: str, *, models_dir: Path, device: str = "auto", threads: int = 0, permissive: bool = False) -> Model:
-    """The model under this name. A network that is not here is ModelNotInstalled, never replaced by another."""
+def load(
+    name: str,
+    *,
+    models_dir: Path,
+    device: str = "auto",
+    threads: int = 0,
+    permissive: bool = False,
+    without: frozenset[str] = frozenset(),
+) -> Model:
+    """The model under this name. A network that is not here is ModelNotInstalled, never replaced by another.
+
+    `without` names stages (see `stages`) to leave out, for measuring.
+    """
     if name == "chroma":
         return ChromaModel()
     if (name, permissive) not in BUILDERS:
@@ -34,4 +45,4 @@ def load(name: str, *, models_dir: Path, device: str = "auto", threads: int = 0,
     opener = Opener(models_dir, device=device, threads=threads)
     needed = weights.needed_by(name, permissive=permissive)
     opener.require(needed)
-    return BUILDERS[name, permissive](*[opener.open(network) for network in needed])
+    return BUILDERS[name, permissive](*[opener.open(network) for network in needed], without=without)

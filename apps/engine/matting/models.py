@@ -2,185 +2,202 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
-from apps.engine.matting import refine
-from apps.engine.matting.base import Frame, Matte, Session
+import numpy as np
+
+from apps.engine.matting import subjects
+from apps.engine.matting.base import Frame, Session
 from apps.engine.matting.fuse import fuse
 from apps.engine.matting.isnet import ISNet
 from apps.engine.matting.modnet import MODNet
 from apps.engine.matting.runtime import Opened
 from apps.engine.matting.rvm import RVM
-from apps.engine.matting.scale import Map, frame_to, map_to
-from apps.engine.matting.temporal import Cuts, Neighbour, Steady, between
-from apps.engine.matting.u2net import EMPTY_BELOW, U2Net
+from apps.engine.matting.scale import Map, map_to
+from apps.engine.matting.sessions import Combine, Look, Recipe, Recurrent, ShotSession
+from apps.engine.matting.settle import Settler
+from apps.engine.matting.u2net import U2Net
 
-Look = Callable[[Frame], Map]
-"""A frame's alpha at some working size; knows nothing of other frames."""
+WHOLE_SIDE = 320
+LIGHT_SIDE = 224
+DETAIL_SIDE = 512
+"""U²-Net for edges, where no finer network may be used."""
+PORTRAIT_SIDE, FINE_PORTRAIT_SIDE = 384, 512
 
-ORIGINAL_SIDE = 320
-LIGHT_SIDE = 256
-PRO_PERMISSIVE_SIDE = 512
+LIGHT_GAP, ORIGINAL_GAP, FINE_GAP = 5, 4, 2
+"""Frames from one look to the next."""
+REACH = 3
+"""Frames on either side that a matte is steadied with."""
+CUDA_BATCH = 8
+"""On a GPU looking costs less than carrying, so every frame is looked at, several in one call."""
 
-TOO_DOUBTFUL = 0.03
-"""Doubtful area between two inferred frames, as a share of the subject's, from which `light` infers the frame too."""
+WHOLE_SHARE = 0.1
+"""Of the agreed edge that is the generalist's beside a portrait network: its edges are soft."""
 
 
 class BuiltModel:
-    """A model whose sessions are made by one function."""
+    """A model whose sessions follow one recipe."""
 
-    def __init__(self, name: str, version: str, device: str, make: Callable[[], Session]) -> None:
-        self.name, self.version, self.device = name, version, device
-        self._make = make
+    def __init__(self, name: str, opened: Sequence[Opened], recipe: Recipe) -> None:
+        self.name, self.device = name, opened[0].device
+        self.version = "+".join(one.tag for one in opened)
+        self._recipe = recipe
 
     def session(self, width: int, height: int) -> Session:
-        return self._make()
+        return ShotSession(self._recipe)
 
 
-class StillSession:
-    """Every frame is looked at by itself; then alpha is steadied within the shot."""
-
-    def __init__(self, look: Look) -> None:
-        self._look, self._cuts, self._steady = look, Cuts(), Steady()
-
-    def push(self, frame: Frame) -> list[Matte]:
-        if self._cuts.is_new_shot(frame):
-            self._steady.reset()
-        alpha = self._look(frame)
-        return [refine.finished(frame, self._steady.step(alpha, frame_to(frame, alpha.shape[1], alpha.shape[0])))]
-
-    def flush(self) -> list[Matte]:
-        return []
+Without = frozenset[str]
+"""Stages left out, to measure what they are worth."""
 
 
-class SkippingSession:
-    """Looks at every second frame; the one between is made from its neighbours unless something new is in it."""
-
-    def __init__(self, network: U2Net) -> None:
-        self._network, self._cuts, self._steady = network, Cuts(), Steady()
-        self._known: Neighbour | None = None
-        self._held: tuple[Frame, Frame] | None = None
-
-    def push(self, frame: Frame) -> list[Matte]:
-        small = self._network.shrink(frame)
-        if self._cuts.is_new_shot(frame):
-            mattes = self.flush()
-            self._steady.reset()
-            self._known = None
-            return [*mattes, self._infer(frame, small)]
-        if self._held is None:
-            self._held = (frame, small)
-            return []
-        return self._fill(frame, small)
-
-    def flush(self) -> list[Matte]:
-        """The held frame has no later neighbour, so it is looked at itself."""
-        held, self._held = self._held, None
-        return [self._infer(*held)] if held else []
-
-    def _infer(self, frame: Frame, small: Frame) -> Matte:
-        alpha = self._steady.step(self._network.predict(small), small)
-        self._known = (alpha, small)
-        return refine.finished(frame, alpha)
-
-    def _fill(self, frame: Frame, small: Frame) -> list[Matte]:
-        """The newest frame is inferred; then the held one has both neighbours."""
-        assert self._held is not None
-        assert self._known is not None
-        (held, held_small), before = self._held, self._known
-        self._held = None
-        raw = self._network.predict(small)
-        alpha, doubt = between(before, held_small, (raw, small))
-        # A subject that is in one neighbour only comes or goes here: half of it would be wrong either way.
-        is_plain = doubt <= TOO_DOUBTFUL and bool(before[0].any()) == bool(raw.any())
-        first = refine.finished(held, alpha, inferred=False) if is_plain else self._infer(held, held_small)
-        steady = self._steady.step(raw, small)
-        self._known = (steady, small)
-        return [first, refine.finished(frame, steady)]
+def light(whole: Opened, *, without: Without = frozenset()) -> BuiltModel:
+    looks = (U2Net(whole.session, LIGHT_SIDE),)
+    return _built("light", [whole.at(LIGHT_SIDE)], looks, lambda: _alone, LIGHT_GAP, without)
 
 
-class RecurrentSession:
-    """RVM remembers the shot by itself; it only has to be told when a new one begins."""
-
-    def __init__(self, session: Any) -> None:
-        self._network, self._cuts = RVM(session), Cuts()
-        self._was_empty = False
-
-    def push(self, frame: Frame) -> list[Matte]:
-        if self._cuts.is_new_shot(frame):
-            self._network.reset()
-        alpha, colour = self._network.step(frame)
-        is_empty = float(alpha.max()) < EMPTY_BELOW
-        if self._was_empty and not is_empty:
-            # It remembers that nobody was there and fades people in over three frames; without memory they are whole.
-            self._network.reset()
-            alpha, colour = self._network.step(frame)
-        self._was_empty = is_empty
-        return [refine.with_foreground(frame, alpha, colour)]
-
-    def flush(self) -> list[Matte]:
-        return []
+def original(whole: Opened, portrait: Opened, *, without: Without = frozenset()) -> BuiltModel:
+    """The generalist, and where it sees what a portrait network sees too, that one's edges."""
+    return _portrayed("original", whole, portrait, PORTRAIT_SIDE, ORIGINAL_GAP, without)
 
 
-def original(opened: Opened) -> BuiltModel:
-    network = U2Net(opened.session, ORIGINAL_SIDE)
-    look = _looking(network)
-    return BuiltModel("original", f"{opened.tag}/{ORIGINAL_SIDE}", opened.device, lambda: StillSession(look))
+def human_permissive(whole: Opened, portrait: Opened, *, without: Without = frozenset()) -> BuiltModel:
+    return _portrayed("human", whole, portrait, FINE_PORTRAIT_SIDE, FINE_GAP, without)
 
 
-def light(opened: Opened) -> BuiltModel:
-    network = U2Net(opened.session, LIGHT_SIDE)
-    return BuiltModel("light", f"{opened.tag}/{LIGHT_SIDE}", opened.device, lambda: SkippingSession(network))
+def _portrayed(name: str, whole: Opened, portrait: Opened, side: int, gap: int, without: Without) -> BuiltModel:
+    looks = (U2Net(whole.session, WHOLE_SIDE), MODNet(portrait.session, side))
+    tags = [whole.at(WHOLE_SIDE), portrait.at(side)]
+    return _built(name, tags, looks, lambda: _portrait_in_whole(without), gap, without)
 
 
-def human(opened: Opened) -> BuiltModel:
-    return BuiltModel("human", opened.tag, opened.device, lambda: RecurrentSession(opened.session))
+def human(recurrent: Opened, portrait: Opened, whole: Opened, *, without: Without = frozenset()) -> BuiltModel:
+    looks = (U2Net(whole.session, WHOLE_SIDE), MODNet(portrait.session, FINE_PORTRAIT_SIDE))
+    tags = [recurrent, portrait.at(FINE_PORTRAIT_SIDE), whole.at(WHOLE_SIDE)]
+
+    def combining() -> Combine:
+        settled = _settling(without)
+
+        def combine(frame: Frame, found: tuple[Map, ...], people: Recurrent | None) -> Map:
+            assert people is not None
+            height, width = people.alpha.shape
+            vote, second = (map_to(one, width, height) for one in found)
+            return settled(frame, people.alpha, second, vote, 0.5)
+
+        return combine
+
+    return _built("human", tags, looks, combining, FINE_GAP, without, lambda: RVM(recurrent.session))
 
 
-def human_permissive(fine: Opened, robust: Opened) -> BuiltModel:
-    portrait, whole = MODNet(fine.session), U2Net(robust.session, ORIGINAL_SIDE)
-    version = f"{fine.tag}+{robust.tag}/{ORIGINAL_SIDE}"
+def pro(
+    fine: Opened, whole: Opened, recurrent: Opened, portrait: Opened, *, without: Without = frozenset()
+) -> BuiltModel:
+    looks = (
+        U2Net(whole.session, WHOLE_SIDE),
+        ISNet(fine.session),
+        MODNet(portrait.session, FINE_PORTRAIT_SIDE),
+    )
+    tags = [fine.at(looks[1].side), whole.at(WHOLE_SIDE), recurrent, portrait.at(FINE_PORTRAIT_SIDE)]
 
-    def look(frame: Frame) -> Map:
-        return _fused(whole, portrait.predict, frame)
+    def combining() -> Combine:
+        settled = _settling(without)
 
-    return BuiltModel("human", version, fine.device, lambda: StillSession(look))
+        def combine(frame: Frame, found: tuple[Map, ...], people: Recurrent | None) -> Map:
+            assert people is not None
+            height, width = people.alpha.shape
+            robust, detail, second = (map_to(one, width, height) for one in found)
+            persons = settled(frame, people.alpha, second, (robust + detail) / 2, 0.5)
+            if "subjects" in without:
+                return persons
+            other = subjects.others(people.alpha, np.minimum(robust, detail))
+            if not other.any():
+                return persons
+            return persons + other * (_fused(robust, detail, without) - persons)
+
+        return combine
+
+    return _built("pro", tags, looks, combining, FINE_GAP, without, lambda: RVM(recurrent.session))
 
 
-def pro(fine: Opened, robust: Opened) -> BuiltModel:
-    detail, whole = ISNet(fine.session), U2Net(robust.session, ORIGINAL_SIDE)
-    version = f"{fine.tag}/{detail.side}+{robust.tag}/{ORIGINAL_SIDE}"
-
-    def look(frame: Frame) -> Map:
-        return _fused(whole, detail.predict, frame)
-
-    return BuiltModel("pro", version, fine.device, lambda: StillSession(look))
-
-
-def pro_permissive(opened: Opened) -> BuiltModel:
-    """The same network twice: larger for the edge, and at its own size, also mirrored, for what the subject is.
+def pro_permissive(whole: Opened, portrait: Opened, *, without: Without = frozenset()) -> BuiltModel:
+    """The same network twice: larger for the edge, and at its own size for what the subject is.
 
     Larger alone it loses whole animals.
     """
-    detail = U2Net(opened.session, PRO_PERMISSIVE_SIDE)
-    whole = U2Net(opened.session, ORIGINAL_SIDE, flip=True)
-    version = f"{opened.tag}/{PRO_PERMISSIVE_SIDE}+{ORIGINAL_SIDE}-flip"
+    looks = (
+        U2Net(whole.session, WHOLE_SIDE),
+        U2Net(whole.session, DETAIL_SIDE),
+        MODNet(portrait.session, FINE_PORTRAIT_SIDE),
+    )
+    tags = [whole.at(f"{WHOLE_SIDE}+{DETAIL_SIDE}"), portrait.at(FINE_PORTRAIT_SIDE)]
 
-    def look(frame: Frame) -> Map:
-        return _fused(whole, _looking(detail), frame)
+    def combining() -> Combine:
+        portray = _portrait_in_whole(without)
 
-    return BuiltModel("pro", version, opened.device, lambda: StillSession(look))
+        def combine(frame: Frame, found: tuple[Map, ...], people: Recurrent | None) -> Map:
+            robust, detail, second = found
+            side = detail.shape
+            fused = _fused(map_to(robust, side[1], side[0]), detail, without)
+            return portray(frame, (fused, second), people)
+
+        return combine
+
+    return _built("pro", tags, looks, combining, FINE_GAP, without)
 
 
-def _looking(network: U2Net) -> Look:
-    return lambda frame: network.predict(network.shrink(frame))
+def _built(
+    name: str,
+    opened: Sequence[Opened],
+    looks: tuple[Look, ...],
+    combine: Callable[[], Combine],
+    gap: int,
+    without: Without,
+    recurrent: Callable[[], RVM] | None = None,
+) -> BuiltModel:
+    on_cuda = opened[0].device == "cuda"
+    recipe = Recipe(
+        looks=looks,
+        combine=combine,
+        recurrent=recurrent,
+        gap=1 if on_cuda or "carry" in without else gap,
+        batch=CUDA_BATCH if on_cuda else 1,
+        reach=0 if "steady" in without else REACH,
+        restores="restore" not in without,
+        finds_colours="foreground" not in without,
+    )
+    return BuiltModel(name, opened, recipe)
 
 
-def _fused(whole: U2Net, fine: Look, frame: Frame) -> Map:
-    """The fine network is not asked about a frame in which the robust one sees nobody."""
-    robust = whole.predict(whole.shrink(frame))
-    if not robust.any():
-        return robust
-    detail = fine(frame)
-    return fuse(map_to(robust, detail.shape[1], detail.shape[0]), detail)
+def _alone(frame: Frame, found: tuple[Map, ...], people: Recurrent | None) -> Map:
+    return found[0]
+
+
+def _settling(without: Without) -> Callable[[Frame, Map, Map, Map, float], Map]:
+    settler = Settler(uses_colours="colours" not in without)
+
+    def settled(frame: Frame, first: Map, second: Map, vote: Map, share: float) -> Map:
+        if "settle" in without:
+            return (1 - share) * first + share * second
+        return settler.settle(frame, first, second, vote, share=share)
+
+    return settled
+
+
+def _portrait_in_whole(without: Without) -> Combine:
+    """The portrait network's matte as far as it sees the generalist's subject, the generalist's otherwise."""
+    settled = _settling(without)
+
+    def combine(frame: Frame, found: tuple[Map, ...], people: Recurrent | None) -> Map:
+        robust, fine = found
+        robust = map_to(robust, fine.shape[1], fine.shape[0])
+        trust = 1.0 if "subjects" in without else subjects.likeness(fine, robust)
+        if not trust:
+            return robust
+        near = subjects.surroundings(robust)
+        return robust + np.float32(trust) * (settled(frame, fine, robust, near, WHOLE_SHARE) - robust)
+
+    return combine
+
+
+def _fused(robust: Map, detail: Map, without: Without) -> Map:
+    return (robust + detail) / 2 if "fuse" in without else fuse(robust, detail)

@@ -17,6 +17,12 @@ def finished(frame: Frame, alpha: Map, *, inferred: bool = True) -> Matte:
     return Matte(full, foreground.estimate(frame, full), inferred)
 
 
+def uncoloured(frame: Frame, alpha: Map) -> Matte:
+    """A matte whose foreground is the frame as it is, old background and all."""
+    height, width = frame.shape[:2]
+    return Matte(eight_bit(map_to(alpha, width, height)), None)
+
+
 def with_foreground(frame: Frame, alpha: Map, colour: Map) -> Matte:
     """A matte whose network also painted the foreground (0..1, at alpha's size)."""
     height, width = frame.shape[:2]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,10 @@ class Opened:
     session: Any
     device: str
     tag: str
+
+    def at(self, size: object) -> Opened:
+        """The same, with the size it works at in its name."""
+        return replace(self, tag=f"{self.tag}/{size}")
 
 
 class Opener:

@@ -21,6 +21,8 @@ from apps.engine.matting.u2net import U2Net
 TOLERANCE = 0.02
 """How far a mean may lie from the expected one: rounding on another CPU moves it by 1e-4, a wrong graph by 0.1."""
 
+PORTRAIT_SIDE = 384
+
 MIN_INT8_IOU = 0.95
 
 SHADES = ((70, 110, 60), (40, 40, 60), (180, 170, 150))
@@ -49,16 +51,15 @@ def figure(shade: tuple[int, int, int], across: float) -> Frame:
 
 
 def _u2net(session: Any, side: int) -> list[Map]:
-    network = U2Net(session, side)
-    return [network.predict(network.shrink(scene)) for scene in scenes()]
+    return U2Net(session, side).predict_many(scenes())
 
 
 def _isnet(session: Any, side: int) -> list[Map]:
-    return [ISNet(session, side).predict(scene) for scene in scenes()]
+    return ISNet(session, side).predict_many(scenes())
 
 
 def _modnet(session: Any, side: int) -> list[Map]:
-    return [MODNet(session).predict(scene) for scene in scenes()]
+    return MODNet(session, PORTRAIT_SIDE).predict_many(scenes())
 
 
 def _rvm(session: Any, side: int) -> list[Map]:

@@ -1,17 +1,34 @@
-"""What makes a per-frame network steady over time: where the picture stands still, so does the matte."""
+"""Mattes over time: shots told apart, mattes carried along the motion, and flicker told from movement."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from apps.engine.matting.base import Frame
-from apps.engine.matting.scale import Map, frame_to
+from apps.engine.matting.motion import Motion, Motions, View
+from apps.engine.matting.scale import Map, disc, frame_to, map_to
 
-KEEP = 0.6
-"""Share of the previous alpha where nothing moved; more would drag slow edges."""
-STILL = 8.0
-"""Change of colour, in 8-bit steps, at which the previous alpha counts for a third of that."""
+ALIKE = 0.4
+"""Difference of alpha up to which a neighbour is heard by itself: flicker is small, a hand that moved is not."""
+AGREED = 0.4
+"""Difference between the neighbours before and after up to which both are heard, however the frame differs."""
+
+SURE = 0.9
+"""Alpha of what is surely subject."""
+LOST = 0.004
+"""Share of the picture from which a lost part is put back; what is smaller may well be an error there, not here."""
+
+DISAGREE = 0.25
+"""Difference of two carried alphas from which the pixel is not obvious."""
+BLIND = 0.02
+"""Trust below which a neighbour says nothing of a pixel."""
+UNSEEN = 0.05
+"""Share of an empty picture that may be new before somebody has to look at it."""
+NO_CLUE = 1e-6
+"""Where neither neighbour is trusted, both count by their distance."""
 
 THUMB = (32, 32)
 CUT_LEVEL = 24.0
@@ -41,55 +58,103 @@ class Cuts:
         return is_cut
 
 
-class Steady:
-    """Averages alpha over time, per pixel, only where the pixel keeps its colour."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Known:
+    """A view with its alphas, each at its own size; the first is what the subject is judged by."""
 
-    def __init__(self) -> None:
-        self._alpha: Map | None = None
-        self._picture: Map | None = None
-
-    def reset(self) -> None:
-        self._alpha = self._picture = None
-
-    def step(self, alpha: Map, small: Frame) -> Map:
-        """`small` is the frame at alpha's size. An empty alpha stays empty and leaves nothing behind."""
-        if not alpha.any():
-            self.reset()
-            return alpha
-        picture = cv2.blur(small, (3, 3)).astype(np.float32)
-        if self._alpha is not None and self._picture is not None:
-            change = np.abs(picture - self._picture).mean(2)
-            weight = KEEP * np.exp(-((change / STILL) ** 2))
-            alpha = alpha + weight * (self._alpha - alpha)
-        self._alpha, self._picture = alpha, picture
-        return alpha
+    view: View
+    alphas: tuple[Map, ...]
 
 
-DISAGREE = 0.25
-"""Difference of two neighbours' alpha from which the pixel between them is not obvious."""
-NO_CLUE = 1e-6
-"""Where neither neighbour has the pixel's colour, both count alike."""
+def carried(
+    here: View, before: Known, after: Known, nearness: float, motions: Motions
+) -> tuple[tuple[Map, ...], float]:
+    """The alphas of a frame between two known ones, brought along the motion from both.
 
-Neighbour = tuple[Map, Frame]
-"""A known alpha and its frame, both at the network's size."""
-
-
-def between(before: Neighbour, small: Frame, after: Neighbour) -> tuple[Map, float]:
-    """Alpha of the frame between two known ones: each pixel listens to the neighbour that has its colour.
-
-    Also the doubt: the area where the neighbours disagree and neither has the
-    pixel's colour, as a share of the subject's. When it is large, the frame
-    must be looked at itself.
+    `nearness` is 0 at `before` and 1 at `after`. Also the doubt: the area
+    where the two disagree and neither is trusted, as a share of the
+    subject's; when it is large, the frame must be looked at itself.
     """
-    far_before, far_after = _far(small, before[1]), _far(small, after[1])
-    listen = np.exp(-((far_before / STILL) ** 2)) + NO_CLUE, np.exp(-((far_after / STILL) ** 2)) + NO_CLUE
-    alpha: Map = (listen[0] * before[0] + listen[1] * after[0]) / (listen[0] + listen[1])
-    disagree = np.abs(before[0] - after[0]) > DISAGREE
-    strange = np.minimum(far_before, far_after) > 2 * STILL
-    subject = int((np.maximum(before[0], after[0]) > 0.5).sum())
-    return alpha, float((disagree & strange).sum() / max(1, subject))
+    past, future = motions.between(here, before.view), motions.between(here, after.view)
+    pairs = [(past.bring(one), future.bring(other)) for one, other in zip(before.alphas, after.alphas, strict=True)]
+    alphas = tuple(_mixed(one, other, past, future, nearness) for one, other in pairs)
+    if bool(before.alphas[0].any()) != bool(after.alphas[0].any()):
+        # A subject that is in one of them only comes or goes here: half of it would be wrong either way.
+        return alphas, 1.0
+    return alphas, _doubt(*pairs[0], past, future)
 
 
-def _far(first: Frame, second: Frame) -> Map:
-    distance: Map = cv2.absdiff(first, second).astype(np.float32).mean(2)
-    return distance
+def _mixed(one: Map, other: Map, past: Motion, future: Motion, nearness: float) -> Map:
+    heard = (1 - nearness) * (past.trust_at(*one.shape) + NO_CLUE)
+    rather = nearness * (future.trust_at(*one.shape) + NO_CLUE)
+    mixed: Map = (heard * one + rather * other) / (heard + rather)
+    return mixed
+
+
+def _doubt(one: Map, other: Map, past: Motion, future: Motion) -> float:
+    height, width = past.trust.shape
+    one, other = map_to(one, width, height), map_to(other, width, height)
+    blind = np.maximum(past.trust, future.trust) < BLIND
+    subject = int((np.maximum(one, other) > 0.5).sum())
+    if not subject:
+        return float(blind.mean()) / UNSEEN
+    return float((blind & (np.abs(one - other) > DISAGREE)).sum()) / subject
+
+
+Heard = tuple[Map, Map]
+"""A neighbour's alpha as it lies in this frame, and the trust in it."""
+
+
+def brought(motion: Motion, other: Map) -> Heard:
+    return motion.bring(other), motion.trust_at(*other.shape)
+
+
+def steadied(alpha: Map, rings: list[list[Heard]]) -> Map:
+    """The mean of a matte and its neighbours' along the motion, where they may be heard.
+
+    `rings` holds, per distance in time, one or two neighbours. One is heard
+    where it differs little; two that agree with each other are heard anyway,
+    since what differs from both of its sides is a flicker and no movement.
+    """
+    total, weight = alpha.copy(), np.ones_like(alpha)
+    for ring in rings:
+        agreed = _likeness(ring[0][0] - ring[1][0], AGREED) if len(ring) == 2 else None
+        for other, trust in ring:
+            heard = _likeness(other - alpha, ALIKE)
+            trust = trust * (heard if agreed is None else cv2.max(heard, agreed))
+            total += trust * other
+            weight += trust
+    steady: Map = total / weight
+    return steady
+
+
+def restored(alpha: Map, sides: list[list[Heard]]) -> Map:
+    """The matte with whole parts put back that a network lost for a moment.
+
+    `sides` holds the neighbours before and those after, nearest first. A part
+    that is surely subject in the two nearest of one side, and that the
+    picture shows here too, is subject here: subjects do not blink.
+    """
+    parts = [cv2.min(_sure(*side[0]), _sure(*side[1])) for side in sides if len(side) >= 2]
+    if not parts:
+        return alpha
+    part = parts[0] if len(parts) == 1 else cv2.max(*parts)
+    lost = np.asarray(part * (alpha < SURE / 2) > SURE / 2, np.uint8)
+    if int(lost.sum()) < LOST * alpha.size:
+        return alpha
+    _count, labels, stats, _ = cv2.connectedComponentsWithStats(lost)
+    large = np.flatnonzero(stats[1:, cv2.CC_STAT_AREA] >= LOST * alpha.size) + 1
+    if not len(large):
+        return alpha
+    zone = cv2.dilate(np.isin(labels, large).astype(np.uint8), disc(max(1, min(alpha.shape) // 40)))
+    whole: Map = np.where(zone > 0, cv2.max(alpha, part), alpha)
+    return whole
+
+
+def _sure(other: Map, trust: Map) -> Map:
+    sure: Map = other * np.minimum(1, 2 * trust)
+    return sure
+
+
+def _likeness(difference: Map, scale: float) -> Map:
+    return np.asarray(cv2.exp(cv2.multiply(difference, difference, scale=-1 / scale**2)), np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,31 +20,21 @@ EMPTY_BELOW = 0.5
 class U2Net:
     """The network on a square of `side` pixels, which is how it was trained."""
 
-    def __init__(self, session: Any, side: int, *, flip: bool = False) -> None:
+    def __init__(self, session: Any, side: int) -> None:
         self._session = session
         self._input = session.get_inputs()[0].name
-        self._flip = flip
         self.side = side
 
-    def shrink(self, frame: Frame) -> Frame:
-        """The frame as the network sees it."""
-        return frame_to(frame, self.side, self.side)
-
-    def predict(self, small: Frame) -> Map:
-        """Alpha of a shrunken frame; all zero when there is no subject."""
-        raw = self._run(small)
-        if self._flip:
-            raw = (raw + self._run(small[:, ::-1])[:, ::-1]) / 2
-        return stretched(raw)
-
-    def _run(self, small: Frame) -> Map:
-        return run(self._session, self._input, (small - MEAN) / STD)
+    def predict_many(self, frames: Sequence[Frame]) -> list[Map]:
+        """Alphas of `side` × `side`; all zero where there is no subject."""
+        small = [frame_to(frame, self.side, self.side) for frame in frames]
+        return [stretched(raw) for raw in run(self._session, self._input, [(one - MEAN) / STD for one in small])]
 
 
-def run(session: Any, name: str, values: Map) -> Map:
-    """First output of a network for one H × W × 3 input."""
-    feed = np.ascontiguousarray(values.transpose(2, 0, 1)[None], np.float32)
-    out: Map = session.run(None, {name: feed})[0][0, 0]
+def run(session: Any, name: str, pictures: Sequence[Map]) -> Map:
+    """First output of a network for H × W × 3 inputs of one size, in one call: N × H × W."""
+    feed = np.ascontiguousarray(np.stack(pictures).transpose(0, 3, 1, 2), np.float32)
+    out: Map = session.run(None, {name: feed})[0][:, 0]
     return out
 
 

@@ -23,16 +23,16 @@ from apps.engine.matting.manifest import MANIFEST, Network
 from apps.engine.matting.sources import Fetching, fetch
 
 NEEDS = {
-    "original": ("u2net",),
-    "light": ("u2netp",),
-    "human": ("rvm",),
-    "pro": ("isnet", "u2net"),
+    "original": ("u2net", "modnet"),
+    "light": ("u2net",),
+    "human": ("rvm", "modnet", "u2net"),
+    "pro": ("isnet", "u2net", "rvm", "modnet"),
 }
 PERMISSIVE_NEEDS = {
-    "original": ("u2net",),
-    "light": ("u2netp",),
-    "human": ("modnet", "u2net"),
-    "pro": ("u2net",),
+    "original": ("u2net", "modnet"),
+    "light": ("u2net",),
+    "human": ("u2net", "modnet"),
+    "pro": ("u2net", "modnet"),
 }
 """What the same names use with MODEL_LICENCES=permissive."""
 

@@ -1,0 +1,236 @@
+"""One pass over one video: frames are looked at, carried, steadied and finished, shot by shot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import numpy as np
+
+from apps.engine.matting import refine
+from apps.engine.matting.base import Frame, Matte
+from apps.engine.matting.motion import Motions, View
+from apps.engine.matting.rvm import RVM
+from apps.engine.matting.scale import Map
+from apps.engine.matting.temporal import Cuts, Heard, Known, brought, carried, restored, steadied
+
+TOO_DOUBTFUL = 0.03
+"""Doubtful area of a carried matte, as a share of the subject's, from which the frame is looked at itself."""
+
+
+class Look(Protocol):
+    """A network that knows nothing of other frames: alphas of some frames, each at its own working size."""
+
+    def predict_many(self, frames: Sequence[Frame]) -> list[Map]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Recurrent:
+    """What a network with a memory said of a frame."""
+
+    alpha: Map
+    colour: Map
+
+
+Combine = Callable[[Frame, tuple[Map, ...], Recurrent | None], Map]
+"""What all networks said of one frame, as one alpha at some working size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How the networks of a model work together."""
+
+    looks: tuple[Look, ...]
+    """The first one says what the subject is."""
+    combine: Callable[[], Combine]
+    """Makes the function for one shot; it may remember."""
+    recurrent: Callable[[], RVM] | None = None
+    gap: int = 1
+    """Every so many frames are looked at; those between are carried."""
+    batch: int = 1
+    """Frames that are looked at in one call."""
+    reach: int = 0
+    """Frames on either side that a matte is steadied with."""
+    restores: bool = False
+    finds_colours: bool = True
+
+
+@dataclass(slots=True, eq=False)
+class Item:
+    """A frame on its way through the session."""
+
+    frame: Frame
+    view: View
+    remembered: Recurrent | None = None
+    looks: tuple[Map, ...] = ()
+    is_inferred: bool = False
+    alpha: Map = field(default_factory=lambda: np.zeros((1, 1), np.float32))
+
+
+class ShotSession:
+    """Looks a few frames ahead within a shot; at a cut everything starts anew."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._recipe = recipe
+        self._cuts, self._motions = Cuts(), Motions()
+        self._people = People(recipe.recurrent()) if recipe.recurrent else None
+        self._carrier = Carrier(recipe, self._motions)
+        self._window = Window(self._motions, recipe.reach, restores=recipe.restores)
+        self._combine = recipe.combine()
+
+    def push(self, frame: Frame) -> list[Matte]:
+        mattes = []
+        if self._cuts.is_new_shot(frame):
+            mattes = self.flush()
+            self._motions.forget()
+            self._combine = self._recipe.combine()
+            if self._people is not None:
+                self._people.forget()
+        remembered = self._people.look(frame) if self._people is not None else None
+        return mattes + self._pass_on(self._carrier.push(Item(frame, View.of(frame), remembered)))
+
+    def flush(self) -> list[Matte]:
+        mattes = self._pass_on(self._carrier.flush())
+        return mattes + [self._finished(*one) for one in self._window.flush()]
+
+    def _pass_on(self, items: list[Item]) -> list[Matte]:
+        mattes = []
+        for item in items:
+            item.alpha = self._combine(item.frame, item.looks, item.remembered)
+            mattes += [self._finished(*one) for one in self._window.push(item)]
+        return mattes
+
+    def _finished(self, item: Item, alpha: Map) -> Matte:
+        if not self._recipe.finds_colours:
+            matte = refine.uncoloured(item.frame, alpha)
+        elif item.remembered is not None:
+            matte = refine.with_foreground(item.frame, alpha, item.remembered.colour)
+        else:
+            matte = refine.finished(item.frame, alpha)
+        return replace(matte, inferred=item.is_inferred)
+
+
+class People:
+    """RVM over a shot; it only has to be told when a new one begins."""
+
+    def __init__(self, network: RVM) -> None:
+        self._network = network
+        self._was_empty = False
+
+    def forget(self) -> None:
+        self._network.reset()
+        self._was_empty = False
+
+    def look(self, frame: Frame) -> Recurrent:
+        alpha, colour = self._network.step(frame)
+        is_empty = float(alpha.max()) < 0.5
+        if self._was_empty and not is_empty:
+            # It remembers that nobody was there and fades people in over three frames; without memory they are whole.
+            self._network.reset()
+            alpha, colour = self._network.step(frame)
+        self._was_empty = is_empty
+        return Recurrent(alpha, colour)
+
+
+class Carrier:
+    """Looks at every `gap`-th frame and carries the others, unless that is too doubtful."""
+
+    def __init__(self, recipe: Recipe, motions: Motions) -> None:
+        self._recipe, self._motions = recipe, motions
+        self._known: Item | None = None
+        self._waiting: list[Item] = []
+
+    def push(self, item: Item) -> list[Item]:
+        self._waiting.append(item)
+        is_first = self._known is None and self._recipe.batch == 1
+        if is_first or len(self._waiting) >= max(self._recipe.gap, self._recipe.batch):
+            return self._fill()
+        return []
+
+    def flush(self) -> list[Item]:
+        """The last frames of a shot; what comes next is another one's."""
+        items = self._fill() if self._waiting else []
+        self._known = None
+        return items
+
+    def _fill(self) -> list[Item]:
+        items, self._waiting = self._waiting, []
+        keys = sorted({*range(self._recipe.gap - 1, len(items), self._recipe.gap), len(items) - 1})
+        if self._known is None:
+            keys = sorted({0, *keys})
+        self._look([items[key] for key in keys])
+        start = 0
+        for key in keys:
+            if self._known is not None:
+                self._between(self._known, items[start:key], items[key])
+            self._known, start = items[key], key + 1
+        return items
+
+    def _look(self, items: list[Item]) -> None:
+        frames = [item.frame for item in items]
+        found = [look.predict_many(frames) for look in self._recipe.looks]
+        for index, item in enumerate(items):
+            item.looks, item.is_inferred = tuple(alphas[index] for alphas in found), True
+
+    def _between(self, before: Item, items: list[Item], after: Item) -> None:
+        """Fill the frames between two known ones, looking at the middle one where carrying fails."""
+        if not items:
+            return
+        ends = Known(before.view, before.looks), Known(after.view, after.looks)
+        done = []
+        for index, item in enumerate(items, 1):
+            alphas, doubt = carried(item.view, *ends, index / (len(items) + 1), self._motions)
+            if doubt > TOO_DOUBTFUL:
+                middle = len(items) // 2
+                self._look([items[middle]])
+                self._between(before, items[:middle], items[middle])
+                self._between(items[middle], items[middle + 1 :], after)
+                return
+            done.append(alphas)
+        for item, alphas in zip(items, done, strict=True):
+            item.looks = alphas
+
+
+class Window:
+    """Steadies each item with its neighbours on both sides."""
+
+    def __init__(self, motions: Motions, reach: int, *, restores: bool) -> None:
+        self._motions, self._reach, self._restores = motions, reach, restores
+        self._items: list[Item] = []
+        self._next = 0
+
+    def push(self, item: Item) -> list[tuple[Item, Map]]:
+        self._items.append(item)
+        return self._ready(len(self._items) - self._reach)
+
+    def flush(self) -> list[tuple[Item, Map]]:
+        ready = self._ready(len(self._items))
+        self._items, self._next = [], 0
+        return ready
+
+    def _ready(self, end: int) -> list[tuple[Item, Map]]:
+        ready = []
+        while self._next < end:
+            ready.append((self._items[self._next], self._steadied(self._next)))
+            self._next += 1
+            if self._next > self._reach:
+                del self._items[0]
+                self._next -= 1
+                end -= 1
+        return ready
+
+    def _steadied(self, at: int) -> Map:
+        here = self._items[at]
+        before = [self._heard(here, one) for one in self._items[max(0, at - self._reach) : at][::-1]]
+        after = [self._heard(here, one) for one in self._items[at + 1 : at + 1 + self._reach]]
+        alpha = restored(here.alpha, [before, after]) if self._restores else here.alpha
+        if not alpha.any():
+            # An empty frame stays empty: its neighbours' subject has not come yet, or has gone.
+            return alpha
+        rings = [[*before[near : near + 1], *after[near : near + 1]] for near in range(self._reach)]
+        heard = [[one for one in ring if one[0].any()] for ring in rings]
+        return steadied(alpha, [ring for ring in heard if ring])
+
+    def _heard(self, here: Item, there: Item) -> Heard:
+        return brought(self._motions.between(here.view, there.view), there.alpha)

@@ -1,0 +1,45 @@
+"""The named improvements around the networks. Each can be left out, so that its worth can be measured."""
+
+from __future__ import annotations
+
+from apps.engine.errors import BadOptions
+
+STAGES = {
+    "carry": "mattes carried along the motion between inferred frames, instead of inferring every frame",
+    "steady": "flicker averaged away along the motion, from both sides",
+    "restore": "parts that a network lost for a moment put back from the frames around",
+    "settle": "people networks that disagree settled by a third vote, instead of averaged",
+    "colours": "disputed regions compared with the colours of the subject and of the background",
+    "subjects": "people networks heard only about people",
+    "fuse": "the fine network inside the robust one, instead of their mean",
+    "foreground": "the subject's own colour along its edges",
+    "despill": "the light of a green or blue wall taken off the subject",
+}
+"""By name, with what they do."""
+
+_TIME, _PEOPLE, _COLOUR = ("carry", "steady", "restore"), ("settle", "colours"), ("foreground", "despill")
+
+_OF = {
+    ("light", False): (*_TIME, *_COLOUR),
+    ("light", True): (*_TIME, *_COLOUR),
+    ("original", False): (*_TIME, *_PEOPLE, "subjects", *_COLOUR),
+    ("original", True): (*_TIME, *_PEOPLE, "subjects", *_COLOUR),
+    ("human", False): (*_TIME, *_PEOPLE, *_COLOUR),
+    ("human", True): (*_TIME, *_PEOPLE, "subjects", *_COLOUR),
+    ("pro", False): (*_TIME, *_PEOPLE, "subjects", "fuse", *_COLOUR),
+    ("pro", True): (*_TIME, *_PEOPLE, "subjects", "fuse", *_COLOUR),
+    ("chroma", False): ("despill",),
+}
+
+
+def of(model: str, permissive: bool) -> tuple[str, ...]:
+    """The stages that a model uses."""
+    return _OF[model, permissive]
+
+
+def parse(text: str | None) -> frozenset[str]:
+    """`carry,steady` to names."""
+    names = frozenset(filter(None, (text or "").split(",")))
+    if unknown := sorted(names - set(STAGES)):
+        raise BadOptions(f"Unknown stage {unknown[0]}: choose from {', '.join(STAGES)}.", param="without")
+    return names

@@ -1,0 +1,71 @@
+"""Which part of a picture the people networks may decide, and which belongs to other subjects."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from apps.engine.matting.scale import Map, disc, map_to
+
+SIDE = 128
+"""Short side on which whole subjects are told apart."""
+NOBODY = 0.3
+"""Where the people network is nowhere surer than this, it sees nobody."""
+FIRM = 0.9
+"""Alpha of a person's body; on glass or fur the people network wavers."""
+MINOR = 0.3
+"""Share of the whole subject below which what the people network sees is a stray patch on something else."""
+REACH = 16
+"""A person's own surroundings reach 1/16 of the side: what the networks say there is about the same subject."""
+TOUCH = 20
+"""What lies within 1/20 of the side of a subject touches it."""
+SURE = 0.75
+"""Mean alpha from which the generalists are sure of another subject…"""
+SIZABLE = 0.1
+"""…whose area is at least this share of the people's: a palm tree at a shoulder is smaller, a dog is not."""
+ALIKE = (0.6, 0.8)
+"""Overlap over union from which a portrait network may speak about what the generalist sees, and speaks fully."""
+
+
+def others(people: Map, generalists: Map) -> Map:
+    """0..1 at the people's size: 1 where a subject is that the people network knows nothing of.
+
+    `generalists` is what all of them agree on. Without people everything is theirs.
+    """
+    height, width = people.shape
+    scale = min(1.0, SIDE / min(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    person, rest = map_to(people, *size), map_to(generalists, *size)
+    if float(person.max()) < NOBODY or float((person > FIRM).sum()) < MINOR * float(rest.sum()):
+        return np.ones_like(people)
+    near = disc(max(1, min(size) // REACH))
+    somebody = (person > NOBODY).astype(np.uint8)
+    apart = ((rest > 0.5) & (cv2.dilate(somebody, near) == 0)).astype(np.uint8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(apart)
+    zone = np.zeros_like(apart)
+    for index in range(1, count):
+        region = labels == index
+        if stats[index, cv2.CC_STAT_AREA] >= SIZABLE * somebody.sum() and rest[region].mean() > SURE:
+            zone[region] = 1
+    if not zone.any():
+        return np.zeros_like(people)
+    grown = cv2.blur(cv2.dilate(zone, near).astype(np.float32), (3, 3))
+    return map_to(np.asarray(grown, np.float32), width, height)
+
+
+def surroundings(whole: Map) -> Map:
+    """The generalist's subject with what touches it: hair that it lost is there, inventions elsewhere are not."""
+    height, width = whole.shape
+    scale = min(1.0, SIDE / min(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    grown = cv2.dilate(map_to(whole, *size), disc(max(1, min(size) // TOUCH)))
+    return np.asarray(cv2.max(whole, map_to(np.asarray(grown, np.float32), width, height)), np.float32)
+
+
+def likeness(portrait: Map, whole: Map) -> float:
+    """0..1: how far a portrait network, which invents people in everything, may be believed about this subject."""
+    whole = map_to(whole, portrait.shape[1], portrait.shape[0])
+    union = float(cv2.max(portrait, whole).sum())
+    overlap = float(cv2.min(portrait, whole).sum()) / union if union else 0.0
+    low, high = ALIKE
+    return float(np.clip((overlap - low) / (high - low), 0, 1))
