@@ -303,7 +303,8 @@ EGRESS_ALLOW = env.list("EGRESS_ALLOW", default=[])
 # --- the work ----------------------------------------------------------------------------------
 WORKERS = env.int("WORKERS", default=1)
 ENGINE_THREADS = env.int("ENGINE_THREADS", default=0)  # 0: all cores this process may use
-ENGINE_DEVICE = env.str("ENGINE_DEVICE", default="auto")
+ENGINE_DEVICE = env.one_of("ENGINE_DEVICE", "auto", "cpu", "cuda")
+ENGINE_PRECISION = env.one_of("ENGINE_PRECISION", "auto", "fp32", "fp16", "int8")
 MODEL_LICENCES = env.one_of("MODEL_LICENCES", "all", "permissive")
 MODEL_SOURCE_DIR = env.str("MODEL_SOURCE_DIR", default="")
 LEASE_SECONDS = env.int("LEASE_SECONDS", default=30)

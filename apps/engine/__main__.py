@@ -47,6 +47,7 @@ def make_parser() -> Parser:
     parser.add_argument("--no-audio", action="store_true", help="leave the sound out")
     parser.add_argument("--threads", type=_count, default=0, metavar="N", help="0 means all cores")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--precision", choices=("auto", "fp32", "fp16", "int8"), default="auto", help="of the networks")
     parser.add_argument("--max-seconds", type=_positive, metavar="S")
     parser.add_argument("--max-side", type=_count, metavar="PIXELS")
     parser.add_argument("--max-fps", type=_positive, metavar="FPS")
@@ -114,7 +115,7 @@ def run(argv: list[str], canceled: threading.Event) -> Result:
     arguments = make_parser().parse_args(argv)
     missing: list[str] = []
     if arguments.contain is not None:
-        on_cpu = arguments.device == "cpu" or not Path("/dev/nvidia0").exists()
+        on_cpu = arguments.device == "cpu" or not _has_gpu()
         missing = contain(parent=arguments.contain, on_cpu=on_cpu)
     try:
         result = _probe(arguments) if arguments.probe else _process(arguments, canceled)
@@ -123,6 +124,11 @@ def run(argv: list[str], canceled: threading.Event) -> Result:
         raise
     result.not_contained = missing
     return result
+
+
+def _has_gpu() -> bool:
+    """By its device file: a container may be given any of several cards, and WSL has a name of its own."""
+    return Path("/dev/dxg").exists() or any(Path("/dev").glob("nvidia[0-9]*"))
 
 
 def _drop_older_output(arguments: argparse.Namespace) -> None:
@@ -165,7 +171,7 @@ def _process(arguments: argparse.Namespace, canceled: threading.Event) -> Result
         options=options,
         load_model=lambda: load(
             arguments.model, models_dir=_models_dir(arguments), device=arguments.device,
-            threads=arguments.threads, permissive=arguments.permissive, without=without,
+            threads=arguments.threads, precision=arguments.precision, permissive=arguments.permissive, without=without,
         ),
         matte=arguments.matte,
         foreground=arguments.fgr,

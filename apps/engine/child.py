@@ -197,13 +197,15 @@ def start(
     limits: Limits | None = None,
     threads: int = 0,
     device: str = "auto",
+    precision: str = "auto",
     permissive: bool = False,
     log: Path | None = None,
 ) -> Run:
     """Begin the work; the caller polls and asks for the result inside `with`."""
     arguments = [
         "--model", options.model, "--format", options.format, "--models-dir", str(models_dir.absolute()),
-        "--threads", str(threads), "--device", device, *(limits or Limits()).arguments(),
+        "--threads", str(threads), "--device", device, "--precision", precision,
+        *(limits or Limits()).arguments(),
     ]  # fmt: skip
     if options.background.type == "color" and options.background.color is not None:
         arguments += ["--bg-color", "#{:02x}{:02x}{:02x}".format(*options.background.color)]

@@ -227,6 +227,7 @@ def _work(job: Job, folder: Path, *, source: Path, background: Path | None) -> R
         ),
         threads=settings.ENGINE_THREADS,
         device=settings.ENGINE_DEVICE,
+        precision=settings.ENGINE_PRECISION,
         permissive=settings.MODEL_LICENCES == "permissive",
         log=folder / "engine.log",
     ) as run:

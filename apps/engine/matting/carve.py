@@ -1,4 +1,4 @@
-"""Carve the part of an ONNX graph that we run: one output, free height and width, float32 weights."""
+"""Carve the part of an ONNX graph that we run: one output, free batch, height and width, float32 weights."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def carve(path: Path, *, fixed_side: int | None = None) -> Any:
     graph = helper.make_graph(
         nodes,
         "carved",
-        [helper.make_tensor_value_info(source, FLOAT, [1, 3, "H", "W"])],
-        [helper.make_tensor_value_info(output, FLOAT, [1, 1, "H", "W"])],
+        [helper.make_tensor_value_info(source, FLOAT, ["N", 3, "H", "W"])],
+        [helper.make_tensor_value_info(output, FLOAT, ["N", 1, "H", "W"])],
         [numpy_helper.from_array(array, name) for name, array in arrays.items()],
     )
     carved = helper.make_model(graph, opset_imports=[o for o in model.opset_import if o.domain == ""])

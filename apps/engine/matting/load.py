@@ -9,7 +9,7 @@ from apps.engine.errors import BadOptions
 from apps.engine.matting import models, weights
 from apps.engine.matting.base import Model
 from apps.engine.matting.chroma import ChromaModel
-from apps.engine.matting.runtime import Opener
+from apps.engine.matting.opening import Opener
 
 BUILDERS: dict[tuple[str, bool], Callable[..., Model]] = {
     ("original", False): models.original,
@@ -29,6 +29,7 @@ def load(
     *,
     models_dir: Path,
     device: str = "auto",
+    precision: str = "auto",
     threads: int = 0,
     permissive: bool = False,
     without: frozenset[str] = frozenset(),
@@ -42,7 +43,7 @@ def load(
     if (name, permissive) not in BUILDERS:
         known = ", ".join([*weights.NEEDS, "chroma"])
         raise BadOptions(f"model must be one of {known}.", param="model")
-    opener = Opener(models_dir, device=device, threads=threads)
+    opener = Opener(models_dir, device=device, threads=threads, precision=precision)
     needed = weights.needed_by(name, permissive=permissive)
     opener.require(needed)
     return BUILDERS[name, permissive](*[opener.open(network) for network in needed], without=without)

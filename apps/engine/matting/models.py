@@ -11,7 +11,7 @@ from apps.engine.matting.base import Frame, Session
 from apps.engine.matting.fuse import fuse
 from apps.engine.matting.isnet import ISNet
 from apps.engine.matting.modnet import MODNet
-from apps.engine.matting.runtime import Opened
+from apps.engine.matting.opening import Opened
 from apps.engine.matting.rvm import RVM
 from apps.engine.matting.scale import Map, map_to
 from apps.engine.matting.sessions import Combine, Look, Recipe, Recurrent, ShotSession
@@ -86,7 +86,7 @@ def human(recurrent: Opened, portrait: Opened, whole: Opened, *, without: Withou
 
         return combine
 
-    return _built("human", tags, looks, combining, FINE_GAP, without, lambda: RVM(recurrent.session))
+    return _built("human", tags, looks, combining, FINE_GAP, without, lambda: RVM(recurrent.session, recurrent.device))
 
 
 def pro(
@@ -116,7 +116,7 @@ def pro(
 
         return combine
 
-    return _built("pro", tags, looks, combining, FINE_GAP, without, lambda: RVM(recurrent.session))
+    return _built("pro", tags, looks, combining, FINE_GAP, without, lambda: RVM(recurrent.session, recurrent.device))
 
 
 def pro_permissive(whole: Opened, portrait: Opened, *, without: Without = frozenset()) -> BuiltModel:

@@ -1,93 +1,84 @@
-"""onnxruntime sessions: which device, how many threads, which of a network's files."""
+"""onnxruntime itself: which device it can use here, and sessions with threads that do not get in others' way."""
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import onnxruntime
 
-from apps.engine.errors import BadOptions, EngineFault, ModelNotInstalled
-from apps.engine.matting import weights
+from apps.engine.errors import BadOptions, EngineFault
 
 DEVICES = ("auto", "cpu", "cuda")
+PRECISIONS = {"cpu": ("auto", "fp32", "int8"), "cuda": ("auto", "fp32", "fp16")}
+"""What may be asked for on each device: int8 is slower than fp32 on a GPU, fp16 slower on a CPU."""
+
 CUDA = "CUDAExecutionProvider"
 CPU = "CPUExecutionProvider"
 
+IDENTITY = bytes.fromhex(
+    "080812003a370a100a017812017922084964656e746974791201675a0f0a0178120a0a08080112040a020801"
+    "620f0a0179120a0a08080112040a02080142040a001011"
+)
+"""The smallest network there is, y = x: it shows whether a device starts."""
+
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
-class Opened:
-    """One network in memory; `tag` names it with its precision and weights for the job's record."""
+class Chosen:
+    """`why_not_cuda` is what kept `auto` from a GPU that onnxruntime was made for."""
 
-    session: Any
     device: str
-    tag: str
-
-    def at(self, size: object) -> Opened:
-        """The same, with the size it works at in its name."""
-        return replace(self, tag=f"{self.tag}/{size}")
+    why_not_cuda: str = ""
 
 
-class Opener:
-    """Opens networks of one model folder, all on the same device with the same threads."""
-
-    def __init__(self, models_dir: Path, *, device: str, threads: int) -> None:
-        self._models_dir = models_dir
-        self._wanted = device
-        self._device = choose_device(device)
-        self._threads = usable_threads(threads)
-        cv2.setNumThreads(self._threads)
-
-    def require(self, names: tuple[str, ...]) -> None:
-        """Refuse before anything heavy is loaded, naming every network that is missing."""
-        known = weights.networks()
-        missing = []
-        for name in names:
-            status = weights.network_status(self._models_dir, known[name])
-            if not status.installed:
-                missing.append(f"{name} ({status.why_not})")
-        if missing:
-            install = " ".join(one.split()[0] for one in missing)
-            raise ModelNotInstalled(
-                f"Not on this machine: {', '.join(missing)}. Install with: python manage.py models install {install}",
-                param="model",
-            )
-
-    def open(self, name: str) -> Opened:
-        self.require((name,))
-        status = weights.network_status(self._models_dir, weights.networks()[name])
-        # On CUDA the quantised graph is slower than the plain one.
-        quantised = status.path / "model.int8.onnx"
-        is_int8 = self._device == "cpu" and quantised.is_file()
-        path = quantised if is_int8 else status.path / "model.onnx"
-        session, device = self._start(path)
-        tag = f"{name}-{'int8' if is_int8 else 'fp32'}@{status.sha256[:8]}"
-        return Opened(session, device, tag)
-
-    def _start(self, path: Path) -> tuple[Any, str]:
-        session = open_session(path, device=self._device, threads=self._threads)
-        if self._device == "cuda" and session.get_providers()[0] != CUDA:
-            # The provider is listed but will not start: no driver, or another CUDA version.
-            if self._wanted == "cuda":
-                raise BadOptions("CUDA did not start on this machine: use device cpu or auto.", param="device")
-            self._device = "cpu"
-        return session, self._device
-
-
-def choose_device(device: str) -> str:
+def choose_device(device: str) -> Chosen:
+    """`auto` takes CUDA where it really starts, and says so where it does not; `cuda` refuses instead."""
     if device not in DEVICES:
         raise BadOptions(f"device must be one of {', '.join(DEVICES)}.", param="device")
-    has_cuda = CUDA in onnxruntime.get_available_providers()
-    if device == "cuda" and not has_cuda:
+    if device == "cpu":
+        return Chosen("cpu")
+    if CUDA not in onnxruntime.get_available_providers():
+        if device == "auto":
+            return Chosen("cpu")
         raise BadOptions(
             "This installation of onnxruntime has no CUDA: install onnxruntime-gpu, or use device cpu or auto.",
             param="device",
         )
-    return "cuda" if has_cuda and device != "cpu" else "cpu"
+    trouble = _start_cuda()
+    if not trouble:
+        return Chosen("cuda")
+    if device == "cuda":
+        raise BadOptions(f"CUDA did not start on this machine: {trouble} Use device cpu or auto.", param="device")
+    log.warning("CUDA did not start, so this runs on the CPU: %s", trouble)
+    return Chosen("cpu", trouble)
+
+
+def check_precision(precision: str, device: str) -> None:
+    """`device` is the one chosen, never auto."""
+    if precision not in PRECISIONS[device]:
+        allowed = ", ".join(PRECISIONS[device])
+        raise BadOptions(f"precision must be one of {allowed} on {device}, not {precision}.", param="precision")
+
+
+def _start_cuda() -> str:
+    """Why CUDA does not start, as a sentence; empty when it does."""
+    # CUDA's libraries from pip are found only after this. Its complaints must not get into the report on stdout.
+    with contextlib.redirect_stdout(sys.stderr):
+        onnxruntime.preload_dlls()
+    try:
+        session = _session(IDENTITY, "cuda", threads=1)
+    except Exception as error:
+        return f"{str(error).strip().splitlines()[0][:300]}."
+    if CUDA not in session.get_providers():
+        return f"its libraries do not load (this onnxruntime is made for CUDA {onnxruntime.cuda_version})."
+    return ""
 
 
 def usable_threads(threads: int) -> int:
@@ -98,6 +89,17 @@ def usable_threads(threads: int) -> int:
 
 
 def open_session(path: Path, *, device: str = "cpu", threads: int = 0) -> Any:
+    try:
+        session = _session(str(path), device, threads=threads)
+    except Exception as error:
+        # onnxruntime's own exceptions have no common public base.
+        raise EngineFault(f"{path.parent.name}/{path.name} does not load: {error}") from error
+    if device == "cuda" and CUDA not in session.get_providers():
+        raise EngineFault(f"{path.parent.name}/{path.name} does not run on CUDA, which started a moment ago.")
+    return session
+
+
+def _session(network: str | bytes, device: str, *, threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = usable_threads(threads)
     options.inter_op_num_threads = 1
@@ -105,8 +107,14 @@ def open_session(path: Path, *, device: str = "cpu", threads: int = 0) -> Any:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     providers = [CUDA, CPU] if device == "cuda" else [CPU]
-    try:
-        return onnxruntime.InferenceSession(str(path), options, providers=providers)
-    except Exception as error:
-        # onnxruntime's own exceptions have no common public base.
-        raise EngineFault(f"{path.parent.name}/{path.name} does not load: {error}") from error
+    # Left to itself onnxruntime goes on without the GPU when that fails, at loading and in the middle of a video.
+    return onnxruntime.InferenceSession(network, options, providers=providers, enable_fallback=0)
+
+
+def gpus() -> list[str]:
+    """Names of this machine's NVIDIA cards, as their driver tells them."""
+    found = []
+    for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        found += [line.partition(":")[2].strip() for line in lines if line.startswith("Model:")]
+    return found

@@ -6,6 +6,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from onnxruntime import OrtValue
 
 from apps.engine.matting.base import Frame
 from apps.engine.matting.scale import Map, frame_to
@@ -23,8 +24,9 @@ MIN_SIDE = 64
 class RVM:
     """The network with the state of one video; make a new one, or `reset`, for another."""
 
-    def __init__(self, session: Any) -> None:
+    def __init__(self, session: Any, device: str = "cpu") -> None:
         self._session = session
+        self._device = device
         self._states: list[Any] = []
         self._size: tuple[int, int] | None = None
 
@@ -52,12 +54,20 @@ class RVM:
     def _run(self, values: Map) -> tuple[Map, Map]:
         height, width = values.shape[2:]
         ratio = min(COARSE_SIDE / min(height, width), COARSE_LONG_SIDE / max(height, width), 0.999)
-        states = self._states or [np.zeros((1, 1, 1, 1), np.float32)] * 4
-        feed = {"src": values, "downsample_ratio": np.array([ratio], np.float32)}
-        feed.update({f"r{index}i": state for index, state in enumerate(states, 1)})
-        outputs = self._session.run(["fgr", "pha", "r1o", "r2o", "r3o", "r4o"], feed)
-        self._states = outputs[2:]
-        return outputs[0], outputs[1]
+        bound = self._session.io_binding()
+        bound.bind_cpu_input("src", values)
+        bound.bind_cpu_input("downsample_ratio", np.array([ratio], np.float32))
+        nothing = OrtValue.ortvalue_from_numpy(np.zeros((1, 1, 1, 1), np.float32), self._device)
+        for index, state in enumerate(self._states or [nothing] * 4, 1):
+            bound.bind_ortvalue_input(f"r{index}i", state)
+        bound.bind_output("fgr")
+        bound.bind_output("pha")
+        # What it remembers stays on the device: as large as the frame, it would go up and down with every one.
+        for index in range(1, 5):
+            bound.bind_output(f"r{index}o", self._device)
+        self._session.run_with_iobinding(bound)
+        foreground, alpha, *self._states = bound.get_outputs()
+        return foreground.numpy(), alpha.numpy()
 
 
 def _within_size(height: int, width: int) -> tuple[int, int]:

@@ -23,7 +23,8 @@ TOLERANCE = 0.02
 
 PORTRAIT_SIDE = 384
 
-MIN_INT8_IOU = 0.95
+LEAST_IOU = 0.95
+"""Between float32 and a copy in fewer bits, on the worst of the drawn scenes."""
 
 SHADES = ((70, 110, 60), (40, 40, 60), (180, 170, 150))
 """Backgrounds of the drawn scenes."""
@@ -86,12 +87,18 @@ def prove(preparation: str, folder: Path, expected: Mapping[str, Any]) -> dict[s
     if quantised.is_file():
         iou = _iou(plain, run(open_session(quantised), side))
         result["int8_iou"] = round(iou, 4)
-        if iou > MIN_INT8_IOU:
+        if iou > LEAST_IOU:
             result.update(precision="int8", said=f"Self-test passed; int8 agrees with float32 (IoU {iou:.3f}).")
         else:
             quantised.unlink()
             result["said"] = f"Self-test passed; int8 strays on this CPU (IoU {iou:.3f}), so float32 is used: slower."
     return result
+
+
+def agreement(preparation: str, side: int, plain: Any, other: Any) -> float:
+    """IoU of what two sessions make of the drawn scenes, the worst of them."""
+    run = RUNS[preparation]
+    return _iou(run(plain, side), run(other, side))
 
 
 def _iou(first: list[Map], second: list[Map]) -> float:

@@ -31,11 +31,23 @@ class U2Net:
         return [stretched(raw) for raw in run(self._session, self._input, [(one - MEAN) / STD for one in small])]
 
 
+CALL_PIXELS = 2 * 1024 * 1024
+"""Of all pictures in one call."""
+
+
 def run(session: Any, name: str, pictures: Sequence[Map]) -> Map:
-    """First output of a network for H × W × 3 inputs of one size, in one call: N × H × W."""
+    """First output of a network for H × W × 3 inputs of one size, in as few calls as memory bears: N × H × W."""
     feed = np.ascontiguousarray(np.stack(pictures).transpose(0, 3, 1, 2), np.float32)
-    out: Map = session.run(None, {name: feed})[0][:, 0]
+    count, _, height, width = feed.shape
+    at_once = 1 if takes_one(session) else max(1, CALL_PIXELS // (height * width))
+    calls = [session.run(None, {name: feed[start : start + at_once]})[0] for start in range(0, count, at_once)]
+    out: Map = (calls[0] if len(calls) == 1 else np.concatenate(calls))[:, 0]
     return out
+
+
+def takes_one(session: Any) -> bool:
+    """Whether the network declares that it takes one picture a call, as earlier preparations did."""
+    return bool(session.get_inputs()[0].shape[0] == 1)
 
 
 def stretched(raw: Map) -> Map:
