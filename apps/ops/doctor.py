@@ -37,6 +37,15 @@ def has(name, mode):
 encoders, decoders = json.loads(sys.argv[1])
 print(json.dumps([n for n in encoders if not has(n, "w")] + [n for n in decoders if not has(n, "r")]))
 """
+DEVICE_PROBE = """
+import json, sys
+from apps.engine.errors import BadOptions
+from apps.engine.matting.opening import describe
+try:
+    print(json.dumps(describe(device=sys.argv[1], precision=sys.argv[2], threads=int(sys.argv[3]))))
+except BadOptions as error:
+    print(json.dumps({"refused": str(error)}))
+"""
 WALL_PROBE = "from apps.engine.contain import contain; print(*contain(parent=None, on_cpu=True))"
 
 
@@ -70,6 +79,7 @@ def examine() -> Iterator[Finding]:
     yield database()
     yield storage()
     yield from models()
+    yield device()
     yield walls()
     yield from running()
 
@@ -90,6 +100,8 @@ def packages() -> Finding:
         try:
             found = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
+            if name == "onnxruntime" and _has_package("onnxruntime-gpu"):
+                continue
             # A pin with a marker may be for another system than this.
             wrong += [] if marker else [f"{name} is missing"]
             continue
@@ -98,6 +110,10 @@ def packages() -> Finding:
     if wrong:
         return bad("packages", f"{'; '.join(wrong[:5])}. Delete .venv/run.stamp and run make again.")
     return ok("packages", f"all {len(pins)} as locked")
+
+
+def _has_package(name: str) -> bool:
+    return any(importlib.metadata.distributions(name=name))
 
 
 def codecs() -> Finding:
@@ -172,6 +188,26 @@ def models() -> Iterator[Finding]:
     for row in weights.status(Path(settings.MODELS_DIR)):
         if row.installed:
             yield ok(f"network {row.name}", f"self-test: {row.self_test.get('said', row.self_test)}")
+
+
+def device() -> Finding:
+    """What a job's networks would run on, asked in a child as a job would."""
+    asked = [settings.ENGINE_DEVICE, settings.ENGINE_PRECISION, str(settings.ENGINE_THREADS)]
+    command = [sys.executable, "-c", DEVICE_PROBE, *asked]
+    done = subprocess.run(command, cwd=settings.BASE_DIR, capture_output=True, text=True, check=False)
+    if done.returncode:
+        return bad("device", f"onnxruntime cannot be loaded: {done.stderr.strip()[-300:]}")
+    found = json.loads(done.stdout)
+    if "refused" in found:
+        return bad("device", f"{found['refused']} (ENGINE_DEVICE={asked[0]}, ENGINE_PRECISION={asked[1]})")
+    fast = {"cpu": "int8", "cuda": "fp16"}[found["device"]]
+    precision = "fp32" if asked[1] == "fp32" else f"{fast} where a network has it, else fp32"
+    release = f"onnxruntime {found['onnxruntime']}" + (f" for CUDA {found['cuda']}" if found["cuda"] else "")
+    cards = f" ({', '.join(found['gpus'])})" if found["gpus"] else ""
+    text = f"{found['device']}{cards}, {precision}, {found['threads']} threads, {release}"
+    if found["why_not_cuda"]:
+        return note("device", f"{text}; CUDA does not start: {found['why_not_cuda']} See docs/operations.md.")
+    return ok("device", text)
 
 
 def walls() -> Finding:

@@ -83,6 +83,7 @@ def test_probe_prints_the_facts(tmp_path):
         (["--trim", "nan:1"], 2, "invalid_request", "trim.start"),
         (["--trim", "50:60"], 2, "invalid_request", "trim.start"),
         (["--device", "tpu"], 2, "invalid_request", None),
+        (["--precision", "fp8"], 2, "invalid_request", None),
         (["--threads", "-1"], 2, "invalid_request", None),
         (["--threads", "many"], 2, "invalid_request", None),
         (["--unknown"], 2, "invalid_request", None),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import io
 import socket
 from pathlib import Path
@@ -49,6 +50,68 @@ def test_a_codec_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(doctor, "ENCODERS", ("libvpx-vp9", "never_made"))
 
     assert doctor.codecs().text.startswith("this PyAV lacks never_made. Install the wheel")
+
+
+def test_packages_may_hold_onnxruntime_gpu_instead(
+    monkeypatch: pytest.MonkeyPatch, settings: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "requirements.lock").write_text("onnxruntime==1.32.0\n")
+    settings.BASE_DIR = tmp_path
+
+    def absent(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", absent)
+    here = {"onnxruntime-gpu": ["its distribution"]}
+    monkeypatch.setattr(importlib.metadata, "distributions", lambda name: here.get(name, []))
+
+    with_gpu = doctor.packages()
+    here.clear()
+
+    assert (with_gpu.level, doctor.packages().level) == ("ok", "bad")
+
+
+def test_the_device_is_said_with_its_precision_and_release(settings: Any) -> None:
+    settings.ENGINE_DEVICE, settings.ENGINE_PRECISION, settings.ENGINE_THREADS = "cpu", "auto", 3
+
+    finding = doctor.device()
+
+    assert finding.level == "ok"
+    assert finding.text.startswith("cpu, int8 where a network has it, else fp32, 3 threads, onnxruntime 1.")
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "text"),
+    [
+        ("cpu", "fp16", "precision must be one of auto, fp32, int8 on cpu, not fp16. (ENGINE_DEVICE=cpu, ENGINE_PRE"),
+        ("npu", "auto", "device must be one of auto, cpu, cuda. (ENGINE_DEVICE=npu, ENGINE_PRECISION=auto)"),
+    ],
+)
+def test_a_device_that_every_job_would_be_refused_on_is_bad(
+    settings: Any, device: str, precision: str, text: str
+) -> None:
+    settings.ENGINE_DEVICE, settings.ENGINE_PRECISION = device, precision
+
+    finding = doctor.device()
+
+    assert finding.level == "bad"
+    assert finding.text.startswith(text)
+
+
+def test_a_gpu_that_does_not_start_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        doctor,
+        "DEVICE_PROBE",
+        'print(\'{"device": "cpu", "why_not_cuda": "no driver.", "gpus": [], "threads": 2,'
+        ' "onnxruntime": "1.31.1", "cuda": "13.0"}\')',
+    )
+
+    finding = doctor.device()
+
+    assert finding.level == "note"
+    assert finding.text.endswith(
+        "onnxruntime 1.31.1 for CUDA 13.0; CUDA does not start: no driver. See docs/operations.md."
+    )
 
 
 def test_a_full_disk_is_bad(monkeypatch: pytest.MonkeyPatch) -> None:

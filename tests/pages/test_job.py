@@ -35,6 +35,13 @@ def test_a_running_job_shows_percent_frames_and_time_left(alice, browser):
     assert 'hx-trigger="every 1s"' in page
 
 
+@pytest.mark.parametrize(("device", "said"), [("cuda", ["CUDA"]), ("cpu", ["CPU"]), ("", [])])
+def test_a_job_says_what_it_worked_on(alice, browser, device, said):
+    job = make_job(alice, status="completed", device=device)
+
+    assert re.findall(r"<dt>Worked on</dt>\s*<dd>\s*(\w+)\s*</dd>", page_of(browser, job)) == said
+
+
 def test_a_waiting_job_shows_its_place_in_the_queue(alice, browser):
     make_job(alice, status="queued")
     second = make_job(alice, status="queued")

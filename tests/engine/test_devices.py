@@ -1,0 +1,447 @@
+"""Which device and which precision, and several frames a call. A GPU is pretended: the same sessions under its name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from django.conf import settings
+from onnx import TensorProto, helper, numpy_helper
+
+from apps.engine.errors import BadOptions, EngineFault
+from apps.engine.matting import halves, manifest, models, opening, runtime, selftest, u2net, weights
+from apps.engine.matting.load import load
+from apps.engine.matting.modnet import MODNet
+from apps.engine.matting.opening import Opened, Opener
+from apps.engine.matting.runtime import CPU, CUDA, Chosen, choose_device, open_session
+from apps.engine.matting.rvm import RVM
+from apps.engine.matting.u2net import U2Net
+from tests.conftest import missing
+
+Install = Callable[..., Path]
+
+
+class PretendedGpu:
+    """A session on the CPU that says it is on CUDA, and counts the frames of each call."""
+
+    def __init__(self, *given: Any, **options: Any) -> None:
+        options["providers"] = [CPU]
+        self._real = REAL_SESSION(*given, **options)
+        self.calls: list[int] = []
+
+    def get_providers(self) -> list[str]:
+        return [CUDA, CPU]
+
+    def get_inputs(self) -> Any:
+        return self._real.get_inputs()
+
+    def run(self, names: Any, feed: dict[str, Any]) -> Any:
+        self.calls.append(next(iter(feed.values())).shape[0])
+        return self._real.run(names, feed)
+
+
+REAL_SESSION = onnxruntime.InferenceSession
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
+    monkeypatch.setattr(onnxruntime, "InferenceSession", PretendedGpu)
+
+
+@pytest.fixture
+def broken_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Listed, but its driver is not there."""
+
+    def refuse(*given: Any, providers: list[str], **options: Any) -> Any:
+        if CUDA in providers:
+            raise RuntimeError("CUDA failure 35: CUDA driver version is insufficient\nat some line")
+        return REAL_SESSION(*given, providers=providers, **options)
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
+    monkeypatch.setattr(onnxruntime, "InferenceSession", refuse)
+
+
+@pytest.fixture
+def unloadable_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Listed, but its libraries are not there: onnxruntime goes on with the CPU and says nothing."""
+
+    def without(*given: Any, providers: list[str], **options: Any) -> Any:
+        return REAL_SESSION(*given, providers=[CPU], **options)
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
+    monkeypatch.setattr(onnxruntime, "InferenceSession", without)
+
+
+def save_mixture(path: Path, batch: str | int = "N") -> None:
+    """How red each pixel is, 0..1: the smallest network that can pass for U²-Net."""
+    weight = np.array([2.0, -1.0, -1.0], np.float32).reshape(1, 3, 1, 1)
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["x", "w"], ["y0"]), helper.make_node("Sigmoid", ["y0"], ["y"])],
+        "tiny",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [batch, 3, "H", "W"])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [batch, 1, "H", "W"])],
+        [numpy_helper.from_array(weight, "w")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    model.ir_version = 8
+    onnx.save(model, str(path))
+
+
+def save_recurrent(path: Path) -> None:
+    """Robust Video Matting's inputs and outputs: its memories count the calls, in steps of the ratio."""
+    nodes = [
+        helper.make_node("Identity", ["src"], ["fgr"]),
+        helper.make_node("ReduceMean", ["src"], ["gray"], axes=[1]),
+        helper.make_node("Add", ["gray", "r4i"], ["pha"]),
+        *[helper.make_node("Add", [f"r{n}i", "downsample_ratio"], [f"r{n}o"]) for n in range(1, 5)],
+    ]
+    shape = [1, "C", "H", "W"]
+    ins = [("src", shape), *[(f"r{n}i", [1, 1, 1, 1]) for n in range(1, 5)], ("downsample_ratio", [1])]
+    outs = [("fgr", shape), ("pha", shape), *[(f"r{n}o", [1, 1, 1, 1]) for n in range(1, 5)]]
+    graph = helper.make_graph(
+        nodes,
+        "recurrent",
+        *[
+            [helper.make_tensor_value_info(name, TensorProto.FLOAT, dims) for name, dims in each]
+            for each in (ins, outs)
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)])
+    model.ir_version = 8
+    onnx.save(model, str(path))
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Put the tiny network where U²-Net would be; the folder of models is what it gives back."""
+
+    def place(batch: str | int = "N", *, int8: bool = False) -> Path:
+        folder = tmp_path / "models" / "u2net"
+        folder.mkdir(parents=True)
+        save_mixture(folder / "model.onnx", batch)
+        if int8:
+            save_mixture(folder / "model.int8.onnx", batch)
+        files = {path.name: {"bytes": path.stat().st_size} for path in folder.iterdir()}
+        record = {"revision": 1, "sha256": "abcdef0123456789", "files": files, "self_test": {}}
+        (folder / "installed.json").write_text(json.dumps(record), encoding="utf-8")
+        known = manifest.read()
+        tiny = replace(known["u2net"], self_test={"side": 64, "means": []})
+        monkeypatch.setattr(weights, "networks", lambda: {**known, "u2net": tiny})
+        return tmp_path / "models"
+
+    return place
+
+
+def tag(models_dir: Path, device: str, precision: str = "auto") -> str:
+    return Opener(models_dir, device=device, threads=1, precision=precision).open("u2net").tag
+
+
+# Choosing the device
+
+
+def test_the_network_that_tries_a_device_is_the_identity() -> None:
+    model = onnx.load_from_string(runtime.IDENTITY)
+
+    onnx.checker.check_model(model)
+    assert [node.op_type for node in model.graph.node] == ["Identity"]
+
+
+def test_auto_is_the_cpu_where_onnxruntime_has_no_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CPU])
+
+    assert choose_device("auto") == Chosen("cpu")
+
+
+@pytest.mark.usefixtures("gpu")
+@pytest.mark.parametrize(("asked", "device"), [("auto", "cuda"), ("cuda", "cuda"), ("cpu", "cpu")])
+def test_a_gpu_that_starts_is_used_unless_the_cpu_is_asked_for(asked: str, device: str) -> None:
+    assert choose_device(asked) == Chosen(device)
+
+
+@pytest.mark.usefixtures("broken_gpu")
+def test_auto_goes_on_without_a_gpu_that_does_not_start_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    chosen = choose_device("auto")
+
+    assert chosen == Chosen("cpu", "CUDA failure 35: CUDA driver version is insufficient.")
+    assert caplog.messages == [f"CUDA did not start, so this runs on the CPU: {chosen.why_not_cuda}"]
+
+
+@pytest.mark.usefixtures("unloadable_gpu")
+def test_auto_sees_a_gpu_whose_libraries_are_missing() -> None:
+    chosen = choose_device("auto")
+
+    assert chosen.device == "cpu"
+    assert chosen.why_not_cuda.startswith("its libraries do not load")
+
+
+@pytest.mark.usefixtures("broken_gpu")
+def test_cuda_that_does_not_start_is_refused_when_asked_for() -> None:
+    with pytest.raises(BadOptions, match=r"did not start on this machine: CUDA failure 35.* Use device cpu") as caught:
+        choose_device("cuda")
+
+    assert caught.value.param == "device"
+
+
+def test_cuda_that_is_not_there_is_refused_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CPU])
+
+    with pytest.raises(BadOptions, match="has no CUDA: install onnxruntime-gpu") as caught:
+        choose_device("cuda")
+
+    assert caught.value.param == "device"
+
+
+@pytest.mark.usefixtures("unloadable_gpu")
+def test_a_network_that_would_slip_to_the_cpu_is_a_fault(tmp_path: Path) -> None:
+    save_mixture(tmp_path / "model.onnx")
+
+    with pytest.raises(EngineFault, match="does not run on CUDA"):
+        open_session(tmp_path / "model.onnx", device="cuda")
+
+
+def test_sessions_never_fall_back_by_themselves(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """onnxruntime would go on without a lost GPU, and the job would say that it ran there."""
+    save_mixture(tmp_path / "model.onnx")
+
+    assert open_session(tmp_path / "model.onnx")._enable_fallback is False
+
+
+# Choosing the precision
+
+
+@pytest.mark.parametrize(
+    ("int8", "precision", "expected"),
+    [(True, "auto", "int8"), (True, "int8", "int8"), (True, "fp32", "fp32"), (False, "auto", "fp32")],
+)
+def test_a_cpu_takes_int8_where_it_is(install: Install, int8: bool, precision: str, expected: str) -> None:
+    assert tag(install(int8=int8), "cpu", precision) == f"u2net-{expected}@abcdef01"
+
+
+@pytest.mark.usefixtures("gpu")
+@pytest.mark.parametrize(("precision", "expected"), [("auto", "fp16"), ("fp16", "fp16"), ("fp32", "fp32")])
+def test_a_gpu_takes_float16_that_agrees(install: Install, precision: str, expected: str) -> None:
+    models_dir = install(int8=True)
+
+    assert tag(models_dir, "cuda", precision) == f"u2net-{expected}@abcdef01"
+    assert (models_dir / "u2net" / "model.fp16.onnx").exists() == (expected == "fp16")
+
+
+@pytest.mark.usefixtures("broken_gpu")
+def test_the_cpu_in_place_of_a_gpu_takes_int8_from_the_first_network(install: Install) -> None:
+    assert tag(install(int8=True), "auto") == "u2net-int8@abcdef01"
+
+
+@pytest.mark.usefixtures("gpu")
+def test_float16_is_tried_once(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    models_dir, tries = install(), []
+    monkeypatch.setattr(selftest, "agreement", lambda *given: tries.append(given) or 0.99)
+
+    tags = [tag(models_dir, "cuda"), tag(models_dir, "cuda")]
+
+    assert tags == ["u2net-fp16@abcdef01"] * 2
+    assert len(tries) == 1
+
+
+@pytest.mark.usefixtures("gpu")
+def test_float16_that_strays_is_dropped_and_said_and_remembered(
+    install: Install, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    models_dir, tries = install(), []
+    monkeypatch.setattr(selftest, "agreement", lambda *given: tries.append(given) or 0.7)
+
+    tags = [tag(models_dir, "cuda"), tag(models_dir, "cuda")]
+
+    assert tags == ["u2net-fp32@abcdef01"] * 2
+    assert len(tries) == 1
+    assert caplog.messages == ["u2net: float16 strays from float32, which is used instead (IoU 0.700)."]
+    assert sorted(path.name for path in (models_dir / "u2net").iterdir()) == [
+        "installed.json",
+        "model.fp16.json",
+        "model.onnx",
+    ]
+
+
+@pytest.mark.usefixtures("gpu")
+def test_float16_is_tried_again_on_another_card(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    models_dir = install()
+    answers = [0.99, 0.5]
+    monkeypatch.setattr(selftest, "agreement", lambda *given: answers.pop(0))
+    first = tag(models_dir, "cuda")
+
+    monkeypatch.setattr(halves, "gpus", lambda: ["Another Card"])
+
+    assert (first, tag(models_dir, "cuda")) == ("u2net-fp16@abcdef01", "u2net-fp32@abcdef01")
+
+
+@pytest.mark.usefixtures("gpu")
+def test_half_a_float16_file_is_made_again(install: Install) -> None:
+    models_dir = install()
+    tag(models_dir, "cuda")
+    half = models_dir / "u2net" / "model.fp16.onnx"
+    whole = half.read_bytes()
+    half.write_bytes(whole[:100])
+
+    assert tag(models_dir, "cuda") == "u2net-fp16@abcdef01"
+    assert half.read_bytes() == whole
+
+
+@pytest.mark.usefixtures("gpu")
+def test_where_nothing_can_be_kept_float32_is_used(install: Install, caplog: pytest.LogCaptureFixture) -> None:
+    models_dir = install()
+    (models_dir / "u2net" / "model.fp16.json").mkdir()
+
+    assert tag(models_dir, "cuda") == "u2net-fp32@abcdef01"
+    assert "no float16 copy can be kept" in caplog.messages[-1]
+    assert list((models_dir / "u2net").glob("*.part")) == []
+
+
+@pytest.mark.parametrize("precision", ["fp16", "fp8"])
+def test_a_precision_that_the_device_does_not_have_is_refused(tmp_path: Path, precision: str) -> None:
+    with pytest.raises(BadOptions, match=f"one of auto, fp32, int8 on cpu, not {precision}") as caught:
+        load("light", models_dir=tmp_path, device="cpu", precision=precision)
+
+    assert caught.value.param == "precision"
+
+
+@pytest.mark.usefixtures("gpu")
+def test_describe_says_what_a_job_would_run_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "gpus", lambda: ["A Card"])
+
+    found = opening.describe(device="auto", precision="auto", threads=3)
+
+    assert (found["device"], found["gpus"], found["threads"]) == ("cuda", ["A Card"], 3)
+    assert found["onnxruntime"] == onnxruntime.__version__
+
+
+# Several frames a call
+
+
+def walk(count: int) -> list[Any]:
+    return [selftest.figure((70, 110, 60), 0.35 + 0.01 * index) for index in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("batch", "most_pixels", "calls"),
+    [("N", 10 * 64 * 64, [3]), ("N", 2 * 64 * 64, [2, 1]), ("N", 1, [1, 1, 1]), (1, 10 * 64 * 64, [1, 1, 1])],
+    ids=["all", "two", "large", "declared"],
+)
+def test_a_network_sees_as_many_frames_a_call_as_it_may(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: str | int, most_pixels: int, calls: list[int]
+) -> None:
+    save_mixture(tmp_path / "model.onnx", batch)
+    monkeypatch.setattr(u2net, "CALL_PIXELS", most_pixels)
+    session = PretendedGpu(str(tmp_path / "model.onnx"))
+    plain = U2Net(open_session(tmp_path / "model.onnx"), 64)
+
+    found = U2Net(session, 64).predict_many(walk(3))
+
+    assert session.calls == calls
+    alone = [plain.predict_many([frame])[0] for frame in walk(3)]
+    assert np.abs(np.stack(found) - np.stack(alone)).max() < 1e-4
+    assert np.abs(found[0] - found[2]).max() > 0.5
+
+
+def test_on_a_gpu_every_frame_is_looked_at_several_in_a_call(tmp_path: Path) -> None:
+    save_mixture(tmp_path / "model.onnx")
+    session = PretendedGpu(str(tmp_path / "model.onnx"))
+    on_gpu = models.light(Opened(session, "cuda", "tiny-fp16@abcdef01")).session(384, 288)
+
+    mattes = [matte for frame in walk(11) for matte in on_gpu.push(frame)] + on_gpu.flush()
+
+    assert session.calls == [8, 3]
+    assert [matte.inferred for matte in mattes] == [True] * 11
+
+
+@pytest.mark.usefixtures("gpu")
+def test_an_installation_for_one_frame_a_call_is_said_on_a_gpu(
+    install: Install, caplog: pytest.LogCaptureFixture
+) -> None:
+    models_dir = install(batch=1)
+
+    tags = [tag(models_dir, "cuda", precision) for precision in ("fp32", "fp16")]
+
+    assert tags == ["u2net-fp32@abcdef01", "u2net-fp16@abcdef01"]
+    assert [text for text in caplog.messages if "one frame a call" in text] == [
+        f"u2net was prepared for one frame a call: remove {models_dir / 'u2net'} and install it again."
+    ]
+
+
+def real(network: str) -> Path:
+    status = weights.network_status(Path(settings.MODELS_DIR), weights.networks()[network])
+    if not status.installed:
+        missing(f"the network {network}")
+    return status.path / "model.onnx"
+
+
+@pytest.mark.parametrize("network", ["u2net", "isnet", "modnet"])
+def test_real_networks_give_each_frame_of_a_batch_what_they_give_it_alone(network: str, tmp_path: Path) -> None:
+    graph = onnx.load(str(real(network)))
+    for value in (*graph.graph.input, *graph.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "N"
+    onnx.save(graph, str(tmp_path / "model.onnx"))
+    session = open_session(tmp_path / "model.onnx")
+    look = MODNet(session, 256) if network == "modnet" else U2Net(session, 256)
+
+    together = look.predict_many(walk(3))
+
+    alone = [look.predict_many([frame])[0] for frame in walk(3)]
+    assert not u2net.takes_one(session)
+    assert np.abs(np.stack(together) - np.stack(alone)).max() < 1e-4
+
+
+@pytest.mark.parametrize("network", ["u2net", "isnet", "modnet"])
+def test_real_networks_agree_with_themselves_in_float16(network: str, tmp_path: Path) -> None:
+    """On this CPU, which shows the conversion to be right; each GPU is asked again on first use."""
+    (tmp_path / "model.onnx").symlink_to(real(network))
+    known = weights.networks()[network]
+    known = replace(known, self_test={"side": min(known.self_test["side"], 512)})
+
+    path = halves.proved(known, tmp_path, device="cpu")
+
+    assert path == tmp_path / "model.fp16.onnx"
+    assert path.stat().st_size < 0.55 * (tmp_path / "model.onnx").stat().st_size
+    assert json.loads((tmp_path / "model.fp16.json").read_text())["iou"] > 0.99
+
+
+# A memory that stays on the device
+
+
+def test_the_recurrent_network_is_given_back_its_memory(tmp_path: Path) -> None:
+    save_recurrent(tmp_path / "model.onnx")
+    network, frame = RVM(open_session(tmp_path / "model.onnx")), np.full((640, 640, 3), 51, np.uint8)
+
+    alphas = [float(network.step(frame)[0][0, 0]) for _ in range(3)]
+    network.reset()
+    anew = float(network.step(frame)[0][0, 0])
+
+    # The first frame is seen twice, so it finds one step of half (320 of 640) in the memory.
+    assert alphas == pytest.approx([0.7, 1.2, 1.7])
+    assert anew == pytest.approx(0.7)
+
+
+def test_the_real_recurrent_network_computes_the_same_with_its_memory_bound() -> None:
+    session = open_session(real("rvm"))
+    network = RVM(session)
+    frames = [np.ascontiguousarray(frame[:, 20:372]) for frame in walk(4)]
+    plainly: list[Any] = []
+    memory = [np.zeros((1, 1, 1, 1), np.float32)] * 4
+    for frame in [frames[0], *frames]:
+        feed = {"src": frame.transpose(2, 0, 1)[None].astype(np.float32) / np.float32(255)}
+        feed["downsample_ratio"] = np.array([0.999], np.float32)
+        feed |= {f"r{index}i": state for index, state in enumerate(memory, 1)}
+        foreground, alpha, *memory = session.run(["fgr", "pha", "r1o", "r2o", "r3o", "r4o"], feed)
+        plainly.append((alpha[0, 0], foreground[0].transpose(1, 2, 0)))
+
+    found = [network.step(frame) for frame in frames]
+
+    for (alpha, colour), (plain_alpha, plain_colour) in zip(found, plainly[1:], strict=True):
+        assert np.array_equal(alpha, plain_alpha)
+        assert np.array_equal(colour, plain_colour)
