@@ -44,6 +44,9 @@ def choose_device(device: str) -> Chosen:
         raise BadOptions(f"device must be one of {', '.join(DEVICES)}.", param="device")
     if device == "cpu":
         return Chosen("cpu")
+    # CUDA's libraries from pip are found only after this. Its complaints must not get into the report on stdout.
+    with contextlib.redirect_stdout(sys.stderr):
+        onnxruntime.preload_dlls()
     if CUDA not in onnxruntime.get_available_providers():
         if device == "auto":
             return Chosen("cpu")
@@ -69,9 +72,6 @@ def check_precision(precision: str, device: str) -> None:
 
 def _start_cuda() -> str:
     """Why CUDA does not start, as a sentence; empty when it does."""
-    # CUDA's libraries from pip are found only after this. Its complaints must not get into the report on stdout.
-    with contextlib.redirect_stdout(sys.stderr):
-        onnxruntime.preload_dlls()
     try:
         session = _session(IDENTITY, "cuda", threads=1)
     except Exception as error:
