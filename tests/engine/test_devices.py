@@ -8,46 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from django.conf import settings
-from onnx import TensorProto, helper, numpy_helper
 
 from apps.engine.errors import BadOptions, EngineFault
-from apps.engine.matting import halves, manifest, models, opening, runtime, selftest, u2net, weights
+from apps.engine.matting import halves, manifest, opening, runtime, selftest, weights
 from apps.engine.matting.load import load
-from apps.engine.matting.modnet import MODNet
-from apps.engine.matting.opening import Opened, Opener
+from apps.engine.matting.opening import Opener
 from apps.engine.matting.runtime import CPU, CUDA, Chosen, choose_device, open_session
-from apps.engine.matting.rvm import RVM
-from apps.engine.matting.u2net import U2Net
-from tests.conftest import missing
+from tests.engine.pretended import REAL_SESSION, PretendedGpu, save_mixture
 
 Install = Callable[..., Path]
-
-
-class PretendedGpu:
-    """A session on the CPU that says it is on CUDA, and counts the frames of each call."""
-
-    def __init__(self, *given: Any, **options: Any) -> None:
-        options["providers"] = [CPU]
-        self._real = REAL_SESSION(*given, **options)
-        self.calls: list[int] = []
-
-    def get_providers(self) -> list[str]:
-        return [CUDA, CPU]
-
-    def get_inputs(self) -> Any:
-        return self._real.get_inputs()
-
-    def run(self, names: Any, feed: dict[str, Any]) -> Any:
-        self.calls.append(next(iter(feed.values())).shape[0])
-        return self._real.run(names, feed)
-
-
-REAL_SESSION = onnxruntime.InferenceSession
 
 
 @pytest.fixture
@@ -78,45 +50,6 @@ def unloadable_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
     monkeypatch.setattr(onnxruntime, "InferenceSession", without)
-
-
-def save_mixture(path: Path, batch: str | int = "N") -> None:
-    """How red each pixel is, 0..1: the smallest network that can pass for U²-Net."""
-    weight = np.array([2.0, -1.0, -1.0], np.float32).reshape(1, 3, 1, 1)
-    graph = helper.make_graph(
-        [helper.make_node("Conv", ["x", "w"], ["y0"]), helper.make_node("Sigmoid", ["y0"], ["y"])],
-        "tiny",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [batch, 3, "H", "W"])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [batch, 1, "H", "W"])],
-        [numpy_helper.from_array(weight, "w")],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
-    model.ir_version = 8
-    onnx.save(model, str(path))
-
-
-def save_recurrent(path: Path) -> None:
-    """Robust Video Matting's inputs and outputs: its memories count the calls, in steps of the ratio."""
-    nodes = [
-        helper.make_node("Identity", ["src"], ["fgr"]),
-        helper.make_node("ReduceMean", ["src"], ["gray"], axes=[1]),
-        helper.make_node("Add", ["gray", "r4i"], ["pha"]),
-        *[helper.make_node("Add", [f"r{n}i", "downsample_ratio"], [f"r{n}o"]) for n in range(1, 5)],
-    ]
-    shape = [1, "C", "H", "W"]
-    ins = [("src", shape), *[(f"r{n}i", [1, 1, 1, 1]) for n in range(1, 5)], ("downsample_ratio", [1])]
-    outs = [("fgr", shape), ("pha", shape), *[(f"r{n}o", [1, 1, 1, 1]) for n in range(1, 5)]]
-    graph = helper.make_graph(
-        nodes,
-        "recurrent",
-        *[
-            [helper.make_tensor_value_info(name, TensorProto.FLOAT, dims) for name, dims in each]
-            for each in (ins, outs)
-        ],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)])
-    model.ir_version = 8
-    onnx.save(model, str(path))
 
 
 @pytest.fixture
@@ -321,45 +254,6 @@ def test_describe_says_what_a_job_would_run_on(monkeypatch: pytest.MonkeyPatch) 
     assert found["onnxruntime"] == onnxruntime.__version__
 
 
-# Several frames a call
-
-
-def walk(count: int) -> list[Any]:
-    return [selftest.figure((70, 110, 60), 0.35 + 0.01 * index) for index in range(count)]
-
-
-@pytest.mark.parametrize(
-    ("batch", "most_pixels", "calls"),
-    [("N", 10 * 64 * 64, [3]), ("N", 2 * 64 * 64, [2, 1]), ("N", 1, [1, 1, 1]), (1, 10 * 64 * 64, [1, 1, 1])],
-    ids=["all", "two", "large", "declared"],
-)
-def test_a_network_sees_as_many_frames_a_call_as_it_may(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: str | int, most_pixels: int, calls: list[int]
-) -> None:
-    save_mixture(tmp_path / "model.onnx", batch)
-    monkeypatch.setattr(u2net, "CALL_PIXELS", most_pixels)
-    session = PretendedGpu(str(tmp_path / "model.onnx"))
-    plain = U2Net(open_session(tmp_path / "model.onnx"), 64)
-
-    found = U2Net(session, 64).predict_many(walk(3))
-
-    assert session.calls == calls
-    alone = [plain.predict_many([frame])[0] for frame in walk(3)]
-    assert np.abs(np.stack(found) - np.stack(alone)).max() < 1e-4
-    assert np.abs(found[0] - found[2]).max() > 0.5
-
-
-def test_on_a_gpu_every_frame_is_looked_at_several_in_a_call(tmp_path: Path) -> None:
-    save_mixture(tmp_path / "model.onnx")
-    session = PretendedGpu(str(tmp_path / "model.onnx"))
-    on_gpu = models.light(Opened(session, "cuda", "tiny-fp16@abcdef01")).session(384, 288)
-
-    mattes = [matte for frame in walk(11) for matte in on_gpu.push(frame)] + on_gpu.flush()
-
-    assert session.calls == [8, 3]
-    assert [matte.inferred for matte in mattes] == [True] * 11
-
-
 @pytest.mark.usefixtures("gpu")
 def test_an_installation_for_one_frame_a_call_is_said_on_a_gpu(
     install: Install, caplog: pytest.LogCaptureFixture
@@ -372,76 +266,3 @@ def test_an_installation_for_one_frame_a_call_is_said_on_a_gpu(
     assert [text for text in caplog.messages if "one frame a call" in text] == [
         f"u2net was prepared for one frame a call: remove {models_dir / 'u2net'} and install it again."
     ]
-
-
-def real(network: str) -> Path:
-    status = weights.network_status(Path(settings.MODELS_DIR), weights.networks()[network])
-    if not status.installed:
-        missing(f"the network {network}")
-    return status.path / "model.onnx"
-
-
-@pytest.mark.parametrize("network", ["u2net", "isnet", "modnet"])
-def test_real_networks_give_each_frame_of_a_batch_what_they_give_it_alone(network: str, tmp_path: Path) -> None:
-    graph = onnx.load(str(real(network)))
-    for value in (*graph.graph.input, *graph.graph.output):
-        value.type.tensor_type.shape.dim[0].dim_param = "N"
-    onnx.save(graph, str(tmp_path / "model.onnx"))
-    session = open_session(tmp_path / "model.onnx")
-    look = MODNet(session, 256) if network == "modnet" else U2Net(session, 256)
-
-    together = look.predict_many(walk(3))
-
-    alone = [look.predict_many([frame])[0] for frame in walk(3)]
-    assert not u2net.takes_one(session)
-    assert np.abs(np.stack(together) - np.stack(alone)).max() < 1e-4
-
-
-@pytest.mark.parametrize("network", ["u2net", "isnet", "modnet"])
-def test_real_networks_agree_with_themselves_in_float16(network: str, tmp_path: Path) -> None:
-    """On this CPU, which shows the conversion to be right; each GPU is asked again on first use."""
-    (tmp_path / "model.onnx").symlink_to(real(network))
-    known = weights.networks()[network]
-    known = replace(known, self_test={"side": min(known.self_test["side"], 512)})
-
-    path = halves.proved(known, tmp_path, device="cpu")
-
-    assert path == tmp_path / "model.fp16.onnx"
-    assert path.stat().st_size < 0.55 * (tmp_path / "model.onnx").stat().st_size
-    assert json.loads((tmp_path / "model.fp16.json").read_text())["iou"] > 0.99
-
-
-# A memory that stays on the device
-
-
-def test_the_recurrent_network_is_given_back_its_memory(tmp_path: Path) -> None:
-    save_recurrent(tmp_path / "model.onnx")
-    network, frame = RVM(open_session(tmp_path / "model.onnx")), np.full((640, 640, 3), 51, np.uint8)
-
-    alphas = [float(network.step(frame)[0][0, 0]) for _ in range(3)]
-    network.reset()
-    anew = float(network.step(frame)[0][0, 0])
-
-    # The first frame is seen twice, so it finds one step of half (320 of 640) in the memory.
-    assert alphas == pytest.approx([0.7, 1.2, 1.7])
-    assert anew == pytest.approx(0.7)
-
-
-def test_the_real_recurrent_network_computes_the_same_with_its_memory_bound() -> None:
-    session = open_session(real("rvm"))
-    network = RVM(session)
-    frames = [np.ascontiguousarray(frame[:, 20:372]) for frame in walk(4)]
-    plainly: list[Any] = []
-    memory = [np.zeros((1, 1, 1, 1), np.float32)] * 4
-    for frame in [frames[0], *frames]:
-        feed = {"src": frame.transpose(2, 0, 1)[None].astype(np.float32) / np.float32(255)}
-        feed["downsample_ratio"] = np.array([0.999], np.float32)
-        feed |= {f"r{index}i": state for index, state in enumerate(memory, 1)}
-        foreground, alpha, *memory = session.run(["fgr", "pha", "r1o", "r2o", "r3o", "r4o"], feed)
-        plainly.append((alpha[0, 0], foreground[0].transpose(1, 2, 0)))
-
-    found = [network.step(frame) for frame in frames]
-
-    for (alpha, colour), (plain_alpha, plain_colour) in zip(found, plainly[1:], strict=True):
-        assert np.array_equal(alpha, plain_alpha)
-        assert np.array_equal(colour, plain_colour)
