@@ -22,9 +22,9 @@ WHOLE_SIDE = 320
 LIGHT_SIDE = 224
 DETAIL_SIDE = 512
 """U²-Net for edges, where no finer network may be used."""
-PORTRAIT_SIDE, FINE_PORTRAIT_SIDE = 384, 512
+PORTRAIT_SIDE, FINE_PORTRAIT_SIDE = 320, 512
 
-LIGHT_GAP, ORIGINAL_GAP, FINE_GAP = 5, 4, 2
+LIGHT_GAP, ORIGINAL_GAP, FINE_GAP = 6, 5, 2
 """Frames from one look to the next."""
 REACH = 3
 """Frames on either side that a matte is steadied with."""
@@ -82,7 +82,7 @@ def human(recurrent: Opened, portrait: Opened, whole: Opened, *, without: Withou
             assert people is not None
             height, width = people.alpha.shape
             vote, second = (map_to(one, width, height) for one in found)
-            return settled(frame, people.alpha, second, vote, 0.5)
+            return settled(frame, people.alpha, _near(second, people.alpha, vote), vote, 0.5)
 
         return combine
 
@@ -100,19 +100,21 @@ def pro(
     tags = [fine.at(looks[1].side), whole.at(WHOLE_SIDE), recurrent, portrait.at(FINE_PORTRAIT_SIDE)]
 
     def combining() -> Combine:
-        settled = _settling(without)
+        settled, portrayed = _settling(without), _portrait_in_whole(without)
 
         def combine(frame: Frame, found: tuple[Map, ...], people: Recurrent | None) -> Map:
             assert people is not None
             height, width = people.alpha.shape
             robust, detail, second = (map_to(one, width, height) for one in found)
-            persons = settled(frame, people.alpha, second, (robust + detail) / 2, 0.5)
+            vote = (robust + detail) / 2
+            persons = settled(frame, people.alpha, _near(second, people.alpha, vote), vote, 0.5)
             if "subjects" in without:
                 return persons
             other = subjects.others(people.alpha, np.minimum(robust, detail))
             if not other.any():
                 return persons
-            return persons + other * (_fused(robust, detail, without) - persons)
+            rest = portrayed(frame, (_fused(robust, detail, without), second), people)
+            return persons + other * (rest - persons)
 
         return combine
 
@@ -197,6 +199,11 @@ def _portrait_in_whole(without: Without) -> Combine:
         return robust + np.float32(trust) * (settled(frame, fine, robust, near, WHOLE_SHARE) - robust)
 
     return combine
+
+
+def _near(portrait: Map, *subject: Map) -> Map:
+    """A portrait network's matte without what it invents far from anything the others see."""
+    return np.minimum(portrait, subjects.surroundings(np.maximum(*subject)))
 
 
 def _fused(robust: Map, detail: Map, without: Without) -> Map:

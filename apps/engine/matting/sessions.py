@@ -15,7 +15,7 @@ from apps.engine.matting.rvm import RVM
 from apps.engine.matting.scale import Map
 from apps.engine.matting.temporal import Cuts, Heard, Known, brought, carried, restored, steadied
 
-TOO_DOUBTFUL = 0.03
+TOO_DOUBTFUL = 0.05
 """Doubtful area of a carried matte, as a share of the subject's, from which the frame is looked at itself."""
 
 
