@@ -17,11 +17,13 @@ from bench.folder import Bench, BenchError, Clip, choose, open_bench, quickest_o
 from bench.measure import Bencher, RunFailed
 from bench.publish import publish
 from bench.report import WORST_LOSS, Report
-from bench.rows import MODEL, PEERS, WITHOUT, Row, plan
+from bench.rows import MODEL, PEERS, RAW, REMBG, SHARE_PROMISED, WITHOUT, Row, plan
 from bench.store import ROOT, Measured, Store, write_json
 from bench.tables import markdown
 
 PAGE = ROOT / "docs" / "benchmarks.md"
+PARTS = ("models", "shares", "raw", "mov", "ablations", "rembg")
+"""In the order in which they are measured: what matters most first, so that an interrupted bench has it."""
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -29,6 +31,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("bench", type=Path, metavar="DIR", help="score.py and the sequences, or a folder dev with them")
     parser.add_argument("--models", type=_words, default=[], metavar="A,B", help=f"models, {', '.join(PEERS)}")
     parser.add_argument("--only", type=_words, default=[], metavar="A,B", help="sequences by name, group, tag or role")
+    parser.add_argument(
+        "--parts", type=_words, default=[], metavar="A,B", help=f"of {', '.join(PARTS)}; all if not given"
+    )
     parser.add_argument("--quick", action="store_true", help="one sequence per group, no ablations")
     parser.add_argument("--fresh", action="store_true", help="measure again what was measured before")
     parser.add_argument("--publish", action="store_true", help="write the figures into docs/benchmarks.md")
@@ -48,10 +53,11 @@ def main(argv: list[str]) -> int:
     try:
         bench = open_bench(given.bench)
         clips = choose(bench.clips, given.only)
-        rows = plan(given.models, ablate=not given.quick)
+        parts = choose_parts(given.parts)
+        rows = plan(given.models, ablate="ablations" in parts and not given.quick)
         if given.publish and (given.quick or given.only):
             raise BenchError("Only figures of every sequence are published: leave out QUICK and ONLY.")
-        report = measure(given, bench, quickest_of_each_group(clips) if given.quick else clips, rows)
+        report = measure(given, bench, quickest_of_each_group(clips) if given.quick else clips, rows, parts)
         draw_sheets(report, given.out)
         figures = markdown(report)
         write(report, figures, given.out)
@@ -69,19 +75,27 @@ def main(argv: list[str]) -> int:
     return 1 if report.failures else 0
 
 
-def measure(given: argparse.Namespace, bench: Bench, clips: list[Clip], rows: list[Row]) -> Report:
-    """Clip by clip, so that a model and what it is compared with meet the same minutes of the machine.
+def choose_parts(wanted: list[str]) -> list[str]:
+    if unknown := [name for name in wanted if name not in PARTS]:
+        raise BenchError(f"PARTS={','.join(unknown)} is unknown. Known: {', '.join(PARTS)}.")
+    return [name for name in PARTS if name in wanted or not wanted]
 
-    Ablations are a second round: without them the tables are already worth reading.
-    """
+
+def measure(given: argparse.Namespace, bench: Bench, clips: list[Clip], rows: list[Row], parts: list[str]) -> Report:
     store = Store(given.out.resolve() / "units", fresh=given.fresh)
     models_dir = given.models_dir.resolve()
     _require(models_dir, rows)
     # Not resolved: an environment's Python is known by the path that it is called by.
-    bencher = Bencher(bench.judge, store, models_dir, given.threads, rembg_python=given.rembg_python.absolute())
+    bencher = Bencher(
+        judge=bench.judge,
+        store=store,
+        answers=given.out.resolve() / "answers",
+        models_dir=models_dir,
+        threads=given.threads,
+        rembg_python=given.rembg_python.absolute(),
+    )
     report = Report(rows, clips, given.threads)
-    steps = [step for clip in clips for step in _comparison(bencher, report, clip)]
-    steps += [_one(bencher, report, clip, row) for clip in clips for row in rows if row.kind == WITHOUT]
+    steps = [step for part in parts for step in _steps(part, bencher, report)]
     for number, (what, into, clip_name, work) in enumerate(steps, 1):
         print(f"[{number}/{len(steps)}] {what}, {clip_name}", file=sys.stderr, flush=True)
         try:
@@ -104,20 +118,38 @@ Step = tuple[str, dict[str, Measured], str, Callable[[], Measured]]
 """What it is, where its result goes, the clip's name, the work."""
 
 
-def _comparison(bencher: Bencher, report: Report, clip: Clip) -> list[Step]:
-    """Everything on one clip but the ablations."""
-    steps: list[Step] = [("uncorrected picture", report.uncorrected, clip.name, partial(bencher.uncorrected, clip))]
-    for row in report.rows:
-        if row.kind == WITHOUT:
-            continue
-        steps.append(_one(bencher, report, clip, row))
-        if row.kind == MODEL and row.networks:
-            shares = report.shares.setdefault(row.name, {})
-            steps.append((f"{row.name}, matte stage", shares, clip.name, partial(bencher.share, row, clip)))
-        if row.kind == MODEL:
-            mov = report.mov.setdefault(row.name, {})
-            steps.append((f"{row.name}, mov", mov, clip.name, partial(bencher.mov, row, clip)))
-    return steps
+def _steps(part: str, bencher: Bencher, report: Report) -> list[Step]:
+    """One part of the bench. Where costs count, clip by clip: rows that are compared meet the same minutes."""
+
+    def of(kind: str) -> list[Row]:
+        return [row for row in report.rows if row.kind == kind]
+
+    clips = report.clips
+    if part == "shares":
+        promised = [row for row in of(MODEL) if row.name in SHARE_PROMISED]
+        return [_share(bencher, report, clip, row) for clip in clips for row in promised]
+    if part == "mov":
+        return [_mov(bencher, report, clip, row) for row in of(MODEL) for clip in clips]
+    if part == "ablations":
+        return [_one(bencher, report, clip, row) for row in of(WITHOUT) for clip in clips]
+    rows = of({"models": MODEL, "raw": RAW, "rembg": REMBG}[part])
+    steps = [_one(bencher, report, clip, row) for clip in clips for row in rows]
+    if part != "models":
+        return steps
+    return [*(_uncorrected(bencher, report, clip) for clip in clips), *steps]
+
+
+def _uncorrected(bencher: Bencher, report: Report, clip: Clip) -> Step:
+    return "uncorrected picture", report.uncorrected, clip.name, partial(bencher.uncorrected, clip)
+
+
+def _share(bencher: Bencher, report: Report, clip: Clip, row: Row) -> Step:
+    into = report.shares.setdefault(row.name, {})
+    return f"{row.name}, matte stage", into, clip.name, partial(bencher.share, row, clip)
+
+
+def _mov(bencher: Bencher, report: Report, clip: Clip, row: Row) -> Step:
+    return f"{row.name}, mov", report.mov.setdefault(row.name, {}), clip.name, partial(bencher.mov, row, clip)
 
 
 def _one(bencher: Bencher, report: Report, clip: Clip, row: Row) -> Step:

@@ -7,12 +7,13 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
+from bench.answers import RECALL, RECORD
 from bench.folder import Clip
 from bench.rows import MODEL, RAW, REMBG, WITHOUT, Row
 from bench.sheet import indices_of
@@ -39,6 +40,8 @@ class Bencher:
 
     judge: Path
     store: Store
+    answers: Path
+    """What the networks answered in earlier runs."""
     models_dir: Path
     threads: int
     rembg_python: Path
@@ -49,11 +52,11 @@ class Bencher:
         return self._get(clip, row.name, row, code, lambda folder: self._run(row, clip, folder))
 
     def mov(self, row: Row, clip: Clip) -> Measured:
-        """The delivered ProRes file's own score, from a run of its own."""
+        """The delivered ProRes file's own score, from a run of its own with the answers of those before."""
 
         def make(folder: Path) -> Measured:
             target = folder / "out.mov"
-            self._cli(row, clip, target, "mov", [])
+            self._cli(row, clip, target, "mov", RECALL)
             scores = self._score(clip, target, folder)
             target.unlink()
             return scores
@@ -96,16 +99,17 @@ class Bencher:
     def _run(self, row: Row, clip: Clip, folder: Path) -> Measured:
         matte, colours = folder / "matte.mkv", folder / "fgr"
         if row.kind == RAW:
-            costs = _child(
-                [sys.executable, "-m", "bench.raw", row.target, str(clip.source), str(matte), *self._common()]
-            )
+            command = [sys.executable, "-m", "bench.raw", row.target, str(clip.source), str(matte), *self._common()]
+            costs = _child([*command, "--answers", str(self.answers)])
             return {**self._score(clip, matte, folder), **costs}
         if row.kind == REMBG:
             return {**self._rembg(clip, matte), **self._score(clip, matte, folder)}
         target = folder / "out.webm"
-        costs = self._cli(row, clip, target, "webm", ["--matte", str(matte), "--fgr", str(colours)])
-        measured = {**self._score(clip, matte, folder, colours), **costs}
+        more = ["--matte", str(matte), "--fgr", str(colours)]
+        costs = self._cli(row, clip, target, "webm", RECORD if row.kind == MODEL else RECALL, more)
+        measured = self._score(clip, matte, folder, colours)
         if row.kind == MODEL:
+            measured |= costs
             measured["webm"] = self._score(clip, target, folder)
         target.unlink()
         keep = {f"{index:05}.png" for index in indices_of(clip)}
@@ -114,8 +118,12 @@ class Bencher:
                 path.unlink()
         return measured
 
-    def _cli(self, row: Row, clip: Clip, target: Path, format_name: str, more: list[str]) -> Measured:
-        command = [sys.executable, "-m", "apps.engine", str(clip.source), str(target), "--format", format_name]
+    def _cli(
+        self, row: Row, clip: Clip, target: Path, format_name: str, mode: str, more: Sequence[str] = ()
+    ) -> Measured:
+        """What it cost; that says something only when it was recorded."""
+        command = [sys.executable, "-m", "bench.recall", str(self.answers), mode, "--"]
+        command += [str(clip.source), str(target), "--format", format_name]
         command += ["--model", row.target, "--json", "--device", "cpu", *_licence(row), *self._common(), *more]
         if row.without:
             command += ["--without", row.without]

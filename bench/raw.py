@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from apps.engine.matting.runtime import open_session
+from apps.engine.matting.runtime import Opener
 from apps.engine.matting.scale import Map, frame_to, map_to
+from bench.answers import RECORD, Answers
 from bench.video import Alpha, Frame, frames_of, print_costs, write_matte
 
 Look = Callable[[Frame], Map]
@@ -27,7 +28,8 @@ Look = Callable[[Frame], Map]
 MODNET_SHORT, MODNET_LONG, MODNET_MULTIPLE = 512, 1024, 32
 RVM_COARSE_SHORT = 384
 
-IMAGENET = (np.array([123.675, 116.28, 103.53], np.float32), np.array([58.395, 57.12, 57.375], np.float32))
+IMAGENET = (np.array([0.485, 0.456, 0.406], np.float32) * 255, np.array([0.229, 0.224, 0.225], np.float32) * 255)
+"""To the last bit as the product feeds it, so that its runs can recall what is answered here."""
 
 
 def _square(session: Any, side: int, mean: Any, spread: Any) -> Look:
@@ -84,12 +86,10 @@ NETWORKS: dict[str, Callable[[Any], Look]] = {
 }
 
 
-def open_raw(network: str, *, models_dir: Path, threads: int) -> Look:
+def open_raw(network: str, *, models_dir: Path, threads: int, answers: Answers | None = None) -> Look:
     """On the CPU, quantised where the product would use that file."""
-    folder = models_dir / network
-    quantised = folder / "model.int8.onnx"
-    path = quantised if quantised.is_file() else folder / "model.onnx"
-    return NETWORKS[network](open_session(path, threads=threads))
+    opened = Opener(models_dir, device="cpu", threads=threads).open(network)
+    return NETWORKS[network]((answers.through(opened, network) if answers else opened).session)
 
 
 def _full(alpha: Map, frame: Frame) -> Alpha:
@@ -105,8 +105,10 @@ def main() -> None:
     parser.add_argument("matte", type=Path)
     parser.add_argument("--models-dir", type=Path, required=True)
     parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--answers", type=Path, required=True, help="where the answers are kept for other runs")
     given = parser.parse_args()
-    look = open_raw(given.network, models_dir=given.models_dir, threads=given.threads)
+    answers = Answers(given.answers, RECORD)
+    look = open_raw(given.network, models_dir=given.models_dir, threads=given.threads, answers=answers)
     frames = write_matte(given.matte, (_full(look(frame), frame) for frame in frames_of(given.source)))
     print_costs(began, frames)
 

@@ -17,6 +17,7 @@ from bench.rows import Row
 from bench.store import Measured
 
 SCORES = ("mad", "grad", "dtssd", "mad_b", "dtssd_b", "mad_in", "mad_out", "iou", "fgr_mse")
+COSTS = ("ms", "cpu_seconds", "inferred", "peak_mb")
 WORST_LOSS = 1.0
 """A delivered file's mad may be this much above its matte's."""
 
@@ -49,15 +50,19 @@ class Report:
     def figures(self, row: str, clips: Iterable[str]) -> dict[str, float | None] | None:
         """One row over some clips; None unless it was measured on each of them.
 
-        Scores are means over the clips, as score.py's own; costs are those of all frames together.
+        Scores are means over the clips, as score.py's own; costs are those of all frames together, where they
+        were measured.
         """
         there = self.measured.get(row, {})
         parts = [there[name] for name in clips if name in there]
         if not parts or len(parts) < len(list(clips)):
             return None
+        scores = {score: _mean(part.get(score) for part in parts) for score in SCORES}
+        if any("seconds" not in part for part in parts):
+            return {**scores, **dict.fromkeys(COSTS)}
         frames = sum(part["frames"] for part in parts)
         return {
-            **{score: _mean(part.get(score) for part in parts) for score in SCORES},
+            **scores,
             "ms": 1000 * sum(part["seconds"] for part in parts) / frames,
             "cpu_seconds": sum(part["cpu_seconds"] for part in parts) / frames,
             "inferred": sum(part["frames_inferred"] for part in parts) / frames,

@@ -11,6 +11,9 @@ from bench.raw import NETWORKS
 
 MODEL, RAW, REMBG, WITHOUT = "model", "raw", "rembg", "without"
 
+SHARE_PROMISED = ("original", "light")
+"""Models whose matte stage must stay below a share of bare U²-Net's."""
+
 
 @dataclass(frozen=True, slots=True)
 class Row:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import NamedTuple
@@ -111,6 +112,17 @@ def test_a_second_run_measures_nothing_again(again: Ran, capsys: pytest.CaptureF
     assert report_of(again)["measured"] == before
 
 
+def test_only_the_wanted_parts_are_measured_in_order_of_weight(again: Ran, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(again, "--parts", "mov,models") == 0
+
+    steps = re.findall(r"\[\d/\d\] (.*)", capsys.readouterr().err)
+    assert steps == [
+        *("uncorrected picture, jump", "uncorrected picture, still"),
+        *("chroma, jump", "chroma, still"),
+        *("chroma, mov, jump", "chroma, mov, still"),
+    ]
+
+
 def test_fresh_measures_again(again: Ran, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(again, "--only", "scene cut", "--fresh") == 0
 
@@ -148,6 +160,7 @@ def test_a_delivered_file_far_from_its_matte_is_a_failure(again: Ran, capsys: py
     [
         (["--models", "raw-u2net"], "u2net missing in"),
         (["--models", "chrome"], "MODELS=chrome is unknown. Known: original, light, human, pro,"),
+        (["--parts", "models,costs"], "PARTS=costs is unknown. Known: models, shares, raw, mov,"),
         (["--only", "moon"], "ONLY=moon is no name, group, tag or role"),
         (["--quick", "--publish"], "leave out QUICK and ONLY"),
     ],
