@@ -124,10 +124,29 @@ def test_model_status_tells_what_is_on_its_way(tmp_path: Path) -> None:
 
     found = weights.model_status(tmp_path, permissive=False)
 
-    assert found["original"] == weights.ModelStatus(False, ("u2net",), "u2net: downloading, 25 % of 164 MB")
-    assert found["pro"] == weights.ModelStatus(False, ("isnet", "u2net"), "u2net: downloading, 25 % of 164 MB")
-    assert found["human"] == weights.ModelStatus(False, ("rvm",), "rvm: waiting for u2net")
-    assert found["light"] == weights.ModelStatus(False, ("u2netp",), None)
+    coming = "u2net: downloading, 25 % of 164 MB"
+    assert found == {
+        "original": weights.ModelStatus(False, ("u2net", "modnet"), coming),
+        "light": weights.ModelStatus(False, ("u2net",), coming),
+        "human": weights.ModelStatus(False, ("rvm", "modnet", "u2net"), coming),
+        "pro": weights.ModelStatus(False, ("isnet", "u2net", "rvm", "modnet"), coming),
+    }
+
+
+def test_model_status_tells_what_waits_for_another_network(tmp_path: Path) -> None:
+    write_installing(tmp_path, os.getpid(), network="modnet", bytes_done=0, bytes_total=0, waiting=["rvm", "u2net"])
+
+    found = weights.model_status(tmp_path, permissive=False)
+
+    assert found["light"] == weights.ModelStatus(False, ("u2net",), "u2net: waiting for modnet")
+
+
+def test_model_status_promises_nothing_that_is_not_coming(tmp_path: Path) -> None:
+    write_installing(tmp_path, os.getpid(), network="isnet", waiting=["rvm"])
+
+    found = weights.model_status(tmp_path, permissive=False)
+
+    assert found["light"] == weights.ModelStatus(False, ("u2net",), None)
 
 
 def test_model_status_ignores_an_installer_that_died(tmp_path: Path) -> None:
@@ -158,8 +177,16 @@ def test_every_source_is_pinned() -> None:
 
 
 def test_light_is_the_first_to_be_usable() -> None:
-    assert weights.all_needed(permissive=False)[0] == "u2netp"
-    assert weights.networks()["u2netp"].size < 5_000_000
+    for permissive in (False, True):
+        first = weights.needed_by("light", permissive=permissive)
+        assert weights.all_needed(permissive=permissive)[: len(first)] == first
+
+
+def test_the_yardstick_of_measurements_is_fetched_by_no_model() -> None:
+    known = set(weights.networks())
+
+    assert known - set(weights.all_needed(permissive=False)) == {"u2netp"}
+    assert known - set(weights.all_needed(permissive=True)) == {"u2netp", "rvm", "isnet"}
 
 
 def test_asking_for_weights_imports_nothing_heavy() -> None:

