@@ -16,8 +16,8 @@ from apps.engine.matting.scale import Map, frame_to, map_to
 SHORT_SIDE = 240
 """Motion is smooth: a quarter of HD shows it, in two milliseconds."""
 LONGEST = 640
-MIN_SIDE = 16
-"""The flow looks for patches of eight pixels and their halves."""
+MIN_SIDE = 32
+"""The flow begins with patches of eight pixels at a quarter of the size; where they do not fit, OpenCV fails."""
 MATCH = 8.0
 """Difference of colour after the motion, in 8-bit steps, at which trust falls to a third. Camera noise stays below."""
 RETURN = 1.0
