@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -12,7 +13,7 @@ from apps.engine.matting.base import Frame, Matte, Session
 from apps.engine.matting.scale import Map
 
 WIDTH, HEIGHT = 320, 240
-MARGIN = 64
+MARGIN = 96
 """Wall beyond the frame, in pixels: what comes into view while it moves."""
 
 
@@ -23,12 +24,15 @@ WALL: Between = ((20, 40, 40), (90, 130, 150))
 CLOTH: Between = ((130, 60, 60), (250, 190, 150))
 
 
+@lru_cache(maxsize=64)
 def texture(width: int, height: int, seed: int, *, grain: float = 4.0, shades: Between = GREY) -> Frame:
     """Soft coloured noise between two shades, whose every patch is different; `grain` is its size in pixels."""
     noise = np.random.default_rng(seed).random((height, width, 3), np.float32)
     soft = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), grain), None, 0, 1, cv2.NORM_MINMAX)
     low, high = (np.array(shade, np.float32) for shade in shades)
-    return np.rint(low + soft * (high - low)).astype(np.uint8)
+    picture = np.rint(low + soft * (high - low)).astype(np.uint8)
+    picture.flags.writeable = False
+    return picture
 
 
 def shifted(
