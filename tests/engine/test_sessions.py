@@ -150,7 +150,7 @@ def test_carried_mattes_follow_and_held_ones_would_not() -> None:
 
 @pytest.mark.parametrize("gap", [1, 2, 4])
 @pytest.mark.parametrize("before", [1, 2, 4, 5])
-@pytest.mark.parametrize("after", [1, 4, 6])
+@pytest.mark.parametrize("after", [1, 5])
 def test_nothing_crosses_a_cut(gap: int, before: int, after: int) -> None:
     first, second = clip_of(SCENE, before), negative(clip_of(ELSEWHERE, after))
     frames, truth = first[0] + second[0], first[1] + second[1]
