@@ -1,0 +1,218 @@
+"""Each named stage does something in each model that claims it, and nothing in the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import product
+
+import numpy as np
+import pytest
+
+from apps.engine.errors import BadOptions
+from apps.engine.matting import models, stages, weights
+from apps.engine.matting.base import Frame, Matte, Model
+from apps.engine.matting.load import BUILDERS
+from apps.engine.matting.runtime import Opened
+from apps.engine.matting.scale import Map, map_to
+from apps.engine.options import MODELS
+from tests.engine.drawn import HEIGHT, WIDTH, FakeLook, Scene, mattes_of, texture
+
+PERSON = Scene()
+DOG = (slice(30, 66), slice(255, 291))
+"""What the generalists see and the people networks do not; its shades are nobody's."""
+BESIDE = (slice(150, 190), slice(20, 60))
+"""Wall that one people network takes for a person, about which the others are unsure."""
+COUNT = 9
+BAD = (4, 5)
+"""Frames in which every network loses half of the person; whatever its gap is, a model looks at one of them."""
+EVERY = [(name, permissive) for name, permissive in {build: key for key, build in BUILDERS.items()}.values()]
+"""One setting of licences for each builder."""
+IN_THE_SESSION = sorted(set(stages.STAGES) - {"despill"})
+
+
+def frame_of(index: int) -> Frame:
+    frame = PERSON.frame(index)
+    frame[DOG] = texture(36, 36, 7, shades=((60, 20, 60), (160, 90, 160)))
+    return frame
+
+
+def seen(index: int, *, dog: float = 0.0, beside: float = 0.0, body: float = 1.0) -> Map:
+    """What a network says of a frame."""
+    alpha = PERSON.alpha(index) * np.float32(body)
+    alpha[DOG], alpha[BESIDE] = dog, np.maximum(alpha[BESIDE], beside)
+    if index in BAD:
+        # Half of the person, and a flicker in the other half.
+        alpha[: PERSON.start[1], :200] = 0
+        alpha[PERSON.start[1] + 10 : PERSON.start[1] + 25, 120:150] -= np.float32(0.3)
+    return alpha
+
+
+class Cast:
+    """Stands in for all networks: each sees the same clip in its own way, at its own size."""
+
+    def __init__(self) -> None:
+        self.frames = [frame_of(index) for index in range(COUNT)]
+        self.looks: list[FakeLook] = []
+        self._known: dict[tuple[object, ...], list[Matte]] = {}
+
+    def look(self, side: int | None, **says: float) -> FakeLook:
+        alphas = [seen(index, **says) for index in range(COUNT)]
+        look = FakeLook(self.frames, alphas if side is None else [map_to(one, side, side) for one in alphas])
+        self.looks.append(look)
+        return look
+
+    def u2net(self, session: object, side: int) -> FakeLook:
+        return (
+            self.look(side, dog=0.8, beside=0.6) if side == models.DETAIL_SIDE else self.look(side, dog=1, beside=0.6)
+        )
+
+    def isnet(self, session: object) -> FakeLook:
+        look = self.look(256, dog=0.8, beside=0.6)
+        look.side = 256  # type: ignore[attr-defined]
+        return look
+
+    def modnet(self, session: object, side: int) -> FakeLook:
+        return self.look(None, body=0.95)
+
+    def rvm(self, session: object) -> People:
+        return People(self)
+
+    def mattes(self, name: str, permissive: bool, *without: str, device: str = "cpu") -> list[Matte]:
+        key = (name, permissive, without, device)
+        if key not in self._known:
+            self.looks.clear()
+            model = self.model(name, permissive, *without, device=device)
+            self._known[key] = mattes_of(model.session(WIDTH, HEIGHT), self.frames)
+        return self._known[key]
+
+    def model(self, name: str, permissive: bool, *without: str, device: str = "cpu") -> Model:
+        opened = [Opened(network, device, network) for network in weights.needed_by(name, permissive=permissive)]
+        return BUILDERS[name, permissive](*opened, without=frozenset(without))
+
+
+class People:
+    """The recurrent network, which takes a patch of wall for somebody."""
+
+    def __init__(self, cast: Cast) -> None:
+        self._cast = cast
+
+    def reset(self) -> None:
+        pass
+
+    def step(self, frame: Frame) -> tuple[Map, Map]:
+        index = next(at for at, one in enumerate(self._cast.frames) if one is frame)
+        return seen(index, beside=1), frame.astype(np.float32) / 255
+
+
+@pytest.fixture(scope="module")
+def cast() -> Iterator[Cast]:
+    cast = Cast()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, fake in (("U2Net", cast.u2net), ("ISNet", cast.isnet), ("MODNet", cast.modnet), ("RVM", cast.rvm)):
+            patch.setattr(models, name, fake)
+        yield cast
+
+
+def differences(first: Sequence[Matte], second: Sequence[Matte]) -> tuple[bool, bool, bool]:
+    """Whether they differ in which frames were inferred, clearly in alpha, and in whether there is a foreground."""
+    pairs = list(zip(first, second, strict=True))
+    return (
+        any(one.inferred != other.inferred for one, other in pairs),
+        max(np.abs(one.alpha.astype(int) - other.alpha).max() for one, other in pairs) > 8,
+        any((one.foreground is None) != (other.foreground is None) for one, other in pairs),
+    )
+
+
+CHANGE: dict[str, Callable[[tuple[bool, bool, bool]], bool]] = {
+    "carry": lambda found: found[0],
+    "foreground": lambda found: found == (False, False, True),
+}
+"""What leaving a stage out changes; alpha, and nothing else, unless said here."""
+
+
+@pytest.mark.parametrize(("name", "permissive"), EVERY)
+@pytest.mark.parametrize("stage", IN_THE_SESSION)
+def test_a_stage_matters_where_it_is_claimed_and_nowhere_else(
+    cast: Cast, name: str, permissive: bool, stage: str
+) -> None:
+    whole = cast.mattes(name, permissive)
+
+    found = differences(whole, cast.mattes(name, permissive, stage))
+
+    if stage in stages.of(name, permissive):
+        assert CHANGE.get(stage, lambda found: found == (False, True, False))(found)
+    else:
+        assert found == (False, False, False)
+
+
+@pytest.mark.parametrize(("name", "permissive"), EVERY)
+def test_on_a_gpu_every_frame_is_inferred_several_at_once(cast: Cast, name: str, permissive: bool) -> None:
+    mattes = cast.mattes(name, permissive, device="cuda")
+
+    assert [matte.inferred for matte in mattes] == [True] * COUNT
+    for look in cast.looks:
+        assert look.asked == [list(range(models.CUDA_BATCH)), list(range(models.CUDA_BATCH, COUNT))]
+
+
+@pytest.mark.parametrize(("name", "permissive"), EVERY)
+def test_on_a_cpu_only_some_are_inferred(cast: Cast, name: str, permissive: bool) -> None:
+    inferred = [matte.inferred for matte in cast.mattes(name, permissive)]
+
+    assert 2 < sum(inferred) < COUNT
+
+
+@pytest.mark.parametrize(("name", "permissive"), EVERY)
+def test_the_person_is_found_and_the_dog_by_those_who_know_dogs(cast: Cast, name: str, permissive: bool) -> None:
+    last = cast.mattes(name, permissive)[-1].alpha
+
+    assert last[PERSON.alpha(COUNT - 1) == 1].mean() > 230
+    if (name, permissive) == ("human", False):
+        assert last[DOG].mean() < 10
+    else:
+        assert last[DOG][10:-10, 10:-10].mean() > 128
+    assert last[:20].max() < 10
+
+
+def test_people_before_a_wall_are_told_by_its_colour(cast: Cast) -> None:
+    with_colours, without = (
+        cast.mattes("human", False, *left)[-1].alpha[BESIDE][15:-15, 15:-15].mean() for left in ((), ("colours",))
+    )
+
+    assert with_colours < 25
+    assert without > 100
+
+
+def test_every_model_has_its_stages() -> None:
+    for name, permissive in product(MODELS, (False, True)):
+        assert set(stages.of(name, permissive)) <= set(stages.STAGES)
+    assert {stage for name, permissive in EVERY for stage in stages.of(name, permissive)} == set(stages.STAGES)
+
+
+def test_parse_reads_names_and_refuses_others_with_the_choices() -> None:
+    assert stages.parse("carry,steady") == {"carry", "steady"}
+    assert stages.parse("") == stages.parse(None) == frozenset()
+
+    with pytest.raises(BadOptions, match=r"Unknown stage speed: choose from carry, steady, .*despill\.") as caught:
+        stages.parse("steady,speed")
+
+    assert caught.value.param == "without"
+
+
+def test_versions_name_every_network_with_its_size(cast: Cast) -> None:
+    tags = ["isnet/256", f"u2net/{models.WHOLE_SIDE}", "rvm", f"modnet/{models.FINE_PORTRAIT_SIDE}"]
+
+    assert cast.model("pro", False).version == "+".join(tags)
+    assert cast.model("light", False).version == f"u2net/{models.LIGHT_SIDE}"
+
+
+def test_a_portrait_networks_ghosts_do_not_haunt_an_empty_room(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It invents people; where neither of the others sees anybody, nobody is there."""
+    ghost, nobody = PERSON.alpha(0) * np.float32(0.2), np.zeros((HEIGHT, WIDTH), np.float32)
+    monkeypatch.setattr(models, "MODNet", lambda session, side: FakeLook(cast.frames, [ghost] * COUNT))
+    monkeypatch.setattr(models, "U2Net", lambda session, side: FakeLook(cast.frames, [nobody] * COUNT))
+    monkeypatch.setattr(People, "step", lambda self, frame: (nobody, frame.astype(np.float32) / 255))
+
+    for name, permissive in (("original", False), ("human", False), ("human", True)):
+        mattes = mattes_of(cast.model(name, permissive).session(WIDTH, HEIGHT), cast.frames)
+
+        assert [int(matte.alpha.max()) for matte in mattes] == [0] * COUNT
