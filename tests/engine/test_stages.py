@@ -12,7 +12,6 @@ from apps.engine.errors import BadOptions
 from apps.engine.matting import models, stages, weights
 from apps.engine.matting.base import Frame, Matte, Model
 from apps.engine.matting.load import BUILDERS
-from apps.engine.matting.runtime import Opened
 from apps.engine.matting.scale import Map, map_to
 from apps.engine.options import MODELS
 from tests.engine.drawn import HEIGHT, WIDTH, FakeLook, Scene, mattes_of, texture
@@ -74,7 +73,7 @@ class Cast:
     def modnet(self, session: object, side: int) -> FakeLook:
         return self.look(None, body=0.95)
 
-    def rvm(self, session: object) -> People:
+    def rvm(self, *session: object) -> People:
         return People(self)
 
     def mattes(self, name: str, permissive: bool, *without: str, device: str = "cpu") -> list[Matte]:
@@ -86,7 +85,7 @@ class Cast:
         return self._known[key]
 
     def model(self, name: str, permissive: bool, *without: str, device: str = "cpu") -> Model:
-        opened = [Opened(network, device, network) for network in weights.needed_by(name, permissive=permissive)]
+        opened = [models.Opened(network, device, network) for network in weights.needed_by(name, permissive=permissive)]
         return BUILDERS[name, permissive](*opened, without=frozenset(without))
 
 
