@@ -87,6 +87,7 @@ def test_probe_prints_the_facts(tmp_path):
         (["--threads", "-1"], 2, "invalid_request", None),
         (["--threads", "many"], 2, "invalid_request", None),
         (["--unknown"], 2, "invalid_request", None),
+        (["--without", "carry,speed"], 2, "invalid_request", "without"),
         (["surplus"], 2, "invalid_request", None),
         (["--matte", "nowhere/m.mkv"], 2, "invalid_request", "matte"),
         (["--max-seconds", "0.2"], 4, "limit_exceeded", "max_seconds"),

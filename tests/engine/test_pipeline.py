@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from apps.engine.formats import FORMATS
+from apps.engine.matting.base import Matte
 from apps.engine.options import Background
 from apps.engine.readback import read_back
 from tests.clips import (
@@ -237,3 +238,36 @@ def test_a_model_may_look_ahead(tmp_path):
 
     assert result.frames == FRAMES
     assert 0 < result.frames_inferred < FRAMES
+
+
+class KnownModel:
+    """Knows every matte of the clip, and no colour but the frame's own."""
+
+    name, version, device = "light", "known@1", "cpu"
+
+    def session(self, width: int, height: int) -> KnownModel:
+        self.count = 0
+        return self
+
+    def push(self, frame: np.ndarray) -> list[Matte]:
+        self.count += 1
+        return [Matte(matte(self.count - 1), frame)]
+
+    def flush(self) -> list[Matte]:
+        return []
+
+
+def test_despill_can_be_left_out(tmp_path):
+    """To measure what it is worth: the rim then keeps the screen's light, and nothing else changes."""
+    clip = make_clip(tmp_path / "in.mkv")
+    for name, left_out in (("with", frozenset()), ("without", frozenset({"despill"}))):
+        run(
+            clip, tmp_path / f"{name}.webm", options("webm"), model=KnownModel(),
+            foreground=tmp_path / name, without=left_out,
+        )  # fmt: skip
+
+    cleaned, spilled = (cv2.imread(str(sorted((tmp_path / name).iterdir())[1])) for name in ("with", "without"))
+
+    rim = (matte(1) > 20) & (matte(1) < 235)
+    assert (spilled.astype(int) - cleaned)[rim][:, 1].mean() > 10
+    assert np.array_equal(spilled[matte(1) == 255], cleaned[matte(1) == 255])

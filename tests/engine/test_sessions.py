@@ -152,6 +152,17 @@ def test_carried_mattes_follow_and_held_ones_would_not() -> None:
         assert error(found[index], truth[index]) < held / 5
 
 
+def test_carried_mattes_change_evenly_from_one_look_to_the_next() -> None:
+    """Fading, in a picture that stands still: nothing but the distance in time tells the neighbours apart."""
+    still = Scene(speed=(0, 0), wall_speed=(0, 0))
+    frames, whole = [still.frame(0) for _ in range(9)], still.alpha(0)
+    faded = [whole * np.float32(0.2 + 0.1 * index) for index in range(9)]
+
+    found = alphas_of(mattes_of(session_of(FakeLook(frames, faded), gap=4), frames))
+
+    assert [alpha.max() for alpha in found] == pytest.approx([0.2 + 0.1 * index for index in range(9)], abs=0.01)
+
+
 @pytest.mark.parametrize("gap", [1, 2, 4])
 @pytest.mark.parametrize("before", [1, 2, 4, 5])
 @pytest.mark.parametrize("after", [1, 5])
