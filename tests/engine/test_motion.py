@@ -82,6 +82,22 @@ def test_trust_is_low_between_strangers() -> None:
     assert Motions().between(View.of(first), View.of(second)).trust.mean() < 0.1
 
 
+def test_trust_is_low_where_the_way_back_leads_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On one flat colour everything matches; only a way back that misses its start shows that the way is wrong."""
+    first, second = (View.of(np.full((60, 80, 3), 120, np.uint8)) for _ in range(2))
+
+    def trust(back: float) -> float:
+        motions = Motions()
+        ways = {id(first): 3.0, id(second): back}
+        flow = np.zeros((60, 80, 2), np.float32) + np.array([1, 0], np.float32)
+        monkeypatch.setattr(motions, "_flow", lambda here, there: flow * np.float32(ways[id(here)]))
+        return float(motions.between(first, second).trust.mean())
+
+    assert trust(-3) == pytest.approx(1)
+    assert trust(-3 + 3 * motion.RETURN) < 0.01
+    assert trust(3) < 0.01
+
+
 @pytest.mark.parametrize(
     ("width", "height"), [(1, 1), (16, 16), (17, 9), (4096, 32), (32, 4096), (1024, 24), (24, 600), (4096, 1)]
 )

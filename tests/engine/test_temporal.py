@@ -89,6 +89,15 @@ def test_the_nearer_neighbour_counts_more_where_both_are_trusted() -> None:
     assert alphas[0].mean() == pytest.approx(0.625, abs=1e-3)
 
 
+def test_a_neighbour_that_shows_something_else_does_not_count() -> None:
+    here, stranger = View.of(texture(WIDTH, HEIGHT, 1)), View.of(texture(WIDTH, HEIGHT, 2))
+    right, wrong = Known(here, (EMPTY + 0.4,)), Known(stranger, (EMPTY + 1,))
+
+    found = [carried(here, *ends, 0.5, Motions())[0][0] for ends in ((right, wrong), (wrong, right))]
+
+    assert max(abs(float(alpha.mean()) - 0.4) for alpha in found) < 0.03
+
+
 def test_a_subject_that_only_one_side_knows_is_doubtful() -> None:
     """It comes or goes just here; half of it would be wrong either way."""
     view = View.of(texture(WIDTH, HEIGHT, 1))
