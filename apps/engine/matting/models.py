@@ -110,7 +110,7 @@ def pro(
             persons = settled(frame, people.alpha, _near(second, people.alpha, vote), vote, 0.5)
             if "subjects" in without:
                 return persons
-            other = subjects.others(people.alpha, np.minimum(robust, detail))
+            other = subjects.others(people.alpha, np.maximum(robust, detail))
             if not other.any():
                 return persons
             rest = portrayed(frame, (_fused(robust, detail, without), second), people)

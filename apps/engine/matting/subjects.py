@@ -20,7 +20,7 @@ REACH = 16
 TOUCH = 20
 """What lies within 1/20 of the side of a subject touches it."""
 SURE = 0.75
-"""Mean alpha from which the generalists are sure of another subject…"""
+"""Mean alpha from which a generalist is sure of another subject…"""
 SIZABLE = 0.1
 """…whose area is at least this share of the people's: a palm tree at a shoulder is smaller, a dog is not."""
 ALIKE = (0.6, 0.8)
@@ -30,7 +30,7 @@ ALIKE = (0.6, 0.8)
 def others(people: Map, generalists: Map) -> Map:
     """0..1 at the people's size: 1 where a subject is that the people network knows nothing of.
 
-    `generalists` is what all of them agree on. Without people everything is theirs.
+    `generalists` is what any of them sees. Without people everything is theirs.
     """
     height, width = people.shape
     scale = min(1.0, SIDE / min(height, width))
