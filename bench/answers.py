@@ -20,7 +20,7 @@ import numpy as np
 import onnxruntime
 
 from apps.engine.matting import weights
-from apps.engine.matting.runtime import Opened, Opener
+from apps.engine.matting.opening import Opened, Opener
 from apps.engine.matting.scale import Map
 
 RECORD, RECALL = "record", "recall"

@@ -156,7 +156,7 @@ class Bencher:
 
 def _raw_code() -> list[Path]:
     matting = ROOT / "apps" / "engine" / "matting"
-    return [HERE / "raw.py", HERE / "video.py", matting / "runtime.py", matting / "scale.py"]
+    return [HERE / "raw.py", HERE / "video.py", matting / "opening.py", matting / "runtime.py", matting / "scale.py"]
 
 
 def _rembg_code() -> list[Path]:

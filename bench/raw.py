@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from apps.engine.matting.runtime import Opener
+from apps.engine.matting.opening import Opener
 from apps.engine.matting.scale import Map, frame_to, map_to
 from bench.answers import RECORD, Answers
 from bench.video import Alpha, Frame, frames_of, print_costs, write_matte

@@ -14,7 +14,8 @@ from onnx import TensorProto, helper, numpy_helper
 from apps.engine.matting import weights
 from apps.engine.matting.isnet import ISNet
 from apps.engine.matting.modnet import MODNet
-from apps.engine.matting.runtime import Opened, open_session
+from apps.engine.matting.opening import Opened
+from apps.engine.matting.runtime import open_session
 from apps.engine.matting.u2net import U2Net
 from bench import raw
 from bench.answers import RECALL, RECORD, Answering, Answers
