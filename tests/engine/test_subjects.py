@@ -57,6 +57,7 @@ def test_a_person_alone_is_theirs() -> None:
 @pytest.mark.parametrize("people", [blank(), 0.9 * subjects.NOBODY * person()], ids=["nothing", "faint"])
 def test_without_people_everything_is_the_generalists(people: Map) -> None:
     assert subjects.others(people, beside(0.5)).min() == 1
+    assert subjects.others(people, blank()).min() == 1
 
 
 def test_a_stray_patch_on_an_animal_is_no_person() -> None:
