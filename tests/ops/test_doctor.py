@@ -125,7 +125,8 @@ def test_a_missing_network_comes_with_the_command_that_installs_it(settings: Any
 
     finding = found("model pro")
 
-    assert finding == doctor.Finding("bad", "model pro", "lacks isnet, u2net: manage.py models install isnet u2net")
+    said = "lacks isnet, u2net, rvm, modnet: manage.py models install isnet u2net rvm modnet"
+    assert finding == doctor.Finding("bad", "model pro", said)
 
 
 def test_no_queue_server_is_bad(monkeypatch: pytest.MonkeyPatch) -> None:
