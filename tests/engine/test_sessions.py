@@ -267,6 +267,20 @@ def test_a_part_lost_for_one_frame_is_put_back_only_if_wanted() -> None:
     assert error(restored[3], truth[3]) < 3
 
 
+def test_a_part_is_put_back_by_the_nearest_frames_and_not_by_older_ones() -> None:
+    """One frame is a slip of the network; from the second on the part is held to be gone."""
+    still = Scene(speed=(0, 0), wall_speed=(0, 0))
+    whole, torn = still.alpha(0), still.alpha(0)
+    torn[: still.start[1]] = 0
+    frames = [still.frame(0) for _ in range(8)]
+    seen = [whole] * 3 + [torn] * 5
+
+    found = alphas_of(mattes_of(session_of(FakeLook(frames, seen), reach=3, restores=True), frames))
+
+    assert error(found[3], whole) < error(found[3], torn)
+    assert max(error(alpha, torn) for alpha in found[4:]) < 5
+
+
 def test_a_window_waits_for_its_reach_and_no_longer() -> None:
     frames, truth = clip_of(SCENE, 9)
     session = session_of(FakeLook(frames, truth), reach=3)
