@@ -129,7 +129,7 @@ class Remembering:
         self.fed: list[np.ndarray] = []
 
     def get_inputs(self) -> list:
-        return [type("Input", (), {"name": "x"})]
+        return [type("Input", (), {"name": "x", "shape": ["N", 3, "H", "W"]})]
 
     def run(self, outputs: object, feed: dict) -> list:
         self.fed.append(feed["x"])
