@@ -10,11 +10,11 @@ from apps.engine.matting.base import Alpha, Frame, Matte
 from apps.engine.matting.scale import Map, map_to
 
 
-def finished(frame: Frame, alpha: Map, *, inferred: bool = True) -> Matte:
+def finished(frame: Frame, alpha: Map) -> Matte:
     """A working-size alpha brought to the frame's size, with its foreground."""
     height, width = frame.shape[:2]
     full = eight_bit(map_to(alpha, width, height))
-    return Matte(full, foreground.estimate(frame, full), inferred)
+    return Matte(full, foreground.estimate(frame, full))
 
 
 def uncoloured(frame: Frame, alpha: Map) -> Matte:

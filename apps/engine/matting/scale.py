@@ -40,6 +40,13 @@ def halvings(shape: tuple[int, ...], short_side: int) -> int:
     return times
 
 
+def size_within(shape: tuple[int, ...], short_side: int) -> tuple[int, int]:
+    """Width and height of a picture brought down to this short side; a smaller one keeps its own."""
+    height, width = shape[:2]
+    scale = min(1.0, short_side / min(height, width))
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
 def disc(radius: int) -> NDArray[np.uint8]:
     """The shape to grow or shrink a region by `radius` pixels with."""
     return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1)), np.uint8)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apps.engine.matting.base import Frame
-from apps.engine.matting.scale import Map, frame_to, map_to
+from apps.engine.matting.scale import Map, frame_to, map_to, size_within
 
 SIDE = 256
 """Short side on which regions are judged: a dispute is about a hand or a gap under an arm, not about a hair."""
@@ -50,8 +50,7 @@ class Settler:
         region's colours and the first one's habit say which.
         """
         height, width = first.shape
-        scale = min(1.0, SIDE / min(height, width))
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        size = size_within(first.shape, SIDE)
         small = [map_to(one, *size) for one in (first, second, vote)]
         odds = VOTE * (2 * small[2] - 1) + HABIT * np.sign(small[0] - small[1])
         if self._palette is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from apps.engine.matting.scale import Map, disc, map_to
+from apps.engine.matting.scale import Map, disc, map_to, size_within
 
 SIDE = 128
 """Short side on which whole subjects are told apart."""
@@ -33,8 +33,7 @@ def others(people: Map, generalists: Map) -> Map:
     `generalists` is what any of them sees. Without people everything is theirs.
     """
     height, width = people.shape
-    scale = min(1.0, SIDE / min(height, width))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    size = size_within(people.shape, SIDE)
     person, rest = map_to(people, *size), map_to(generalists, *size)
     if float(person.max()) < NOBODY or float((person > FIRM).sum()) < MINOR * float(rest.sum()):
         return np.ones_like(people)
@@ -56,8 +55,7 @@ def others(people: Map, generalists: Map) -> Map:
 def surroundings(whole: Map) -> Map:
     """The generalist's subject with what touches it: hair that it lost is there, inventions elsewhere are not."""
     height, width = whole.shape
-    scale = min(1.0, SIDE / min(height, width))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    size = size_within(whole.shape, SIDE)
     grown = cv2.dilate(map_to(whole, *size), disc(max(1, min(size) // TOUCH)))
     return np.asarray(cv2.max(whole, map_to(np.asarray(grown, np.float32), width, height)), np.float32)
 
