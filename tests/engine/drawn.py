@@ -94,3 +94,23 @@ def mattes_of(session: Session, frames: Sequence[Frame]) -> list[Matte]:
 def error(found: Map, truth: Map) -> float:
     """Mean absolute difference in thousandths, over the whole picture."""
     return float(np.abs(found - truth).mean()) * 1000
+
+
+Clip = tuple[list[Frame], list[Map]]
+
+SCENE = Scene()
+ELSEWHERE = Scene(speed=(-4, 0), wall_speed=(1, 1), start=(220, 140), seed=50)
+"""Another shot: another wall, another cloth, another place."""
+
+
+def clip_of(scene: Scene, count: int) -> Clip:
+    return [scene.frame(index) for index in range(count)], [scene.alpha(index) for index in range(count)]
+
+
+def negative(clip: Clip) -> Clip:
+    """The same shot as a photographic negative: surely another one."""
+    return [255 - frame for frame in clip[0]], clip[1]
+
+
+def alphas_of(mattes: Sequence[Matte]) -> list[Map]:
+    return [matte.alpha / np.float32(255) for matte in mattes]
