@@ -32,6 +32,8 @@ ARGUMENTS = (
 PASSWORD = "correct horse battery"
 A_MINUTE = 60_000
 """Milliseconds; a machine that does much else at the same time still gets there."""
+PAGE_LEFT = ("htmx:afterRequest", "htmx:sendAbort")
+"""What htmx says of a poll that was under way when its page was left. One that failed says `htmx:sendError` besides."""
 
 
 class Visitor:
@@ -51,7 +53,7 @@ class Visitor:
         return self.thread.submit(act, self.page, *what).result()
 
     def _said(self, message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
+        if message.type in ("error", "warning") and not message.text.startswith(PAGE_LEFT):
             self.complaints.append(f"{message.location.get('url')}: {message.text}")
 
 
