@@ -17,12 +17,12 @@ from bench.folder import Bench, BenchError, Clip, choose, open_bench, quickest_o
 from bench.measure import Bencher, RunFailed
 from bench.publish import publish
 from bench.report import WORST_LOSS, Report
-from bench.rows import MODEL, PEERS, RAW, REMBG, SHARE_PROMISED, WITHOUT, Row, plan
-from bench.store import ROOT, Measured, Store, write_json
+from bench.rows import MODEL, ORACLE, PEERS, RAW, REMBG, SHARE_PROMISED, WITHOUT, Row, plan
+from bench.store import ROOT, Measured, Store, alone_in, write_json
 from bench.tables import markdown
 
 PAGE = ROOT / "docs" / "benchmarks.md"
-PARTS = ("models", "shares", "raw", "mov", "ablations", "rembg")
+PARTS = ("models", "shares", "oracles", "raw", "mov", "ablations", "rembg")
 """In the order in which they are measured: what matters most first, so that an interrupted bench has it."""
 
 
@@ -57,10 +57,11 @@ def main(argv: list[str]) -> int:
         rows = plan(given.models, ablate="ablations" in parts and not given.quick)
         if given.publish and (given.quick or given.only):
             raise BenchError("Only figures of every sequence are published: leave out QUICK and ONLY.")
-        report = measure(given, bench, quickest_of_each_group(clips) if given.quick else clips, rows, parts)
-        draw_sheets(report, given.out)
-        figures = markdown(report)
-        write(report, figures, given.out)
+        with alone_in(given.out):
+            report = measure(given, bench, quickest_of_each_group(clips) if given.quick else clips, rows, parts)
+            draw_sheets(report, given.out)
+            figures = markdown(report)
+            write(report, figures, given.out)
         print(figures)
         if given.publish and not report.failures:
             publish(PAGE, figures)
@@ -132,7 +133,7 @@ def _steps(part: str, bencher: Bencher, report: Report) -> list[Step]:
         return [_mov(bencher, report, clip, row) for row in of(MODEL) for clip in clips]
     if part == "ablations":
         return [_one(bencher, report, clip, row) for row in of(WITHOUT) for clip in clips]
-    rows = of({"models": MODEL, "raw": RAW, "rembg": REMBG}[part])
+    rows = of({"models": MODEL, "oracles": ORACLE, "raw": RAW, "rembg": REMBG}[part])
     steps = [_one(bencher, report, clip, row) for clip in clips for row in rows]
     if part != "models":
         return steps
@@ -172,7 +173,7 @@ def write(report: Report, figures: str, out: Path) -> None:
 
 
 def draw_sheets(report: Report, out: Path) -> None:
-    shown = [row for row in report.rows if row.kind != WITHOUT]
+    shown = [row for row in report.rows if row.kind not in (WITHOUT, ORACLE)]
     for clip in report.clips:
         try:
             sheet.draw(clip, shown, units=out / "units" / clip.name, target=out / "sheets" / f"{clip.name}.png")

@@ -15,7 +15,7 @@ from PIL import Image
 
 from bench.answers import RECALL, RECORD
 from bench.folder import Clip
-from bench.rows import MODEL, RAW, REMBG, WITHOUT, Row
+from bench.rows import MODEL, ORACLE, RAW, REMBG, Row
 from bench.sheet import indices_of
 from bench.store import ENGINE, ROOT, Measured, Store, fingerprint
 from bench.video import frames_of
@@ -48,8 +48,7 @@ class Bencher:
 
     def row(self, row: Row, clip: Clip) -> Measured:
         """Scores and costs of one row; a model's WebM is scored beside its matte."""
-        code = {MODEL: ENGINE, WITHOUT: ENGINE, RAW: _raw_code(), REMBG: _rembg_code()}[row.kind]
-        return self._get(clip, row.name, row, code, lambda folder: self._run(row, clip, folder))
+        return self._get(clip, row.name, row, _code(row.kind), lambda folder: self._run(row, clip, folder))
 
     def mov(self, row: Row, clip: Clip) -> Measured:
         """The delivered ProRes file's own score, from a run of its own with the answers of those before."""
@@ -123,6 +122,8 @@ class Bencher:
     ) -> Measured:
         """What it cost; that says something only when it was recorded."""
         command = [sys.executable, "-m", "bench.recall", str(self.answers), mode, "--"]
+        if row.kind == ORACLE:
+            command = [sys.executable, "-m", "bench.oracle", str(clip.source), str(clip.truth), "--"]
         command += [str(clip.source), str(target), "--format", format_name]
         command += ["--model", row.target, "--json", "--device", "cpu", *_licence(row), *self._common(), *more]
         if row.without:
@@ -152,6 +153,15 @@ class Bencher:
         if not scores["complete"]:
             raise RunFailed(f"{predicted.name}: {scores['frames_pred']} frames instead of {scores['frames_gt']}")
         return scores
+
+
+def _code(kind: str) -> list[Path]:
+    """The files on which a row's figures depend."""
+    if kind == RAW:
+        return _raw_code()
+    if kind == REMBG:
+        return _rembg_code()
+    return [*ENGINE, HERE / "oracle.py"] if kind == ORACLE else ENGINE
 
 
 def _raw_code() -> list[Path]:

@@ -1,4 +1,4 @@
-"""What is compared: the models, each without one of its stages, the bare networks, rembg."""
+"""What is compared: the models, each without one of its stages or with perfect networks, the bare networks, rembg."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from apps.engine.matting import stages, weights
 from bench.folder import BenchError
 from bench.raw import NETWORKS
 
-MODEL, RAW, REMBG, WITHOUT = "model", "raw", "rembg", "without"
+MODEL, ORACLE, RAW, REMBG, WITHOUT = "model", "oracle", "raw", "rembg", "without"
+
+FORGETFUL = ("light", "original")
+"""Models whose networks know nothing of other frames, so that the truth can speak in their place."""
 
 SHARE_PROMISED = ("original", "light")
 """Models whose matte stage must stay below a share of bare U²-Net's."""
@@ -46,6 +49,7 @@ MODELS = {
     },
 }
 PEERS = {
+    **{f"{model} told the truth": Row(f"{model} told the truth", ORACLE, model) for model in FORGETFUL},
     **{f"raw-{network}": Row(f"raw-{network}", RAW, network) for network in NETWORKS},
     "rembg": Row("rembg", REMBG, "u2net"),
 }

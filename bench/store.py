@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from bench.folder import BenchError
 
 Measured = dict[str, Any]
 
@@ -50,6 +54,18 @@ class Store:
         took = round(time.monotonic() - began, 1)
         write_json(folder / "result.json", {"key": key, "measured_at": at, "took_seconds": took, "measured": measured})
         return {**measured, "measured_at": at}
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """One bench at a time: two would overwrite each other's results and spoil each other's timings."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BenchError(f"Another bench is running in {folder}; wait for it, or name another folder.") from None
+        yield
 
 
 def _read(path: Path) -> dict[str, Any] | None:

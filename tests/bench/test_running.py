@@ -13,6 +13,7 @@ import pytest
 
 from bench import __main__ as bench
 from bench.sheet import CELL_WIDTH, LABEL_WIDTH
+from bench.store import alone_in
 from tests.bench.drawn import FRAMES, make_bench
 
 
@@ -155,12 +156,19 @@ def test_a_delivered_file_far_from_its_matte_is_a_failure(again: Ran, capsys: py
     assert "**no**" in said.out
 
 
+def test_two_benches_do_not_share_a_folder(again: Ran, capsys: pytest.CaptureFixture[str]) -> None:
+    with alone_in(again.out):
+        assert run(again) == 2
+
+    assert "Another bench is running in" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [
         (["--models", "raw-u2net"], "u2net missing in"),
         (["--models", "chrome"], "MODELS=chrome is unknown. Known: original, light, human, pro,"),
-        (["--parts", "models,costs"], "PARTS=costs is unknown. Known: models, shares, raw, mov,"),
+        (["--parts", "models,costs"], "PARTS=costs is unknown. Known: models, shares, oracles, raw, mov,"),
         (["--only", "moon"], "ONLY=moon is no name, group, tag or role"),
         (["--quick", "--publish"], "leave out QUICK and ONLY"),
     ],
