@@ -36,12 +36,15 @@ def test_bring_puts_a_map_back_to_where_things_are_here(width: int, height: int,
     grain = max(4.0, min(width, height) / 60)
     here, there = (shifted(width, height, 1, moved, grain=grain) for moved in ((0, 0), by))
 
-    way = Motions().between(View.of(here), View.of(there))
+    quick = Motions().between(View.of(here), View.of(there))
+    views = (View.of(one, motion.CLOSE_SHORT_SIDE) for one in (here, there))
+    close = Motions(closely=True).for_carrying(*views)
 
     across, down = columns_and_rows(width, height)
-    missed = np.hypot(way.bring(across) - (across + by[0]), way.bring(down) - (down + by[1]))
-    assert np.percentile(inside(missed, by), 95) < 0.5
-    assert inside(way.trust_at(height, width), by).mean() > 0.9
+    for way, bound in ((quick, 0.5), (close, 0.3)):
+        missed = np.hypot(way.bring(across) - (across + by[0]), way.bring(down) - (down + by[1]))
+        assert np.percentile(inside(missed, by), 95) < bound
+        assert inside(way.trust_at(height, width), by).mean() > 0.9
 
 
 def test_bring_moves_a_map_of_another_size_as_far() -> None:
@@ -102,12 +105,12 @@ def test_trust_is_low_where_the_way_back_leads_elsewhere(monkeypatch: pytest.Mon
     ("width", "height"), [(1, 1), (16, 16), (17, 9), (4096, 32), (32, 4096), (1024, 24), (24, 600), (4096, 1)]
 )
 def test_any_size_of_frame_has_a_motion(width: int, height: int) -> None:
-    first, second = (View.of(texture(width, height, seed)) for seed in (1, 2))
+    first, second = (View.of(texture(width, height, seed), motion.CLOSE_SHORT_SIDE) for seed in (1, 2))
 
-    way = Motions().between(first, second)
+    way = Motions(closely=True).for_carrying(first, second)
 
     assert min(first.gray.shape) >= motion.MIN_SIDE
-    assert max(first.gray.shape) <= motion.LONGEST
+    assert max(first.gray.shape) <= motion.LONGEST * motion.CLOSE_SHORT_SIDE + 1
     assert way.bring(np.ones((height, width), np.float32)).shape == (height, width)
     assert np.isfinite(way.trust).all()
 
@@ -116,14 +119,14 @@ def test_motions_works_each_pair_out_once(monkeypatch: pytest.MonkeyPatch) -> No
     first, second, third = (View.of(shifted(64, 48, 1, (by, 0))) for by in (0, 1, 2))
     motions = Motions()
     asked = []
-    flow = motions._dis.calc
+    flow = motions._quick.calc
 
     class Counting:
         def calc(self, *pictures: object) -> object:
             asked.append(pictures[:2])
             return flow(*pictures)
 
-    monkeypatch.setattr(motions, "_dis", Counting())
+    monkeypatch.setattr(motions, "_quick", Counting())
 
     ways = [motions.between(first, second), motions.between(second, first), motions.between(first, second)]
     motions.between(first, third)
@@ -131,6 +134,16 @@ def test_motions_works_each_pair_out_once(monkeypatch: pytest.MonkeyPatch) -> No
     assert ways[0] is ways[2]
     # There and back, once for each of the two pairs.
     assert len(asked) == 4
+
+
+def test_a_motion_for_carrying_is_the_one_that_steadies_too() -> None:
+    first, second = (View.of(shifted(64, 48, 1, (by, 0))) for by in (0, 1))
+    motions = Motions(closely=True)
+
+    close = motions.for_carrying(first, second)
+
+    assert motions.between(first, second) is close
+    assert not np.array_equal(close.flow, Motions().between(first, second).flow)
 
 
 def test_motions_forgets() -> None:

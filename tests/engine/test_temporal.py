@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from apps.engine.matting import sessions
+from apps.engine.matting import models
 from apps.engine.matting.motion import Motions, View
 from apps.engine.matting.scale import Map
 from apps.engine.matting.temporal import AGREED, ALIKE, LOST, Cuts, Heard, Known, brought, carried, restored, steadied
@@ -54,7 +54,7 @@ def test_a_carried_matte_follows_the_motion(scene: Scene, before: int, index: in
     alpha, doubt = carried_to(scene, index, before, after)
 
     assert error(alpha, scene.alpha(index)) < 1.2
-    assert doubt < sessions.TOO_DOUBTFUL
+    assert doubt < models.DOUBT
 
 
 def test_a_carried_matte_is_far_better_than_one_held() -> None:
@@ -108,7 +108,7 @@ def test_a_subject_that_only_one_side_knows_is_doubtful() -> None:
         for one, other in ((subject, EMPTY), (EMPTY, subject), (EMPTY, EMPTY), (subject, subject))
     ]
 
-    assert min(doubts[:2]) > sessions.TOO_DOUBTFUL
+    assert min(doubts[:2]) > models.LIGHT_DOUBT
     assert doubts[2:] == [0, 0]
 
 
@@ -117,7 +117,7 @@ def test_something_new_in_an_empty_picture_is_doubtful() -> None:
 
     _, doubt = carried(View.of(filled), Known(View.of(wall), (EMPTY,)), Known(View.of(wall), (EMPTY,)), 0.5, Motions())
 
-    assert doubt > sessions.TOO_DOUBTFUL
+    assert doubt > models.LIGHT_DOUBT
 
 
 def test_a_part_that_jumped_is_doubtful() -> None:
@@ -133,7 +133,7 @@ def test_a_part_that_jumped_is_doubtful() -> None:
         Motions(),
     )
 
-    assert doubt > sessions.TOO_DOUBTFUL
+    assert doubt > models.LIGHT_DOUBT
 
 
 def rings_of(scene: Scene, alphas: Sequence[Map], at: int, *, reach: int = 2) -> list[list[Heard]]:

@@ -26,8 +26,10 @@ PORTRAIT_SIDE, FINE_PORTRAIT_SIDE = 320, 512
 
 LIGHT_GAP, ORIGINAL_GAP, FINE_GAP = 6, 5, 2
 """Frames from one look to the next."""
-REACH = 3
+REACH, LIGHT_REACH = 4, 3
 """Frames on either side that a matte is steadied with."""
+DOUBT, LIGHT_DOUBT = 0.015, 0.05
+"""Doubtful area of a carried matte, as a share of the subject's, from which the frame is looked at itself."""
 CUDA_BATCH = 8
 """On a GPU looking costs less than carrying, so every frame is looked at, several in one call."""
 
@@ -53,7 +55,8 @@ Without = frozenset[str]
 
 def light(whole: Opened, *, without: Without = frozenset()) -> BuiltModel:
     looks = (U2Net(whole.session, LIGHT_SIDE),)
-    return _built("light", [whole.at(LIGHT_SIDE)], looks, lambda: _alone, LIGHT_GAP, without)
+    tags = [whole.at(LIGHT_SIDE)]
+    return _built("light", tags, looks, lambda: _alone, LIGHT_GAP, without, is_quick=True)
 
 
 def original(whole: Opened, portrait: Opened, *, without: Without = frozenset()) -> BuiltModel:
@@ -155,6 +158,8 @@ def _built(
     gap: int,
     without: Without,
     recurrent: Callable[[], RVM] | None = None,
+    *,
+    is_quick: bool = False,
 ) -> BuiltModel:
     on_cuda = opened[0].device == "cuda"
     recipe = Recipe(
@@ -162,8 +167,10 @@ def _built(
         combine=combine,
         recurrent=recurrent,
         gap=1 if on_cuda or "carry" in without else gap,
+        carries_closely=not is_quick,
+        too_doubtful=LIGHT_DOUBT if is_quick else DOUBT,
         batch=CUDA_BATCH if on_cuda else 1,
-        reach=0 if "steady" in without else REACH,
+        reach=0 if "steady" in without else LIGHT_REACH if is_quick else REACH,
         restores="restore" not in without,
         finds_colours="foreground" not in without,
     )

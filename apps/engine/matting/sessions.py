@@ -10,13 +10,10 @@ import numpy as np
 
 from apps.engine.matting import refine
 from apps.engine.matting.base import Frame, Matte
-from apps.engine.matting.motion import Motions, View
+from apps.engine.matting.motion import CLOSE_SHORT_SIDE, SHORT_SIDE, Motions, View
 from apps.engine.matting.rvm import RVM
 from apps.engine.matting.scale import Map
 from apps.engine.matting.temporal import Cuts, Heard, Known, brought, carried, restored, steadied
-
-TOO_DOUBTFUL = 0.05
-"""Doubtful area of a carried matte, as a share of the subject's, from which the frame is looked at itself."""
 
 
 class Look(Protocol):
@@ -48,6 +45,10 @@ class Recipe:
     recurrent: Callable[[], RVM] | None = None
     gap: int = 1
     """Every so many frames are looked at; those between are carried."""
+    carries_closely: bool = True
+    """Along motions worked out with more care than those that only steady."""
+    too_doubtful: float = 0.05
+    """Doubtful area of a carried matte, as a share of the subject's, from which the frame is looked at itself."""
     batch: int = 1
     """Frames that are looked at in one call."""
     reach: int = 0
@@ -73,7 +74,8 @@ class ShotSession:
 
     def __init__(self, recipe: Recipe) -> None:
         self._recipe = recipe
-        self._cuts, self._motions = Cuts(), Motions()
+        self._cuts, self._motions = Cuts(), Motions(closely=recipe.carries_closely)
+        self._view_side = CLOSE_SHORT_SIDE if recipe.carries_closely else SHORT_SIDE
         self._people = People(recipe.recurrent()) if recipe.recurrent else None
         self._carrier = Carrier(recipe, self._motions)
         self._window = Window(self._motions, recipe.reach, restores=recipe.restores)
@@ -88,7 +90,7 @@ class ShotSession:
             if self._people is not None:
                 self._people.forget()
         remembered = self._people.look(frame) if self._people is not None else None
-        return mattes + self._pass_on(self._carrier.push(Item(frame, View.of(frame), remembered)))
+        return mattes + self._pass_on(self._carrier.push(Item(frame, View.of(frame, self._view_side), remembered)))
 
     def flush(self) -> list[Matte]:
         mattes = self._pass_on(self._carrier.flush())
@@ -181,7 +183,7 @@ class Carrier:
         done = []
         for index, item in enumerate(items, 1):
             alphas, doubt = carried(item.view, *ends, index / (len(items) + 1), self._motions)
-            if doubt > TOO_DOUBTFUL:
+            if doubt > self._recipe.too_doubtful:
                 middle = len(items) // 2
                 self._look([items[middle]])
                 self._between(before, items[:middle], items[middle])

@@ -75,7 +75,7 @@ def carried(
     where the two disagree and neither is trusted, as a share of the
     subject's; when it is large, the frame must be looked at itself.
     """
-    past, future = motions.between(here, before.view), motions.between(here, after.view)
+    past, future = motions.for_carrying(here, before.view), motions.for_carrying(here, after.view)
     pairs = [(past.bring(one), future.bring(other)) for one, other in zip(before.alphas, after.alphas, strict=True)]
     alphas = tuple(_mixed(one, other, past, future, nearness) for one, other in pairs)
     if bool(before.alphas[0].any()) != bool(after.alphas[0].any()):
