@@ -37,6 +37,7 @@ ERRORS: dict[str, type[errors.EngineError]] = {
         errors.BadOptions,
         errors.Unsupported,
         errors.InputRefused,
+        errors.InputTruncated,
         errors.LimitExceeded,
         errors.ModelNotInstalled,
         errors.EngineFault,

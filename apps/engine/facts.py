@@ -18,6 +18,7 @@ from apps.engine.child import Limits
 from apps.engine.colour import is_hdr
 from apps.engine.errors import InputRefused, LimitExceeded
 from apps.engine.geometry import Orientation
+from apps.engine.missing import Holes, is_torn, present, refuse_below_half
 from apps.engine.report import Facts
 from apps.engine.source import Source, open_source
 
@@ -66,8 +67,10 @@ class Survey:
     frame_time: Fraction
     """A typical frame's duration."""
     audio_span: tuple[Fraction, Fraction] | None
+    present: Fraction
+    """The share of the video that its packets hold, 1 when nothing is missing."""
     is_cut_off: bool
-    """The header promises clearly more than the packets hold."""
+    """Clearly less is there than was recorded, or the last packet is torn."""
 
 
 def survey(path: Path, *, limits: Limits | None = None, keep_audio: bool = True) -> Survey:
@@ -79,10 +82,12 @@ def survey(path: Path, *, limits: Limits | None = None, keep_audio: bool = True)
         source.video.codec_context.thread_count = 1
         video = Track(_clock(source.video), source.video.start_time)
         audio = Track(_clock(source.audio), source.audio.start_time) if source.audio else None
-        frame, broken = _demux(source, video, audio)
+        holes = Holes.of(source)
+        frame, broken = _demux(source, video, audio, holes)
         if frame is None:
             raise InputRefused("No picture in this video can be decoded. The file is damaged or its codec unsupported.")
-        found = _judge(source, video, audio, frame, is_broken=broken, keep_audio=keep_audio)
+        found = _judge(source, video, audio, frame, holes, is_broken=broken or is_torn(path), keep_audio=keep_audio)
+    refuse_below_half(found.present)
     if limits is not None:
         check_limits(found.facts, limits)
     return found
@@ -92,25 +97,29 @@ def _clock(stream: Stream) -> Fraction:
     return Fraction(stream.time_base or Fraction(1, 1000))
 
 
-def _demux(source: Source, video: Track, audio: Track | None) -> tuple[VideoFrame | None, bool]:
-    """Fill the tracks; returns the first frame, and whether reading broke off with an error."""
+def _demux(source: Source, video: Track, audio: Track | None, holes: Holes) -> tuple[VideoFrame | None, bool]:
+    """Fill the tracks; returns the first frame, and whether reading broke off with an error or in a packet."""
     frame: VideoFrame | None = None
     blind = 0
-    streams = [stream for stream in (source.video, source.audio) if stream is not None]
+    is_torn = False
     try:
-        for packet in source.container.demux(streams):
+        # All streams: a hole is one only if no other stream's packets fill it.
+        for packet in source.container.demux():
+            if packet.size:
+                holes.see(packet)
             if packet.stream is not source.video:
-                if audio is not None and packet.size:
+                if audio is not None and packet.stream is source.audio and packet.size:
                     audio.add(packet)
                 continue
             if packet.size:
                 video.add(packet)
+                is_torn = packet.is_corrupt
             if frame is None and blind < MAX_BLIND_PACKETS:
                 blind += 1
                 frame = _first_frame(source, packet)
     except av.FFmpegError:
         return frame, True
-    return frame, False
+    return frame, is_torn
 
 
 def _first_frame(source: Source, packet: Packet[Stream]) -> VideoFrame | None:
@@ -122,7 +131,14 @@ def _first_frame(source: Source, packet: Packet[Stream]) -> VideoFrame | None:
 
 
 def _judge(
-    source: Source, video: Track, audio: Track | None, frame: VideoFrame, *, is_broken: bool, keep_audio: bool
+    source: Source,
+    video: Track,
+    audio: Track | None,
+    frame: VideoFrame,
+    holes: Holes,
+    *,
+    is_broken: bool,
+    keep_audio: bool,
 ) -> Survey:
     stamps = sorted(set(video.stamps))
     gaps = [after - before for before, after in itertools.pairwise(stamps)]
@@ -158,9 +174,12 @@ def _judge(
         is_interlaced=bool(frame.interlaced_frame),
         is_variable_rate=bool(gaps) and max(gaps) - min(gaps) > max(2, typical * 0.05),
     )
-    return Survey(
-        facts, origin, video.start_time, frame_time, audio_span, is_broken or _is_cut_off(source, video, audio)
-    )
+    end = max(video.end_time, audio.end_time if audio is not None else Fraction(0))
+    length = video.end_time - stamps[0] * video.time_base if stamps else Fraction(0)
+    share = present(source, frames=len(video.stamps), span=length, end=end, holes=holes)
+    # Headers round: a frame or two and five hundredths are nothing.
+    is_cut_off = share < Fraction(19, 20) and (1 - share) * len(video.stamps) > 2
+    return Survey(facts, origin, video.start_time, frame_time, audio_span, share, is_broken or is_cut_off)
 
 
 def _lone_duration(source: Source, video: Track) -> int:
@@ -169,18 +188,6 @@ def _lone_duration(source: Source, video: Track) -> int:
         return video.end - video.stamps[0]
     rate = source.video.average_rate or Fraction(25)
     return max(1, round(1 / (rate * video.time_base)))
-
-
-def _is_cut_off(source: Source, video: Track, audio: Track | None) -> bool:
-    """Only where the header counts samples or is plausible: live fragments declare 40 hours."""
-    if source.video.frames:
-        return source.video.frames - len(video.stamps) > max(2, len(video.stamps) // 50)
-    declared = source.container.duration
-    if not declared or source.container.format.name.startswith(("mov", "mpeg")):
-        return False
-    end = max(video.end_time, audio.end_time if audio is not None else Fraction(0))
-    missing = Fraction(declared, av.time_base) - end
-    return missing > max(Fraction(1), end / 20)
 
 
 def check_limits(facts: Facts, limits: Limits, *, seconds: float | None = None) -> None:

@@ -144,7 +144,7 @@ def judge(error: errors.EngineError) -> Verdict:
         return Verdict("verification_failed", message)
     if isinstance(error, errors.ModelNotInstalled):
         return Verdict("internal_error", "The model was removed from this site before your job ran: try again later.")
-    if error.code in ("unsupported_media", "limit_exceeded"):
+    if error.code in ("unsupported_media", "limit_exceeded", "input_truncated"):
         return Verdict(error.code, str(error))
     log.error("engine fault: %s", error)
     return Verdict("internal_error", FAULT)
