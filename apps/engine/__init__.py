@@ -1,5 +1,10 @@
 """The engine's public surface: light names only. Importing it loads no codec and no network; `start` runs a child."""
 
+import os
+
+# Before anything can import it: onnxruntime tells its maker that it is used, unless this is set.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 from apps.engine.child import Limits, Run, probe, start
 from apps.engine.errors import (
     BadOptions,
