@@ -27,6 +27,9 @@ MAX_BLIND_PACKETS = 300
 
 MAX_DISPLAY_SIDE = 16_384
 
+MAX_LEAP_SECONDS = 30
+"""Of silence behind the last picture, before more sound."""
+
 
 @dataclass(slots=True)
 class Track:
@@ -36,8 +39,14 @@ class Track:
     header_start: int | None
     stamps: array[int] = field(default_factory=lambda: array("q"))
     end: int | None = None
+    is_torn: bool = False
+    """A packet was damaged, or came out of order."""
+    _latest: int | None = None
 
     def add(self, packet: Packet[Stream]) -> None:
+        if packet.is_corrupt or (packet.dts is not None and self._latest is not None and packet.dts < self._latest):
+            self.is_torn = True
+        self._latest = packet.dts
         if packet.pts is None or packet.is_discard:
             return
         self.stamps.append(packet.pts)
@@ -55,6 +64,19 @@ class Track:
     def end_time(self) -> Fraction:
         return Fraction(self.end or 0) * self.time_base
 
+    def end_without_leaps(self, other: Fraction) -> Fraction:
+        """Seconds at which it ends, where what comes long after the rest of it and after `other` is a damaged time.
+
+        Such a time would have us write hours of silence.
+        """
+        end = other
+        for stamp in sorted(self.stamps):
+            time = stamp * self.time_base
+            if time > end + MAX_LEAP_SECONDS:
+                return end
+            end = max(end, time)
+        return self.end_time
+
 
 @dataclass(slots=True)
 class Survey:
@@ -67,6 +89,8 @@ class Survey:
     frame_time: Fraction
     """A typical frame's duration."""
     audio_span: tuple[Fraction, Fraction] | None
+    is_sound_torn: bool
+    """Its packets are damaged or out of order, so that they cannot be copied."""
     present: Fraction
     """The share of the video that its packets hold, 1 when nothing is missing."""
     is_cut_off: bool
@@ -89,7 +113,8 @@ def survey(path: Path, *, limits: Limits | None = None, keep_audio: bool = True)
         found = _judge(source, video, audio, frame, holes, is_broken=broken or is_torn(path), keep_audio=keep_audio)
     refuse_below_half(found.present)
     if limits is not None:
-        check_limits(found.facts, limits)
+        heard = found.audio_span[1] - found.origin if found.audio_span else Fraction(0)
+        check_limits(found.facts, limits, seconds=max(found.facts.duration, float(heard)))
     return found
 
 
@@ -147,7 +172,9 @@ def _judge(
     if stamps:
         video.end = max(video.end or 0, stamps[-1] + (0 if (video.end or 0) > stamps[-1] else round(typical)))
     has_audio = audio is not None and bool(audio.stamps)
-    audio_span = (audio.start_time, audio.end_time) if audio is not None and has_audio and keep_audio else None
+    audio_span = None
+    if audio is not None and has_audio and keep_audio:
+        audio_span = audio.start_time, audio.end_without_leaps(video.end_time)
     origin = min(video.start_time, audio_span[0]) if audio_span else video.start_time
     span = Fraction(stamps[-1] - stamps[0]) * video.time_base if len(stamps) > 1 else Fraction(0)
     rate = (len(stamps) - 1) / span if span else (1 / frame_time if frame_time else Fraction(25))
@@ -179,7 +206,9 @@ def _judge(
     share = present(source, frames=len(video.stamps), span=length, end=end, holes=holes)
     # Headers round: a frame or two and five hundredths are nothing.
     is_cut_off = share < Fraction(19, 20) and (1 - share) * len(video.stamps) > 2
-    return Survey(facts, origin, video.start_time, frame_time, audio_span, share, is_broken or is_cut_off)
+    is_sound_torn = audio is not None and audio.is_torn
+    is_cut_off = is_broken or is_cut_off
+    return Survey(facts, origin, video.start_time, frame_time, audio_span, is_sound_torn, share, is_cut_off)
 
 
 def _lone_duration(source: Source, video: Track) -> int:
