@@ -177,7 +177,7 @@ def _judge(
         audio_span = audio.start_time, audio.end_without_leaps(video.end_time)
     origin = min(video.start_time, audio_span[0]) if audio_span else video.start_time
     span = Fraction(stamps[-1] - stamps[0]) * video.time_base if len(stamps) > 1 else Fraction(0)
-    rate = (len(stamps) - 1) / span if span else (1 / frame_time if frame_time else Fraction(25))
+    rate = _rate(len(video.stamps), span, frame_time)
     orientation = Orientation.of(frame, source.pixel_shape)
     if max(orientation.width, orientation.height) > MAX_DISPLAY_SIDE:
         raise InputRefused(f"The picture is larger than {MAX_DISPLAY_SIDE} pixels on one side.")
@@ -189,7 +189,7 @@ def _judge(
         width=orientation.width,
         height=orientation.height,
         fps=round(float(rate), 3),
-        frames=len(stamps),
+        frames=len(video.stamps),
         duration=round(float(max(video.end_time - origin, frame_time)), 6),
         rotation=orientation.degrees,
         has_audio=sound is not None,
@@ -209,6 +209,13 @@ def _judge(
     is_sound_torn = audio is not None and audio.is_torn
     is_cut_off = is_broken or is_cut_off
     return Survey(facts, origin, video.start_time, frame_time, audio_span, is_sound_torn, share, is_cut_off)
+
+
+def _rate(frames: int, span: Fraction, frame_time: Fraction) -> Fraction:
+    """Frames a second, counting also those that claim the same time: they cost as much work as others."""
+    if span:
+        return (frames - 1) / span
+    return frames / frame_time if frame_time else Fraction(25)
 
 
 def _lone_duration(source: Source, video: Track) -> int:
