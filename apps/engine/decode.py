@@ -209,8 +209,10 @@ class Decoder:
         """Whether a frame is expected of it: a second field has no time of its own, and a trim leaves frames out."""
         if packet.pts is None or packet.is_discard:
             return False
+        if self._trim is None:
+            return True
         time = packet.pts * self.clock - self._survey.video_start
-        start, end = self._trim or (0.0, None)
+        start, end = self._trim
         return time >= _exact(start) and (end is None or time < _exact(end))
 
     def _display(self, frame: VideoFrame) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:

@@ -55,7 +55,7 @@ class Track:
 
     @property
     def start_time(self) -> Fraction:
-        """Seconds; what the container says, unless a packet comes before that."""
+        """Seconds; what the container says, where it says anything."""
         first = min(self.stamps) if self.stamps else 0
         start = first if self.header_start is None else self.header_start
         return start * self.time_base
@@ -110,6 +110,9 @@ def survey(path: Path, *, limits: Limits | None = None, keep_audio: bool = True)
         frame, broken = _demux(source, video, audio, holes)
         if frame is None:
             raise InputRefused("No picture in this video can be decoded. The file is damaged or its codec unsupported.")
+        if frame.pts is not None and video.header_start is not None:
+            # The container names its first packet's time; a picture that is shown may come before that one.
+            video.header_start = min(video.header_start, frame.pts)
         found = _judge(source, video, audio, frame, holes, is_broken=broken or is_torn(path), keep_audio=keep_audio)
     refuse_below_half(found.present)
     if limits is not None:
