@@ -1,7 +1,7 @@
 # The verbs that people and CI share. All paths are relative, so the folder's own name may hold spaces.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run demo worker test check lint format types lock models doctor bench bench-given
+.PHONY: help run demo worker test check lint format types lock models doctor bench bench-given test-inputs fuzz soak
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -13,7 +13,7 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
 SANDBOX ?= $(or $(shell sed -n 's/^SANDBOX=//p' .env 2>/dev/null),1)
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' Makefile
 
 run: $(VENV)/run.stamp ## the whole site, until Ctrl-C (PORT=8000 HOST=127.0.0.1 DATA_DIR=./data)
 	@SANDBOX="$(SANDBOX)" exec $(MANAGE) run --with-parent
@@ -39,6 +39,16 @@ bench: bench-given $(VENV)/bench.stamp ## how good and how dear the models are (
 
 bench-given:
 	@test -n "$(BENCH)" || { echo "error: name the folder with score.py and the sequences: make bench BENCH=DIR (see docs/benchmarks.md)" >&2; exit 1; }
+
+test-inputs: $(VENV)/run.stamp ## hard files through the command line and the API (INPUTS=DIR with index.json; ONLY=mp4 WAYS=cli JOBS=3 FORMAT=webm)
+	@test -n "$(INPUTS)" || { echo "error: name the folder with index.json: make test-inputs INPUTS=DIR (see docs/trials.md)" >&2; exit 1; }
+	@$(PY) -m trials.inputs "$(INPUTS)" $(if $(ONLY),--only "$(ONLY)") $(if $(WAYS),--ways "$(WAYS)") $(if $(JOBS),--jobs "$(JOBS)") $(if $(FORMAT),--format "$(FORMAT)")
+
+fuzz: $(VENV)/run.stamp ## damaged copies through probe and process (SEED=1 COUNT=1000 INPUTS=DIR)
+	@$(PY) -m trials.fuzz $(if $(SEED),--seed "$(SEED)") $(if $(COUNT),--count "$(COUNT)") $(if $(INPUTS),--inputs "$(INPUTS)")
+
+soak: $(VENV)/run.stamp ## memory over a long film (MINUTES=30 HUMAN_MINUTES=3 SIZE=1920x1080)
+	@$(PY) -m trials.soak $(if $(MINUTES),--minutes "$(MINUTES)") $(if $(HUMAN_MINUTES),--human-minutes "$(HUMAN_MINUTES)") $(if $(SIZE),--size "$(SIZE)")
 
 check: lint types ## everything that can be checked without running it
 	@$(PY) -c 'from importlinter.cli import lint_imports_command as main; main()'

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from apps.engine.errors import EngineError
+from apps.engine.errors import EngineError, InputRefused
 
 STATUS_BY_CODE = {
     "missing_api_key": 401,
@@ -60,5 +60,7 @@ class AppError(Exception):
     @classmethod
     def from_engine(cls, error: EngineError) -> AppError:
         """The one place where the engine's refusals become the house's."""
-        code = error.code if error.code in STATUS_BY_CODE else "internal_error"
+        # A file with too little left in it is, to an upload, a file that cannot be read; jobs tell it apart.
+        code = "unsupported_media" if isinstance(error, InputRefused) else error.code
+        code = code if code in STATUS_BY_CODE else "internal_error"
         return cls(code, str(error), param=error.param)

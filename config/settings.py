@@ -311,6 +311,8 @@ LEASE_SECONDS = env.int("LEASE_SECONDS", default=30)
 MAX_ATTEMPTS = env.int("MAX_ATTEMPTS", default=3)
 MAX_JOBS_AT_ONCE = env.int("MAX_JOBS_AT_ONCE", default=3)  # of one account; more wait in the queue
 JOB_TIMEOUT_SECONDS = env.int("JOB_TIMEOUT_SECONDS", default=6 * 3600)
+# Far longer than loading a network or its slowest frame takes.
+JOB_STALL_SECONDS = env.int("JOB_STALL_SECONDS", default=1800)
 RESULT_DAYS = env.int("RESULT_DAYS", default=7)
 SOURCE_HOURS = env.int("SOURCE_HOURS", default=24)
 MAX_UPLOAD_BYTES = env.int("MAX_UPLOAD_BYTES", default=500 * 1000 * 1000)

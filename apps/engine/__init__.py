@@ -1,5 +1,10 @@
 """The engine's public surface: light names only. Importing it loads no codec and no network; `start` runs a child."""
 
+import os
+
+# Before anything can import it: onnxruntime tells its maker that it is used, unless this is set.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 from apps.engine.child import Limits, Run, probe, start
 from apps.engine.errors import (
     BadOptions,
@@ -7,6 +12,7 @@ from apps.engine.errors import (
     EngineError,
     EngineFault,
     InputRefused,
+    InputTruncated,
     LimitExceeded,
     ModelNotInstalled,
     OutOfMemory,
@@ -28,6 +34,7 @@ __all__ = [
     "Facts",
     "Format",
     "InputRefused",
+    "InputTruncated",
     "LimitExceeded",
     "Limits",
     "ModelNotInstalled",

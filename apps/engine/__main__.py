@@ -116,7 +116,7 @@ def run(argv: list[str], canceled: threading.Event) -> Result:
     missing: list[str] = []
     if arguments.contain is not None:
         on_cpu = arguments.device == "cpu" or not _has_gpu()
-        missing = contain(parent=arguments.contain, on_cpu=on_cpu)
+        missing = contain(parent=arguments.contain, on_cpu=on_cpu, only_looks=arguments.probe)
     try:
         result = _probe(arguments) if arguments.probe else _process(arguments, canceled)
     except BaseException:

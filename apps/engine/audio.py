@@ -60,13 +60,15 @@ class SoundSource:
     cut: Cut
     span: tuple[Fraction, Fraction]
     """Where the packets say that the sound begins and ends, in the input's own seconds."""
+    is_torn: bool = False
+    """Its packets cannot be copied as they are."""
     was_mended: bool = False
     """Damage was covered with silence."""
 
     def attach(self, out: OutputContainer, format_name: str) -> CopiedSound | EncodedSound:
         """A trim needs sample accuracy, and packets can only be cut between frames: then it is encoded anew."""
         codec = self.stream.codec_context.codec.canonical_name
-        if not self.cut.is_trimmed and codec in COPIED[format_name]:
+        if not self.cut.is_trimmed and not self.is_torn and codec in COPIED[format_name]:
             return CopiedSound(self, out)
         return EncodedSound(self, out, format_name)
 
@@ -100,7 +102,10 @@ class SampleReader:
         for start, samples in self._resampled():
             gap = start - position
             if abs(gap) > MAX_JITTER * self.rate or (position == self.first and gap < 0):
-                samples = self._fit(samples, gap)
+                for silence in self._silence(min(gap, self.last - position)):
+                    position += len(silence)
+                    yield silence
+                samples = samples[max(0, -gap) :]
             samples = samples[: max(0, self.last - position)]
             if len(samples):
                 position += len(samples)
@@ -110,16 +115,14 @@ class SampleReader:
         # A damaged tail must not leave the sound shorter than its packets promise.
         if self.last - position > SPAN_TOLERANCE * self.rate:
             self._sound.was_mended = True
-        while position < self.last:
-            count = min(self.rate, self.last - position)
-            position += count
-            yield np.zeros((count, self.channels), np.float32)
+        yield from self._silence(self.last - position)
 
-    def _fit(self, samples: Samples, gap: int) -> Samples:
-        if gap < 0:
-            return samples[-gap:]
-        silence = np.zeros((min(gap, self.last), self.channels), np.float32)
-        return np.concatenate([silence, samples])
+    def _silence(self, count: int) -> Iterator[Samples]:
+        """Second by second, so that a long pause costs no memory."""
+        while count > 0:
+            size = min(self.rate, count)
+            count -= size
+            yield np.zeros((size, self.channels), np.float32)
 
     def _resampled(self) -> Iterator[tuple[int, Samples]]:
         """(position on the output's clock, samples), in decoding order."""
@@ -154,7 +157,8 @@ class CopiedSound:
 
     def __init__(self, sound: SoundSource, out: OutputContainer) -> None:
         self._out = out
-        self._start = sound.cut.start
+        self._start, self._end = sound.cut.start, sound.span[1]
+        self._sound = sound
         self._is_vorbis = sound.stream.codec_context.codec.canonical_name == "vorbis"
         self._stream = out.add_stream_from_template(sound.stream)
         self._packets = self._read(sound.container, sound.stream)
@@ -174,8 +178,12 @@ class CopiedSound:
             if time is not None and stamp is not None and stamp * Fraction(packet.time_base) > time:
                 return
             packet.stream = self._stream
-            self._out.mux(packet)
             self._next = None
+            try:
+                self._out.mux(packet)
+            except av.InvalidDataError:
+                # One whose inside is damaged; its neighbours are not.
+                self._sound.was_mended = True
 
     def _read(self, container: InputContainer, stream: AudioStream) -> Iterator[Packet[AudioStream]]:
         last: int | None = None
@@ -184,6 +192,8 @@ class CopiedSound:
                 if packet.dts is None or not packet.size or packet.is_corrupt:
                     continue
                 if last is not None and packet.dts <= last:
+                    continue
+                if packet.dts * Fraction(packet.time_base) > self._end:
                     continue
                 last = packet.dts
                 shift = round(self._start / Fraction(packet.time_base))

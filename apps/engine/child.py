@@ -37,6 +37,7 @@ ERRORS: dict[str, type[errors.EngineError]] = {
         errors.BadOptions,
         errors.Unsupported,
         errors.InputRefused,
+        errors.InputTruncated,
         errors.LimitExceeded,
         errors.ModelNotInstalled,
         errors.EngineFault,
@@ -236,6 +237,7 @@ def _environment(scratch: Path) -> dict[str, str]:
         "TMPDIR": str(scratch),
         "PYTHONUNBUFFERED": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
+        "ORT_DISABLE_TELEMETRY": "1",
         # Idle OpenMP and BLAS threads that spin would take the cores from the encoders.
         "OMP_WAIT_POLICY": "PASSIVE",
         "OPENBLAS_NUM_THREADS": "1",

@@ -20,6 +20,12 @@ MAX_FILE_BYTES = 64 * 1024**3
 MAX_CPU_SECONDS = 48 * 3600
 """A runaway stop; the house's own deadline comes long before it."""
 
+PROBE_CPU_SECONDS = 120
+"""Looking is given up long before by the clock; this holds when nobody is left to do that."""
+
+PROBE_ADDRESS_SPACE = 4 * 1024**3
+"""Looking decodes one frame, of 36 million pixels at most."""
+
 MIN_ADDRESS_SPACE = 8 * 1024**3
 """Address space is not memory: thread stacks and allocator arenas reserve far more than they use."""
 
@@ -27,8 +33,10 @@ OOM_SCORE = "800"
 """If memory runs out, the kernel should take the engine and not the database."""
 
 
-def contain(*, parent: int | None, on_cpu: bool) -> list[str]:
+def contain(*, parent: int | None, on_cpu: bool, only_looks: bool = False) -> list[str]:
     """Put up every wall this machine allows; returns the names of those it does not.
+
+    They stand closer around a child that `only_looks`.
 
     Must run while the process has one thread: the kernel gives a new user
     namespace to nobody else. The order matters too: entering a namespace
@@ -48,7 +56,7 @@ def contain(*, parent: int | None, on_cpu: bool) -> list[str]:
             _write("/proc/self/oom_score_adj", OOM_SCORE)
         except OSError:
             missing.append("oom_score")
-    missing += _limit_resources(on_cpu=on_cpu)
+    missing += _limit_resources(on_cpu=on_cpu, only_looks=only_looks)
     return missing
 
 
@@ -79,15 +87,16 @@ def _die_with(parent: int | None) -> bool:
     return bool(done)
 
 
-def _limit_resources(*, on_cpu: bool) -> list[str]:
+def _limit_resources(*, on_cpu: bool, only_looks: bool) -> list[str]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     limits = {
         "core": (resource.RLIMIT_CORE, 0),
         "file_size": (resource.RLIMIT_FSIZE, MAX_FILE_BYTES),
-        "cpu_time": (resource.RLIMIT_CPU, MAX_CPU_SECONDS),
+        "cpu_time": (resource.RLIMIT_CPU, PROBE_CPU_SECONDS if only_looks else MAX_CPU_SECONDS),
     }
-    # A CUDA context maps the whole card's memory and more.
-    if on_cpu:
+    if only_looks:
+        limits["address_space"] = (resource.RLIMIT_AS, PROBE_ADDRESS_SPACE)
+    elif on_cpu:  # A CUDA context maps the whole card's memory and more.
         limits["address_space"] = (resource.RLIMIT_AS, max(MIN_ADDRESS_SPACE, memory))
     missing = []
     for name, (which, value) in limits.items():

@@ -21,6 +21,7 @@ from apps.engine.colour import ToRgb, is_hdr, new_codec
 from apps.engine.errors import InputRefused, LimitExceeded
 from apps.engine.facts import Survey
 from apps.engine.geometry import Orientation
+from apps.engine.missing import refuse_below_half
 from apps.engine.report import Notice
 from apps.engine.source import MAX_PIXELS, Source
 
@@ -69,6 +70,7 @@ class Decoder:
         self._last: Fraction | None = None
         self._first: Fraction | None = None
         self._errors = self._corrupt = self._repaired = 0
+        self._wanted_packets = 0
         self._was_hdr = self._was_resized = self._gave_up = False
 
     def _make_codec(self, threads: int) -> VideoCodecContext:
@@ -197,10 +199,21 @@ class Decoder:
         try:
             for packet in self._source.container.demux(self._source.video):
                 if packet.size:
+                    self._wanted_packets += self._is_wanted(packet)
                     yield packet
         except av.FFmpegError:
             self._gave_up = True
         yield None
+
+    def _is_wanted(self, packet: Packet[av.VideoStream]) -> bool:
+        """Whether a frame is expected of it: a second field has no time of its own, and a trim leaves frames out."""
+        if packet.pts is None or packet.is_discard:
+            return False
+        if self._trim is None:
+            return True
+        time = packet.pts * self.clock - self._survey.video_start
+        start, end = self._trim
+        return time >= _exact(start) and (end is None or time < _exact(end))
 
     def _display(self, frame: VideoFrame) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
         if self._orientation is None:
@@ -216,6 +229,9 @@ class Decoder:
         """What its user should know; refuses a file of which nothing could be shown."""
         if not frames:
             raise InputRefused("No picture in this video can be decoded. The file is damaged or its codec unsupported.")
+        share = Fraction(frames, max(frames, self._wanted_packets))
+        # What lies outside a trim may be missing.
+        refuse_below_half(share if self._trim else share * self._survey.present)
         found = []
         if self._survey.is_cut_off or self._gave_up:
             found.append(Notice("input_truncated", "The file ends early or is damaged; what could be read was used."))

@@ -42,6 +42,12 @@ class InputRefused(EngineError):
     exit_code = 3
 
 
+class InputTruncated(InputRefused):
+    """Less than half of the video is there."""
+
+    code = "input_truncated"
+
+
 class LimitExceeded(EngineError):
     code = "limit_exceeded"
     exit_code = 4

@@ -18,6 +18,7 @@ from apps.engine.child import Limits
 from apps.engine.colour import is_hdr
 from apps.engine.errors import InputRefused, LimitExceeded
 from apps.engine.geometry import Orientation
+from apps.engine.missing import Holes, is_torn, present, refuse_below_half
 from apps.engine.report import Facts
 from apps.engine.source import Source, open_source
 
@@ -25,6 +26,9 @@ MAX_BLIND_PACKETS = 300
 """Packets tried for a first picture before the file is called undecodable; a recording may begin mid-scene."""
 
 MAX_DISPLAY_SIDE = 16_384
+
+MAX_LEAP_SECONDS = 30
+"""Of silence behind the last picture, before more sound."""
 
 
 @dataclass(slots=True)
@@ -35,8 +39,14 @@ class Track:
     header_start: int | None
     stamps: array[int] = field(default_factory=lambda: array("q"))
     end: int | None = None
+    is_torn: bool = False
+    """A packet was damaged, or came out of order."""
+    _latest: int | None = None
 
     def add(self, packet: Packet[Stream]) -> None:
+        if packet.is_corrupt or (packet.dts is not None and self._latest is not None and packet.dts < self._latest):
+            self.is_torn = True
+        self._latest = packet.dts
         if packet.pts is None or packet.is_discard:
             return
         self.stamps.append(packet.pts)
@@ -45,7 +55,7 @@ class Track:
 
     @property
     def start_time(self) -> Fraction:
-        """Seconds; what the container says, unless a packet comes before that."""
+        """Seconds; what the container says, where it says anything."""
         first = min(self.stamps) if self.stamps else 0
         start = first if self.header_start is None else self.header_start
         return start * self.time_base
@@ -53,6 +63,19 @@ class Track:
     @property
     def end_time(self) -> Fraction:
         return Fraction(self.end or 0) * self.time_base
+
+    def end_without_leaps(self, other: Fraction) -> Fraction:
+        """Seconds at which it ends, where what comes long after the rest of it and after `other` is a damaged time.
+
+        Such a time would have us write hours of silence.
+        """
+        end = other
+        for stamp in sorted(self.stamps):
+            time = stamp * self.time_base
+            if time > end + MAX_LEAP_SECONDS:
+                return end
+            end = max(end, time)
+        return self.end_time
 
 
 @dataclass(slots=True)
@@ -66,8 +89,12 @@ class Survey:
     frame_time: Fraction
     """A typical frame's duration."""
     audio_span: tuple[Fraction, Fraction] | None
+    is_sound_torn: bool
+    """Its packets are damaged or out of order, so that they cannot be copied."""
+    present: Fraction
+    """The share of the video that its packets hold, 1 when nothing is missing."""
     is_cut_off: bool
-    """The header promises clearly more than the packets hold."""
+    """Clearly less is there than was recorded, or the last packet is torn."""
 
 
 def survey(path: Path, *, limits: Limits | None = None, keep_audio: bool = True) -> Survey:
@@ -79,12 +106,18 @@ def survey(path: Path, *, limits: Limits | None = None, keep_audio: bool = True)
         source.video.codec_context.thread_count = 1
         video = Track(_clock(source.video), source.video.start_time)
         audio = Track(_clock(source.audio), source.audio.start_time) if source.audio else None
-        frame, broken = _demux(source, video, audio)
+        holes = Holes.of(source)
+        frame, broken = _demux(source, video, audio, holes)
         if frame is None:
             raise InputRefused("No picture in this video can be decoded. The file is damaged or its codec unsupported.")
-        found = _judge(source, video, audio, frame, is_broken=broken, keep_audio=keep_audio)
+        if frame.pts is not None and video.header_start is not None:
+            # The container names its first packet's time; a picture that is shown may come before that one.
+            video.header_start = min(video.header_start, frame.pts)
+        found = _judge(source, video, audio, frame, holes, is_broken=broken or is_torn(path), keep_audio=keep_audio)
+    refuse_below_half(found.present)
     if limits is not None:
-        check_limits(found.facts, limits)
+        heard = found.audio_span[1] - found.origin if found.audio_span else Fraction(0)
+        check_limits(found.facts, limits, seconds=max(found.facts.duration, float(heard)))
     return found
 
 
@@ -92,25 +125,29 @@ def _clock(stream: Stream) -> Fraction:
     return Fraction(stream.time_base or Fraction(1, 1000))
 
 
-def _demux(source: Source, video: Track, audio: Track | None) -> tuple[VideoFrame | None, bool]:
-    """Fill the tracks; returns the first frame, and whether reading broke off with an error."""
+def _demux(source: Source, video: Track, audio: Track | None, holes: Holes) -> tuple[VideoFrame | None, bool]:
+    """Fill the tracks; returns the first frame, and whether reading broke off with an error or in a packet."""
     frame: VideoFrame | None = None
     blind = 0
-    streams = [stream for stream in (source.video, source.audio) if stream is not None]
+    is_torn = False
     try:
-        for packet in source.container.demux(streams):
+        # All streams: a hole is one only if no other stream's packets fill it.
+        for packet in source.container.demux():
+            if packet.size:
+                holes.see(packet)
             if packet.stream is not source.video:
-                if audio is not None and packet.size:
+                if audio is not None and packet.stream is source.audio and packet.size:
                     audio.add(packet)
                 continue
             if packet.size:
                 video.add(packet)
+                is_torn = packet.is_corrupt
             if frame is None and blind < MAX_BLIND_PACKETS:
                 blind += 1
                 frame = _first_frame(source, packet)
     except av.FFmpegError:
         return frame, True
-    return frame, False
+    return frame, is_torn
 
 
 def _first_frame(source: Source, packet: Packet[Stream]) -> VideoFrame | None:
@@ -122,7 +159,14 @@ def _first_frame(source: Source, packet: Packet[Stream]) -> VideoFrame | None:
 
 
 def _judge(
-    source: Source, video: Track, audio: Track | None, frame: VideoFrame, *, is_broken: bool, keep_audio: bool
+    source: Source,
+    video: Track,
+    audio: Track | None,
+    frame: VideoFrame,
+    holes: Holes,
+    *,
+    is_broken: bool,
+    keep_audio: bool,
 ) -> Survey:
     stamps = sorted(set(video.stamps))
     gaps = [after - before for before, after in itertools.pairwise(stamps)]
@@ -131,10 +175,12 @@ def _judge(
     if stamps:
         video.end = max(video.end or 0, stamps[-1] + (0 if (video.end or 0) > stamps[-1] else round(typical)))
     has_audio = audio is not None and bool(audio.stamps)
-    audio_span = (audio.start_time, audio.end_time) if audio is not None and has_audio and keep_audio else None
+    audio_span = None
+    if audio is not None and has_audio and keep_audio:
+        audio_span = audio.start_time, audio.end_without_leaps(video.end_time)
     origin = min(video.start_time, audio_span[0]) if audio_span else video.start_time
     span = Fraction(stamps[-1] - stamps[0]) * video.time_base if len(stamps) > 1 else Fraction(0)
-    rate = (len(stamps) - 1) / span if span else (1 / frame_time if frame_time else Fraction(25))
+    rate = _rate(len(video.stamps), span, frame_time)
     orientation = Orientation.of(frame, source.pixel_shape)
     if max(orientation.width, orientation.height) > MAX_DISPLAY_SIDE:
         raise InputRefused(f"The picture is larger than {MAX_DISPLAY_SIDE} pixels on one side.")
@@ -146,7 +192,7 @@ def _judge(
         width=orientation.width,
         height=orientation.height,
         fps=round(float(rate), 3),
-        frames=len(stamps),
+        frames=len(video.stamps),
         duration=round(float(max(video.end_time - origin, frame_time)), 6),
         rotation=orientation.degrees,
         has_audio=sound is not None,
@@ -158,9 +204,21 @@ def _judge(
         is_interlaced=bool(frame.interlaced_frame),
         is_variable_rate=bool(gaps) and max(gaps) - min(gaps) > max(2, typical * 0.05),
     )
-    return Survey(
-        facts, origin, video.start_time, frame_time, audio_span, is_broken or _is_cut_off(source, video, audio)
-    )
+    end = max(video.end_time, audio.end_time if audio is not None else Fraction(0))
+    length = video.end_time - stamps[0] * video.time_base if stamps else Fraction(0)
+    share = present(source, frames=len(video.stamps), span=length, end=end, holes=holes)
+    # Headers round: a frame or two and five hundredths are nothing.
+    is_cut_off = share < Fraction(19, 20) and (1 - share) * len(video.stamps) > 2
+    is_sound_torn = audio is not None and audio.is_torn
+    is_cut_off = is_broken or is_cut_off
+    return Survey(facts, origin, video.start_time, frame_time, audio_span, is_sound_torn, share, is_cut_off)
+
+
+def _rate(frames: int, span: Fraction, frame_time: Fraction) -> Fraction:
+    """Frames a second, counting also those that claim the same time: they cost as much work as others."""
+    if span:
+        return (frames - 1) / span
+    return frames / frame_time if frame_time else Fraction(25)
 
 
 def _lone_duration(source: Source, video: Track) -> int:
@@ -169,18 +227,6 @@ def _lone_duration(source: Source, video: Track) -> int:
         return video.end - video.stamps[0]
     rate = source.video.average_rate or Fraction(25)
     return max(1, round(1 / (rate * video.time_base)))
-
-
-def _is_cut_off(source: Source, video: Track, audio: Track | None) -> bool:
-    """Only where the header counts samples or is plausible: live fragments declare 40 hours."""
-    if source.video.frames:
-        return source.video.frames - len(video.stamps) > max(2, len(video.stamps) // 50)
-    declared = source.container.duration
-    if not declared or source.container.format.name.startswith(("mov", "mpeg")):
-        return False
-    end = max(video.end_time, audio.end_time if audio is not None else Fraction(0))
-    missing = Fraction(declared, av.time_base) - end
-    return missing > max(Fraction(1), end / 20)
 
 
 def check_limits(facts: Facts, limits: Limits, *, seconds: float | None = None) -> None:

@@ -288,7 +288,9 @@ class Work:
         trim = self._task.options.trim
         end = decoder.absolute_end
         cut = Cut(self._found.origin + self._zero, end, is_trimmed=trim is not None)
-        sound = SoundSource(source.container, source.audio, cut, self._found.audio_span)
+        sound = SoundSource(
+            source.container, source.audio, cut, self._found.audio_span, is_torn=self._found.is_sound_torn
+        )
         return sound if sound.kept_span is not None else None
 
     def _promise(self) -> Promise:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import BinaryIO
 
 import av
 from av.audio.stream import AudioStream
@@ -86,9 +87,23 @@ def open_source(path: Path, *, keep_audio: bool = True) -> Iterator[Source]:
         yield Source(container, video, _choose_audio(container) if keep_audio else None)
 
 
-def _open(file: object) -> InputContainer:
+class Reader:
+    """A file as FFmpeg may use it: nameless, read-only; a seek to nowhere fails without raising, as in C."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.read, self.tell = file.read, file.tell
+        self._seek = file.seek
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        try:
+            return self._seek(offset, whence)
+        except (OSError, ValueError, OverflowError):
+            return -1
+
+
+def _open(file: BinaryIO) -> InputContainer:
     return av.open(
-        file,
+        Reader(file),
         "r",
         timeout=(OPEN_SECONDS, OPEN_SECONDS),
         metadata_errors="replace",
@@ -189,7 +204,7 @@ def _choose_video(container: InputContainer) -> VideoStream:
             "This file has sound but no video." if container.streams.audio else "This file has no video."
         )
     readable = [stream for stream in tracks if stream.codec_context is not None and stream.codec_context.is_decoder]
-    if any(stream.codec_tag == "encv" for stream in tracks):
+    if any(stream.codec_context is not None and stream.codec_context.codec_tag == "encv" for stream in tracks):
         raise InputRefused(PROTECTED)
     if not readable:
         raise InputRefused("This video's codec is not supported.")

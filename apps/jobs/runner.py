@@ -17,7 +17,7 @@ from django.db import DatabaseError
 
 from apps.engine import child, errors
 from apps.engine.formats import FORMATS
-from apps.engine.report import OutputFile, Result
+from apps.engine.report import OutputFile, Progress, Result
 from apps.errors import AppError
 from apps.jobs import services
 from apps.jobs.attempts import heartbeat, note
@@ -75,6 +75,23 @@ class StopSign:
 stop_sign = StopSign()
 
 
+class Watch:
+    """Raises TimeoutError once the work takes too long, or stands still for too long."""
+
+    def __init__(self) -> None:
+        self._began = self._moved = time.monotonic()
+        self._seen: tuple[str, int] | None = None
+
+    def look(self, progress: Progress | None) -> None:
+        now = time.monotonic()
+        if progress is not None and (progress.stage, progress.frames_done) != self._seen:
+            self._seen, self._moved = (progress.stage, progress.frames_done), now
+        if now - self._began > settings.JOB_TIMEOUT_SECONDS:
+            raise TimeoutError(f"The work took longer than {settings.JOB_TIMEOUT_SECONDS / 3600:g} hours")
+        if now - self._moved > settings.JOB_STALL_SECONDS:
+            raise TimeoutError(f"The work stood still for {settings.JOB_STALL_SECONDS / 60:g} minutes")
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     code: str
@@ -104,9 +121,8 @@ def run(job: Job) -> None:
     except errors.EngineError as error:
         verdict = judge(error)
         services.fail(job, verdict.code, verdict.message, log_tail=f"{error}\n{engine_log}")
-    except TimeoutError:
-        hours = settings.JOB_TIMEOUT_SECONDS / 3600
-        message = f"The work took longer than {hours:g} hours and was stopped. Nothing was charged: try a shorter clip."
+    except TimeoutError as error:
+        message = f"{error} and was stopped. Nothing was charged: try a shorter clip."
         services.fail(job, "timeout", message, log_tail=engine_log)
     except Exception as error:
         log.exception("job=%s failed by our fault", job.pk)
@@ -144,7 +160,7 @@ def judge(error: errors.EngineError) -> Verdict:
         return Verdict("verification_failed", message)
     if isinstance(error, errors.ModelNotInstalled):
         return Verdict("internal_error", "The model was removed from this site before your job ran: try again later.")
-    if error.code in ("unsupported_media", "limit_exceeded"):
+    if error.code in ("unsupported_media", "limit_exceeded", "input_truncated"):
         return Verdict(error.code, str(error))
     log.error("engine fault: %s", error)
     return Verdict("internal_error", FAULT)
@@ -213,7 +229,7 @@ def _bring(asset: Asset | None, target: Path) -> None:
 def _work(job: Job, folder: Path, *, source: Path, background: Path | None) -> Result:
     """The engine's run, watched: one tick a second is progress, heartbeat and stop sign."""
     options = options_of(job)
-    ends_at = time.monotonic() + settings.JOB_TIMEOUT_SECONDS
+    watch = Watch()
     next_tick = 0.0
     with child.start(
         source,
@@ -235,8 +251,7 @@ def _work(job: Job, folder: Path, *, source: Path, background: Path | None) -> R
         while not run.finished:
             progress = run.poll(TICK_SECONDS) or progress
             stop_sign.obey()
-            if time.monotonic() > ends_at:
-                raise TimeoutError
+            watch.look(progress)
             if time.monotonic() >= next_tick:
                 if not services.tick(job, progress):
                     raise Overtaken

@@ -15,6 +15,8 @@ from apps.accounts.models import User
 from apps.credits.models import Wallet
 from apps.engine import child
 from apps.engine.options import Background, Options
+from apps.engine.report import Progress
+from apps.errors import AppError
 from apps.jobs import attempts, reconcile, runner, services
 from apps.jobs.models import Job, JobEvent, Output
 from apps.projects import services as projects
@@ -229,6 +231,55 @@ def test_a_job_over_its_time_is_stopped_and_free(alice: User, clip: Path, settin
     runner.run(job)
 
     assert (fresh(job).status, fresh(job).error_code, purse(alice)) == ("failed", "timeout", (100_00, 0))
+
+
+def test_a_job_that_stands_still_is_stopped_and_free(alice: User, clip: Path, settings: Any) -> None:
+    settings.JOB_STALL_SECONDS = 0
+
+    job = claimed(alice, clip)
+    runner.run(job)
+
+    assert (fresh(job).status, fresh(job).error_code, purse(alice)) == ("failed", "timeout", (100_00, 0))
+    assert "stood still" in fresh(job).error
+
+
+def test_one_more_frame_is_no_standstill(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(runner.time, "monotonic", lambda: now[0])
+    watch = runner.Watch()
+
+    for frames in range(5):
+        now[0] += settings.JOB_STALL_SECONDS
+        watch.look(Progress("processing", frames, 10, 50.0, None))
+    now[0] += settings.JOB_STALL_SECONDS + 1
+    with pytest.raises(TimeoutError, match="stood still for 30 minutes"):
+        watch.look(Progress("processing", 4, 10, 50.0, None))
+
+
+def test_less_than_half_of_a_file_fails_as_truncated_and_free(alice: User, tmp_path: Path) -> None:
+    """The index lists every frame, so only the work itself finds out."""
+    path = clips.make_clip(tmp_path / "torn.mp4", width=160, height=120, frames=50)
+    job = claimed(alice, path)
+    data = bytearray(path.read_bytes())
+    data[len(data) * 3 // 10 : len(data) * 95 // 100] = bytes(len(data) * 95 // 100 - len(data) * 3 // 10)
+    assert job.asset is not None
+    job.asset.file.storage.delete(job.asset.file.name)
+    job.asset.file.storage.save(job.asset.file.name, ContentFile(bytes(data)))
+
+    runner.run(job)
+
+    job = fresh(job)
+    assert (job.status, job.error_code, job.charged, purse(alice)) == ("failed", "input_truncated", 0, (100_00, 0))
+    assert stored_files(job) == []
+
+
+def test_a_torn_upload_is_refused_and_nothing_of_it_kept(alice: User, tmp_path: Path) -> None:
+    torn = clips.make_truncated(tmp_path / "torn.mp4", keep=0.4)
+
+    with pytest.raises(AppError, match="Only") as refusal:
+        projects.look(torn, kind="video")
+
+    assert (refusal.value.code, refusal.value.status) == ("unsupported_media", 422)
 
 
 def test_a_file_longer_than_what_was_held_fails_as_changed(alice: User, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from av.video.frame import VideoFrame
 
 from apps.engine.colour import new_codec
 from apps.engine.encode.base import Cutout, Spec, open_codec, plane_samples, ticks
-from apps.engine.encode.palette import quantise
+from apps.engine.encode.palette import TRANSPARENT, quantise
 from apps.engine.errors import EngineFault
 
 LOOP_FOREVER = b"\x21\xff\x0bNETSCAPE2.0\x03\x01\0\0\0"
@@ -23,6 +23,9 @@ GRAPHIC_CONTROL = b"\x21\xf9\x04"
 MAX_DELAY = 65_535
 
 TRAILER = b";"
+
+HAS_HOLES, CLEARED = 0b00000001, 0b00001000
+"""Flags of a frame: it has a transparent colour; it makes room for the next one."""
 
 
 class GifWriter:
@@ -75,8 +78,14 @@ class GifWriter:
             self._is_first = False
         if data[start : start + 3] != GRAPHIC_CONTROL:
             raise EngineFault("The GIF encoder gave back something else.")
-        delay = struct.pack("<H", self._delays.popleft())
-        self._file.write(data[start : start + 4] + delay + data[start + 6 :])
+        flags, colour = data[start + 3], data[start + 6]
+        if not self._spec.opaque:
+            # The encoder leaves a frame without holes standing, and it would be seen through the next one's holes.
+            # What it clears to is transparent only to readers that know a transparent colour: one it does not use.
+            colour = colour if flags & HAS_HOLES else TRANSPARENT
+            flags = HAS_HOLES | CLEARED
+        control = GRAPHIC_CONTROL + struct.pack("<BHB", flags, self._delays.popleft(), colour)
+        self._file.write(control + data[start + 7 :])
 
 
 def _make_codec(spec: Spec) -> VideoCodecContext:
@@ -84,7 +93,8 @@ def _make_codec(spec: Spec) -> VideoCodecContext:
     codec.width, codec.height, codec.pix_fmt = spec.width, spec.height, "pal8"
     codec.time_base = GifWriter.clock
     if not spec.opaque:
-        # Its crop of transparent borders overlooks the last row, and cuts off what is visible only there.
-        codec.options = {"gifflags": "-offsetting"}
+        # Its crop of transparent borders overlooks the last row, and cuts off what is visible only there. Its
+        # differences need the frame before to stay.
+        codec.options = {"gifflags": "-offsetting-transdiff"}
     open_codec(codec)
     return codec

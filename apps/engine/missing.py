@@ -1,0 +1,117 @@
+"""How much of a video is there: a cut-off or damaged file is told from a whole one by what its packets hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import BinaryIO
+
+import av
+from av.packet import Packet
+from av.stream import Stream
+
+from apps.engine.errors import InputTruncated
+from apps.engine.source import ISO_BOXES, Source
+
+MIN_PRESENT = Fraction(1, 2)
+"""With less of it, a result would not be what anybody asked for: refused, and nothing is charged."""
+
+HOLE_BYTES = 2048
+"""Skipped in one piece; less is the container's own bookkeeping."""
+
+HOLE_SECONDS = Fraction(1, 5)
+
+SEQUENTIAL = ("matroska", "mpeg", "flv", "ogg", "asf")
+"""Containers (their names' beginnings) that are read in the order of their bytes, so that a jump means damage."""
+
+TS_PACKET, TS_SYNC = 188, b"G"
+
+
+@dataclass(slots=True)
+class Holes:
+    """Where a demuxer silently leapt over bytes it could not read, and time is missing with them.
+
+    Time alone tells nothing: a screen recording may show one picture for minutes.
+    """
+
+    is_sequential: bool
+    missing: Fraction = Fraction(0)
+    """Seconds."""
+    _position: int = 0
+    _time: Fraction | None = None
+
+    @classmethod
+    def of(cls, source: Source) -> Holes:
+        return cls(source.container.format.name.startswith(SEQUENTIAL))
+
+    def see(self, packet: Packet[Stream]) -> None:
+        """Every packet of every stream, in the order in which it was read."""
+        if not self.is_sequential or packet.dts is None or packet.pos is None or packet.pos < 0:
+            return
+        time = packet.dts * Fraction(packet.time_base)
+        if self._time is not None and packet.pos - self._position > HOLE_BYTES:
+            gap = time - self._time
+            self.missing += gap if gap > HOLE_SECONDS else 0
+        self._position = max(self._position, packet.pos + packet.size)
+        self._time = time if self._time is None else max(time, self._time)
+
+
+def present(source: Source, *, frames: int, span: Fraction, end: Fraction, holes: Holes) -> Fraction:
+    """The share of the video that its packets hold, at most 1: the most lenient of what can be known.
+
+    `span` is the video packets' length and `end` the end of the last packet of
+    all, both in seconds. Where a header promises nothing that can be believed,
+    only holes count.
+    """
+    whole = max(_claims(source, frames, span, end), default=Fraction(1))
+    patched = 1 - holes.missing / span if span > 0 else Fraction(1)
+    return max(Fraction(0), min(Fraction(1), whole, patched))
+
+
+def _claims(source: Source, frames: int, span: Fraction, end: Fraction) -> Iterator[Fraction]:
+    """What is there ÷ what each believable part of the header promises."""
+    video, container = source.video, source.container
+    if video.frames:
+        yield Fraction(frames, video.frames)
+        # An edit list may leave most samples out on purpose; the track's length knows of it.
+        if container.format.name.startswith("mov") and video.duration:
+            yield span / (video.duration * Fraction(video.time_base or 1))
+    elif container.duration and not container.format.name.startswith(("mov", "mpeg")):
+        # Live fragments declare 40 hours, and transport streams declare nothing.
+        yield end / Fraction(container.duration, av.time_base)
+
+
+def is_torn(path: Path) -> bool:
+    """Whether the file ends inside one of its outermost pieces, where that can be seen from outside."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(TS_PACKET + 1)
+        if head[:1] == TS_SYNC and head[-1:] == TS_SYNC:
+            return size % TS_PACKET != 0
+        return head[4:8] in ISO_BOXES and _last_box_ends(file, size) > size
+
+
+def _last_box_ends(file: BinaryIO, size: int) -> int:
+    """Byte at which the last outermost ISO box should end; `size` where a box says "to the end" or nonsense."""
+    at = 0
+    while at + 8 <= size:
+        file.seek(at)
+        head = file.read(16)
+        length = int.from_bytes(head[:4], "big")
+        if length == 1:
+            length = int.from_bytes(head[8:16], "big")
+        if length < 8:
+            return size
+        at += length
+    return at
+
+
+def refuse_below_half(share: Fraction) -> None:
+    """Raise InputTruncated unless at least half of the video is there."""
+    if share < MIN_PRESENT:
+        raise InputTruncated(
+            f"Only {float(share):.0%} of this video can be read: it was cut off or is damaged. "
+            "Send the whole file again."
+        )

@@ -1,0 +1,134 @@
+"""Cut-off and damaged files: half of the video is enough, less is refused, and a whole one is never suspected."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from apps.engine.errors import InputRefused, InputTruncated
+from apps.engine.facts import survey
+from apps.engine.options import Options
+from tests.clips import make_clip
+from tests.engine.work import run
+
+FRAMES, RATE = 50, 25
+SECONDS = FRAMES / RATE
+
+CONTAINERS = {"mp4": "aac", "mov": "aac", "mkv": "flac", "ts": "aac", "avi": "mp3", "flv": "aac"}
+TELLS_ITS_LENGTH = ["mp4", "mov", "mkv", "avi", "flv"]
+
+
+def clip(folder: Path, suffix: str, **how) -> Path:
+    if suffix not in ("mp4", "mov", "mkv"):
+        how["faststart"] = False
+    return make_clip(
+        folder / f"a.{suffix}", width=160, height=120, frames=FRAMES, rate=RATE, sound_seconds=SECONDS,
+        audio_codec=CONTAINERS[suffix], **how,
+    )  # fmt: skip
+
+
+def cut(path: Path, keep: float) -> Path:
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * keep)])
+    return path
+
+
+def blank(path: Path, start: float, end: float) -> Path:
+    """Overwrite a stretch of the file with zeros."""
+    data = bytearray(path.read_bytes())
+    first, last = int(len(data) * start), int(len(data) * end)
+    data[first:last] = bytes(last - first)
+    path.write_bytes(bytes(data))
+    return path
+
+
+def chroma(source: Path, folder: Path, **fields):
+    return run(source, folder / "out.mov", Options(model="chroma", format="mov", **fields))
+
+
+def codes(result) -> list[str]:
+    return [notice.code for notice in result.warnings]
+
+
+@pytest.mark.parametrize("suffix", CONTAINERS)
+def test_a_whole_file_is_whole(tmp_path, suffix):
+    found = survey(clip(tmp_path, suffix))
+
+    assert found.is_cut_off is False
+    assert found.present > 0.95
+
+
+@pytest.mark.parametrize("suffix", CONTAINERS)
+def test_sixty_percent_are_used_with_a_warning_and_only_they_are_billed(tmp_path, suffix):
+    result = chroma(cut(clip(tmp_path, suffix), 0.6), tmp_path)
+
+    assert "input_truncated" in codes(result)
+    assert 0.5 * SECONDS <= result.decoded_seconds <= 0.7 * SECONDS
+    assert result.frames == pytest.approx(0.6 * FRAMES, abs=3)
+
+
+@pytest.mark.parametrize("suffix", TELLS_ITS_LENGTH)
+def test_forty_percent_are_refused(tmp_path, suffix):
+    with pytest.raises(InputTruncated, match=r"Only \d+%"):
+        survey(cut(clip(tmp_path, suffix), 0.4))
+
+
+def test_what_never_said_how_long_it_is_is_used_up_to_its_torn_end(tmp_path):
+    """Nothing in a transport stream tells that more was to come, only that its last packet is torn."""
+    found = survey(cut(clip(tmp_path, "ts"), 0.4))
+
+    assert found.present == 1
+    assert found.is_cut_off is True
+
+
+def test_a_fragmented_recording_is_used_up_to_its_last_whole_fragment(tmp_path):
+    result = chroma(cut(clip(tmp_path, "mp4", fragmented=True), 0.6), tmp_path)
+
+    assert codes(result) == ["input_truncated"]
+    assert result.frames == 25
+
+
+@pytest.mark.parametrize("keep", [0.6, 0.9])
+def test_an_index_at_the_end_is_missed_however_much_is_there(tmp_path, keep):
+    with pytest.raises(InputRefused, match="incomplete"):
+        survey(cut(clip(tmp_path, "mp4", faststart=False), keep))
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "ts", "avi"])
+def test_a_hole_in_the_middle_is_told(tmp_path, suffix):
+    """The demuxers leap over it without a word."""
+    result = chroma(blank(clip(tmp_path, suffix), 0.4, 0.6), tmp_path)
+
+    assert "input_truncated" in codes(result)
+    assert result.decoded_seconds == pytest.approx(SECONDS, abs=0.5)
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "ts", "avi", "flv"])
+def test_a_hole_of_more_than_half_is_refused(tmp_path, suffix):
+    with pytest.raises(InputTruncated):
+        survey(blank(clip(tmp_path, suffix), 0.2, 0.8))
+
+
+def test_frames_that_cannot_be_decoded_count_as_missing(tmp_path):
+    """The index of an mp4 lists them all; only the decoder finds out."""
+    source = blank(clip(tmp_path, "mp4"), 0.3, 0.95)
+    assert survey(source).facts.frames == FRAMES
+
+    with pytest.raises(InputTruncated):
+        chroma(source, tmp_path)
+
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.mp4"]
+
+
+def test_a_trim_into_the_sound_part_is_not_judged_by_the_rest(tmp_path):
+    source = blank(clip(tmp_path, "mp4"), 0.4, 0.99)
+
+    assert chroma(source, tmp_path, trim=(0.0, 0.4)).frames == 10
+
+
+def test_a_recording_that_shows_one_picture_for_long_has_no_hole(tmp_path):
+    times = [0, 40, 80, 9000, 9040, 20000, 20040]
+    found = survey(make_clip(tmp_path / "a.mkv", frames=len(times), times_ms=times))
+
+    assert (found.present, found.is_cut_off) == (1, False)
