@@ -95,6 +95,12 @@ def tag_colour(codec: VideoCodecContext) -> None:
     codec.color_primaries = codec.color_trc = BT709
 
 
+def tag_picture(frame: VideoFrame) -> None:
+    """The same of one frame, which an encoder may believe more than its own settings."""
+    frame.color_range, frame.colorspace = LIMITED, BT709
+    frame.color_primaries = frame.color_trc = BT709
+
+
 def open_codec(codec: CodecContext) -> None:
     """Open, and refuse options that the encoder did not understand: it would only ignore them."""
     codec.open()
@@ -115,8 +121,7 @@ class ToYuv:
             source, format=self._format, src_colorspace=Colorspace.ITU709, src_color_range=ColorRange.JPEG,
             dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG, interpolation=EXACT, threads=1,
         )  # fmt: skip
-        frame.color_range, frame.colorspace = LIMITED, BT709
-        frame.color_primaries = frame.color_trc = BT709
+        tag_picture(frame)
         return frame
 
 
@@ -140,16 +145,16 @@ def gray_frame(alpha: NDArray[np.uint8], pixel_format: str) -> VideoFrame:
 class Muxed:
     """A container with one video stream and perhaps sound, fed in step."""
 
-    def __init__(self, path: Path, spec: Spec, container: str, format_name: str, options: dict[str, str]) -> None:
+    def __init__(self, path: Path, spec: Spec, container: str, options: dict[str, str]) -> None:
         self._spec = spec
         self._out = av.open(url(path), "w", format=container, options=options)
-        self._format_name = format_name
+        self._container = container
         self._sound: CopiedSound | EncodedSound | None = None
 
     def _attach_sound(self) -> None:
         """After the video stream, which players expect first."""
         if self._spec.sound is not None:
-            self._sound = self._spec.sound.attach(self._out, self._format_name)
+            self._sound = self._spec.sound.attach(self._out, self._container)
 
     def _mux(self, packets: list[Packet[Stream]], until: Fraction | None) -> None:
         self._out.mux(packets)
