@@ -230,6 +230,17 @@ def test_a_single_visible_pixel_at_an_edge_is_kept(case, name, edge):
     assert int(np.abs(back.alpha.astype(int) - shown.alpha).max()) <= 1
 
 
+@pytest.mark.parametrize("name", EXACT)
+def test_a_solid_frame_does_not_show_through_the_holes_of_the_next(case, name):
+    made = case(name)
+    solid, empty = np.full(ODD[::-1], 255, np.uint8), np.zeros(ODD[::-1], np.uint8)
+    holes = solid.copy()
+    holes[10:40, 10:50] = 0
+    made.replace_mattes([solid, holes, solid, solid, holes, empty, solid, empty])
+
+    made.write().verify()
+
+
 @pytest.mark.parametrize("name", CUTOUTS)
 def test_what_was_behind_the_subject_is_not_in_the_file(case, name):
     """Straight alpha keeps colours nobody sees; they must be the subject's, neither the background's nor black."""
