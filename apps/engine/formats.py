@@ -11,20 +11,46 @@ class Format:
 
     name: str
     suffix: str
+    """How the name of a file ends; it tells files of one container apart where they lie side by side."""
     content_type: str
     alpha: bool
     audio: bool
     opens_in: str
+    demuxer: str | None = None
+    """FFmpeg's name for the container; None where another library reads the file back."""
+    even_sides: bool = False
+    """Odd sides are padded by one row or column."""
+    stacked: bool = False
+    """The matte lies below the colours, in a frame of twice the height."""
+    shows_matte: bool = False
+    """Its picture is the matte, whatever the background."""
     max_seconds: float | None = None
     max_short_side: int | None = None
+
+    def frame_size(self, width: int, height: int) -> tuple[int, int]:
+        """Of the file's own frames, for a picture of this size."""
+        width, height = self.padded(width, height)
+        return width, height * 2 if self.stacked else height
+
+    def padded(self, width: int, height: int) -> tuple[int, int]:
+        return (width + width % 2, height + height % 2) if self.even_sides else (width, height)
 
 
 FORMATS: dict[str, Format] = {
     row.name: row
     for row in (
-        Format("webm", ".webm", "video/webm", alpha=True, audio=True, opens_in="Chrome, Edge, Firefox, OBS"),
-        Format("mov", ".mov", "video/quicktime", alpha=True, audio=True, opens_in="Premiere, Final Cut, Resolve"),
-        Format("mp4", ".mp4", "video/mp4", alpha=False, audio=True, opens_in="every player"),
+        Format(
+            "webm", ".webm", "video/webm", alpha=True, audio=True, opens_in="Chrome, Edge, Firefox, OBS",
+            demuxer="matroska",
+        ),
+        Format(
+            "mov", ".mov", "video/quicktime", alpha=True, audio=True, opens_in="Premiere, Final Cut, Resolve",
+            demuxer="mov",
+        ),
+        Format(
+            "mp4", ".mp4", "video/mp4", alpha=False, audio=True, opens_in="every player",
+            demuxer="mp4", even_sides=True,
+        ),
         Format(
             "gif", ".gif", "image/gif", alpha=True, audio=False, opens_in="everywhere, without soft edges",
             max_seconds=20, max_short_side=720,
@@ -35,6 +61,14 @@ FORMATS: dict[str, Format] = {
         ),
         Format(
             "png_sequence", ".zip", "application/zip", alpha=True, audio=True, opens_in="compositing tools, scripts",
+        ),
+        Format(
+            "stacked_mp4", "-stacked.mp4", "video/mp4", alpha=True, audio=True,
+            opens_in="web pages, with a small player; Safari too", demuxer="mp4", even_sides=True, stacked=True,
+        ),
+        Format(
+            "matte_mp4", "-matte.mp4", "video/mp4", alpha=True, audio=True,
+            opens_in="editors, as a luma matte", demuxer="mp4", even_sides=True, shows_matte=True,
         ),
     )
 }  # fmt: skip

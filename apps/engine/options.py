@@ -63,8 +63,8 @@ class Options:
             raise BadOptions(f"output_format must be one of {', '.join(FORMATS)}.", param="output_format")
         if self.background.type == "transparent" and not FORMATS[self.format].alpha:
             raise BadOptions(
-                f"{self.format} cannot hold a transparent background. Use webm, mov, webp, gif or png_sequence, "
-                "or choose bg_type color or image.",
+                f"{self.format} cannot hold a transparent background. Use webm, mov, stacked_mp4, webp, gif or "
+                "png_sequence, or choose bg_type color or image.",
                 param="output_format",
             )
 

@@ -25,7 +25,7 @@ from apps.engine.flow import Flow, Lane
 from apps.engine.formats import FORMATS
 from apps.engine.matting.base import Matte, Model
 from apps.engine.matting.despill import Despill
-from apps.engine.options import kept_seconds
+from apps.engine.options import Background, kept_seconds
 from apps.engine.progress import Meter
 from apps.engine.quality import Quality
 from apps.engine.record import Record
@@ -118,9 +118,11 @@ class Work:
         self._record = record
         self._scratch = scratch
         self._canceled = canceled
-        self._opaque = task.options.is_opaque
+        self._row = FORMATS[task.options.format]
+        background = Background() if self._row.shows_matte else task.options.background
+        self._opaque = background.type != "transparent"
         self._background = compose.make_background(
-            task.options.background, task.background_image, found.facts.width, found.facts.height
+            background, task.background_image, found.facts.width, found.facts.height
         )
         self._target = drafts.draft(task.target)
         self._matte = drafts.draft(task.matte) if task.matte else drafts.scratch(task.target, ".matte")
@@ -272,7 +274,7 @@ class Work:
             threads=self._task.threads,
             sound=self._sound,
         )
-        result = WRITERS[self._task.options.format](self._target, spec)
+        result = WRITERS[self._row.name](self._target, spec)
         self._clock = result.clock
         writers.append((result, False))
         writers.append((MatteWriter(self._matte, spec), True))
@@ -316,10 +318,10 @@ class Work:
             verify_matte(self._matte, promise)
 
     def _describe(self, promise: Promise) -> list[OutputFile]:
-        row = FORMATS[promise.format]
-        alpha_mode = "none" if self._opaque else "binary" if promise.format == "gif" else "straight"
-        padded = promise.format == "mp4"
-        width, height = (side + side % 2 if padded else side for side in (promise.width, promise.height))
+        row = self._row
+        no_alpha = self._opaque or row.shows_matte
+        alpha_mode = "none" if no_alpha else "binary" if row.name == "gif" else "straight"
+        width, height = row.frame_size(promise.width, promise.height)
         outputs = [self._output("result", row.name, self._task.target, self._target, width, height, alpha_mode)]
         if self._task.matte is not None:
             outputs.append(
@@ -347,14 +349,15 @@ class Work:
         )
 
     def _notices(self) -> Iterator[Notice]:
-        options, facts = self._task.options, self._found.facts
-        row = FORMATS[options.format]
+        options, facts, row = self._task.options, self._found.facts, self._row
         if self._largest_share < EMPTY_SHARE:
             yield Notice("empty_matte", f"The model {options.model} found no subject in this clip; try another model.")
-        if self._opaque and row.alpha:
+        if options.is_opaque and row.shows_matte:
+            yield Notice("opaque_background", f"{row.name} holds the matte alone: its background was not used.")
+        elif self._opaque and row.alpha:
             yield Notice("opaque_background", f"{row.name} could hold transparency; this one has a background.")
-        if row.name == "mp4" and (facts.width % 2 or facts.height % 2):
-            yield Notice("size_padded", "mp4 needs even sides: the last row or column was repeated.")
+        if row.even_sides and (facts.width % 2 or facts.height % 2):
+            yield Notice("size_padded", f"{row.name} needs even sides: the last row or column was repeated.")
         if facts.has_audio and options.keep_audio and not row.audio:
             yield Notice("audio_dropped", f"{row.name} cannot hold sound.")
         elif facts.has_audio and options.keep_audio and self._sound is None:

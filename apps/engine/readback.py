@@ -22,7 +22,12 @@ from PIL import Image
 
 from apps.engine.colour import EXACT, new_codec
 from apps.engine.encode.base import plane_samples, url
+from apps.engine.encode.stacked import alpha_of, upper_half
 from apps.engine.errors import VerificationFailed
+from apps.engine.formats import FORMATS, Format
+
+ALL_WHITE = 250
+"""Alpha from which the lower half of an opaque stacked picture counts as white; H.264 is not exact beside the seam."""
 
 
 @dataclass(slots=True)
@@ -36,41 +41,53 @@ class Shown:
 
 def read_back(path: Path, format_name: str, *, opaque: bool) -> Iterator[Shown]:
     """The frames of one of our files, in order. Whatever the decoder raises, the caller counts as a failure."""
-    if format_name in ("webm", "mov", "mp4", "matte"):
-        return _read_container(path, format_name, opaque=opaque)
+    row = FORMATS[format_name]
+    if row.demuxer is not None:
+        return _read_container(path, row, opaque=opaque)
     if format_name in ("gif", "webp"):
         return _read_animation(path, format_name, opaque=opaque)
     return _read_sequence(path, opaque=opaque)
 
 
-def _read_container(path: Path, format_name: str, *, opaque: bool) -> Iterator[Shown]:
-    names = {"matte": "matroska", "webm": "matroska"}
-    with av.open(url(path), format=names.get(format_name, format_name)) as container:
+def read_matte(path: Path) -> Iterator[Shown]:
+    """The matte that is kept beside a result: alpha and times, no colours."""
+    with av.open(url(path), format="matroska") as container:
+        clock = Fraction(container.streams.video[0].time_base or 1)
+        for frame in container.decode(video=0):
+            gray = np.asarray(frame.to_ndarray(), np.uint8)
+            yield Shown(_time(frame, clock), np.empty((0, 0, 3), np.uint8), gray)
+
+
+def _read_container(path: Path, row: Format, *, opaque: bool) -> Iterator[Shown]:
+    with av.open(url(path), format=row.demuxer) as container:
         stream = container.streams.video[0]
         has_mark = stream.metadata.get("alpha_mode") == "1"
-        if format_name == "webm" and has_mark == opaque:
+        if row.name == "webm" and has_mark == opaque:
             raise VerificationFailed(f"The file's AlphaMode is {'set' if has_mark else 'missing'}.")
         decoder = stream.codec_context
-        if format_name == "webm":
+        if row.name == "webm":
             # The default decoder drops alpha without a word.
             decoder = new_codec("libvpx-vp9", "r")
         scaler = VideoReformatter()
         clock = Fraction(stream.time_base or 1)
         for packet in container.demux(stream):
             for frame in _decode(decoder, packet):
-                if frame.pts is None:
-                    raise VerificationFailed("A frame has no time.")
-                yield _shown(frame, frame.pts * clock, scaler, is_matte=format_name == "matte")
+                colours = upper_half(frame) if row.stacked else frame
+                shown = _shown(colours, _time(frame, clock), scaler)
+                yield _with_drawn_matte(shown, frame, row, opaque=opaque)
+
+
+def _time(frame: VideoFrame, clock: Fraction) -> Fraction:
+    if frame.pts is None:
+        raise VerificationFailed("A frame has no time.")
+    return frame.pts * clock
 
 
 def _decode(decoder: VideoCodecContext, packet: Packet[Any]) -> list[VideoFrame]:
     return decoder.decode(packet if packet.size else None)
 
 
-def _shown(frame: VideoFrame, time: Fraction, scaler: VideoReformatter, *, is_matte: bool) -> Shown:
-    if is_matte:
-        gray = np.asarray(frame.to_ndarray(), np.uint8)
-        return Shown(time, np.empty((0, 0, 3), np.uint8), gray)
+def _shown(frame: VideoFrame, time: Fraction, scaler: VideoReformatter) -> Shown:
     has_alpha = any(part.is_alpha for part in frame.format.components)
     alpha = _alpha_plane(frame) if has_alpha else None
     picture = scaler.reformat(
@@ -78,6 +95,19 @@ def _shown(frame: VideoFrame, time: Fraction, scaler: VideoReformatter, *, is_ma
         dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.JPEG, interpolation=EXACT, threads=1,
     )  # fmt: skip
     return Shown(time, np.asarray(picture.to_ndarray(), np.uint8), alpha)
+
+
+def _with_drawn_matte(shown: Shown, frame: VideoFrame, row: Format, *, opaque: bool) -> Shown:
+    """Where the matte is a picture, or part of one, it becomes alpha; the colours keep what is theirs."""
+    if row.shows_matte:
+        return Shown(shown.time, shown.rgb, alpha_of(frame, row=0))
+    if not row.stacked:
+        return shown
+    seam = frame.height // 2
+    alpha = alpha_of(frame, row=seam)
+    if opaque and int(alpha.min()) < ALL_WHITE:
+        raise VerificationFailed("The lower half of an opaque stacked picture is not white.")
+    return Shown(shown.time, shown.rgb, None if opaque else alpha)
 
 
 def _alpha_plane(frame: VideoFrame) -> NDArray[np.uint8]:

@@ -25,6 +25,8 @@ FORMAT_LABELS = {
     "gif": "GIF",
     "webp": "Animated WebP",
     "png_sequence": "PNG frames, zipped",
+    "stacked_mp4": "Stacked MP4",
+    "matte_mp4": "Matte alone, MP4",
 }
 
 

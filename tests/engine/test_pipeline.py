@@ -17,7 +17,7 @@ import pytest
 from apps.engine.formats import FORMATS
 from apps.engine.matting.base import Matte
 from apps.engine.options import Background
-from apps.engine.readback import read_back
+from apps.engine.readback import read_back, read_matte
 from tests.clips import (
     FRAMES,
     HEIGHT,
@@ -43,13 +43,14 @@ def test_every_format_carries_the_known_matte(tmp_path, name):
 
     assert (result.status, result.frames, result.frames_inferred) == ("completed", FRAMES, FRAMES)
     assert result.decoded_seconds == pytest.approx(FRAMES / RATE)
-    found = [frame.alpha for frame in read_back(kept, "matte", opaque=False)]
+    found = [frame.alpha for frame in read_matte(kept)]
     assert len(found) == FRAMES
     # Coding noise in the source leaves a little; the disc itself must be there.
     assert np.mean([np.abs(alpha.astype(int) - matte(n)).mean() for n, alpha in enumerate(found)]) < 1.5
     output = result.outputs[0]
-    assert (output.kind, output.format, output.width, output.height) == ("result", name, WIDTH, HEIGHT)
-    assert output.alpha_mode == {"mp4": "none", "gif": "binary"}.get(name, "straight")
+    assert (output.kind, output.format) == ("result", name)
+    assert (output.width, output.height) == (WIDTH, HEIGHT * 2 if name == "stacked_mp4" else HEIGHT)
+    assert output.alpha_mode == {"mp4": "none", "matte_mp4": "none", "gif": "binary"}.get(name, "straight")
     assert output.has_audio is FORMATS[name].audio
     assert output.bytes == target.stat().st_size
     assert only(tmp_path, "in.mp4", target.name, "matte.mkv")
@@ -69,7 +70,7 @@ def test_an_independent_decoder_sees_the_cutout(tmp_path, ffmpeg):
     seen = np.frombuffer(alpha, np.uint8).reshape(-1, HEIGHT, WIDTH)
     shown = np.frombuffer(colour, np.uint8).reshape(-1, HEIGHT, WIDTH, 3)
 
-    kept = [frame.alpha for frame in read_back(tmp_path / "m.mkv", "matte", opaque=False)]
+    kept = [frame.alpha for frame in read_matte(tmp_path / "m.mkv")]
     assert len(seen) == FRAMES
     assert max(int(np.abs(found.astype(int) - told).max()) for found, told in zip(seen, kept, strict=True)) <= 1
     assert np.abs(shown[4][inside(4)].mean(axis=0) - SUBJECT).max() < 4
@@ -88,11 +89,34 @@ def test_variable_times_and_odd_sizes_survive(tmp_path, name):
 
     result = run(clip, target, options(name))
 
-    clock = {"gif": 10, "mp4": 0, "mov": 0}.get(name, 1)
+    clock = {"gif": 10, "webm": 1, "webp": 1, "png_sequence": 1}.get(name, 0)
     shown = [float(frame.time * 1000) for frame in read_back(target, name, opaque=name == "mp4")]
     assert [abs(told - time) <= clock / 2 for told, time in zip(shown, times, strict=True)] == [True] * len(times)
     padded = [notice.code for notice in result.warnings if notice.code == "size_padded"]
-    assert padded == (["size_padded"] if name == "mp4" else [])
+    assert padded == (["size_padded"] if name.endswith("mp4") else [])
+
+
+def test_a_matte_alone_is_the_matte_whatever_the_background(tmp_path):
+    target, kept = tmp_path / "out.mp4", tmp_path / "m.mkv"
+    options_ = options("matte_mp4", background=MAGENTA)
+
+    result = run(make_clip(tmp_path / "in.mkv"), target, options_, matte=kept)
+
+    pairs = zip(read_back(target, "matte_mp4", opaque=False), read_matte(kept), strict=True)
+    assert max(float(np.abs(shown.alpha.astype(int) - told.alpha).mean()) for shown, told in pairs) < 0.25
+    assert [notice.code for notice in result.warnings] == ["opaque_background"]
+
+
+def test_a_stacked_picture_over_a_background_is_opaque(tmp_path):
+    target = tmp_path / "out.mp4"
+    options_ = options("stacked_mp4", background=MAGENTA)
+
+    result = run(make_clip(tmp_path / "in.mkv"), target, options_)
+
+    shown = next(read_back(target, "stacked_mp4", opaque=True)).rgb
+    assert np.abs(shown[-1, -1].astype(int) - MAGENTA.color).max() < 8
+    assert result.outputs[0].alpha_mode == "none"
+    assert [notice.code for notice in result.warnings] == ["opaque_background"]
 
 
 @pytest.mark.parametrize("name", ["webm", "mov", "mp4"])
@@ -229,7 +253,7 @@ def test_what_was_transparent_in_the_input_stays_so(tmp_path):
 
     run(clip, tmp_path / "out.webm", options("webm"), model=SlowModel(), matte=tmp_path / "m.mkv")
 
-    alpha = [frame.alpha for frame in read_back(tmp_path / "m.mkv", "matte", opaque=False)]
+    alpha = [frame.alpha for frame in read_matte(tmp_path / "m.mkv")]
     assert np.abs(alpha[1].astype(int) - matte(1)).max() <= 8
 
 

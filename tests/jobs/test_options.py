@@ -130,6 +130,13 @@ def test_a_bad_field_is_refused_by_name(fields: dict[str, Any], code: str, param
     assert refused({**VIDEO, **fields}) == (code, param, 422)
 
 
+def test_transparent_mp4_is_refused_with_what_could_hold_it() -> None:
+    with pytest.raises(AppError) as caught:
+        parse_request({**VIDEO, "output_format": "mp4", "bg_type": "transparent"})
+
+    assert [name in caught.value.message for name in ("webm", "mov", "stacked_mp4")] == [True] * 3
+
+
 def test_a_request_without_a_video_names_video_url() -> None:
     assert refused({"model": "pro"}) == ("invalid_request", "video_url", 422)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +16,7 @@ from av.stream import Stream
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from apps.engine.audio import CopiedSound, EncodedSound, SoundSource
@@ -57,12 +58,21 @@ class Spec:
 
 
 class Writer(Protocol):
-    """Writes one file. `close` finishes it; `abandon` only lets go of it, and the caller deletes what is there."""
+    """Writes one file. `close` finishes it; `abandon` only lets go of it, and the caller deletes what is there.
+
+    A clip may be written in pieces: each a file of its own that begins with any
+    frame, has no sound, and keeps the whole's times and frame numbers. A writer
+    of the same spec takes finished pieces in by `append`, in order and before
+    the first `write`, and lays the sound beside all of it.
+    """
 
     clock: Fraction
     """Seconds of the output's tick."""
 
     def write(self, cutout: Cutout) -> None: ...
+
+    def append(self, piece: Path) -> None:
+        """Take in a finished piece's frames as they are coded; refuses one that was coded otherwise."""
 
     def close(self) -> None: ...
 
@@ -95,6 +105,12 @@ def tag_colour(codec: VideoCodecContext) -> None:
     codec.color_primaries = codec.color_trc = BT709
 
 
+def tag_picture(frame: VideoFrame) -> None:
+    """The same of one frame, which an encoder may believe more than its own settings."""
+    frame.color_range, frame.colorspace = LIMITED, BT709
+    frame.color_primaries = frame.color_trc = BT709
+
+
 def open_codec(codec: CodecContext) -> None:
     """Open, and refuse options that the encoder did not understand: it would only ignore them."""
     codec.open()
@@ -115,8 +131,7 @@ class ToYuv:
             source, format=self._format, src_colorspace=Colorspace.ITU709, src_color_range=ColorRange.JPEG,
             dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG, interpolation=EXACT, threads=1,
         )  # fmt: skip
-        frame.color_range, frame.colorspace = LIMITED, BT709
-        frame.color_primaries = frame.color_trc = BT709
+        tag_picture(frame)
         return frame
 
 
@@ -140,16 +155,41 @@ def gray_frame(alpha: NDArray[np.uint8], pixel_format: str) -> VideoFrame:
 class Muxed:
     """A container with one video stream and perhaps sound, fed in step."""
 
-    def __init__(self, path: Path, spec: Spec, container: str, format_name: str, options: dict[str, str]) -> None:
+    def __init__(self, path: Path, spec: Spec, container: str, options: dict[str, str]) -> None:
         self._spec = spec
         self._out = av.open(url(path), "w", format=container, options=options)
-        self._format_name = format_name
+        self._container = container
+        self._stream: VideoStream
         self._sound: CopiedSound | EncodedSound | None = None
 
     def _attach_sound(self) -> None:
         """After the video stream, which players expect first."""
         if self._spec.sound is not None:
-            self._sound = self._spec.sound.attach(self._out, self._format_name)
+            self._sound = self._spec.sound.attach(self._out, self._container)
+
+    def append(self, piece: Path) -> None:
+        with av.open(url(piece), format=self._container) as source:
+            stream = source.streams.video[0]
+            if not self._codes_like(stream):
+                raise EngineFault("A piece was coded by other settings than the rest.")
+            for packet in self._unwrapped(source.demux(stream), stream):
+                if packet.pts is None:
+                    continue
+                time = packet.pts * Fraction(packet.time_base)
+                packet.stream = self._stream
+                self._mux([packet], time)
+
+    def _codes_like(self, stream: VideoStream) -> bool:
+        """A stream's frames can only stand beside ours if one header describes both."""
+        own, theirs = self._stream.codec_context, stream.codec_context
+        return (own.width, own.height) == (theirs.width, theirs.height) and self._parameters_fit(stream)
+
+    def _parameters_fit(self, stream: VideoStream) -> bool:
+        return bytes(self._stream.codec_context.extradata or b"") == bytes(stream.codec_context.extradata or b"")
+
+    def _unwrapped(self, packets: Iterator[Packet[Any]], stream: VideoStream) -> Iterator[Packet[Any]]:
+        """The packets as the encoder gave them, where the container changes them."""
+        return packets
 
     def _mux(self, packets: list[Packet[Stream]], until: Fraction | None) -> None:
         self._out.mux(packets)

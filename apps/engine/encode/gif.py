@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import struct
 from collections import deque
 from fractions import Fraction
@@ -19,6 +21,11 @@ from apps.engine.errors import EngineFault
 LOOP_FOREVER = b"\x21\xff\x0bNETSCAPE2.0\x03\x01\0\0\0"
 
 GRAPHIC_CONTROL = b"\x21\xf9\x04"
+
+HEAD_BYTES = 13
+
+DESCRIPTOR_FLAGS, HAS_PALETTE = 17, 0x80
+"""Where in a frame its picture's flags are, and the one that a palette follows."""
 
 MAX_DELAY = 65_535
 
@@ -40,6 +47,18 @@ class GifWriter:
         self._count = 0
         self._delays: deque[int] = deque()
         self._is_first = True
+        """Of the encoder's frames, that is: a piece may lie before it."""
+
+    def append(self, piece: Path) -> None:
+        with piece.open("rb") as source:
+            head = source.read(HEAD_BYTES + len(LOOP_FOREVER))
+            if head[6:10] != struct.pack("<HH", self._spec.width, self._spec.height):
+                raise EngineFault("A piece was coded by other settings than the rest.")
+            if self._file.tell() == 0:
+                self._file.write(head)
+            # Every frame has a palette of its own and so can stand in any file.
+            shutil.copyfileobj(source, self._file)
+            self._file.seek(-len(TRAILER), os.SEEK_CUR)
 
     def write(self, cutout: Cutout) -> None:
         delay = ticks(cutout.end, self.clock) - ticks(cutout.time, self.clock)
@@ -62,6 +81,9 @@ class GifWriter:
         indices, palette = quantise(cutout.rgb, None if self._spec.opaque else cutout.alpha)
         frame = VideoFrame(self._spec.width, self._spec.height, "pal8")
         plane_samples(frame, 0)[:, : self._spec.width] = indices
+        if not self._spec.opaque:
+            # Unseen, but no two palettes alike: the encoder forgets which entry is transparent in one that it knows.
+            palette[TRANSPARENT, 0] = 1 + self._count % 2 if self._count else 0
         # Entries are 32-bit ARGB in the machine's order.
         entries = palette.astype(np.uint32) << np.array([16, 8, 0, 24], np.uint32)
         np.frombuffer(memoryview(frame.planes[1]), np.uint32)[:256] = entries.sum(axis=1, dtype=np.uint32)
@@ -70,31 +92,31 @@ class GifWriter:
         return frame
 
     def _append(self, data: bytes) -> None:
-        start = 0
         if self._is_first:
-            # Signature, screen and its palette come with the first frame; the loop mark belongs right behind them.
-            start = 13 + (3 << (data[10] & 7) + 1 if data[10] & 0x80 else 0)
-            self._file.write(data[:start] + LOOP_FOREVER)
-            self._is_first = False
-        if data[start : start + 3] != GRAPHIC_CONTROL:
+            # Signature and screen come with the first frame; the loop mark belongs right behind them.
+            if self._file.tell() == 0:
+                self._file.write(data[:HEAD_BYTES] + LOOP_FOREVER)
+            data, self._is_first = data[HEAD_BYTES:], False
+        if data[:3] != GRAPHIC_CONTROL or not data[DESCRIPTOR_FLAGS] & HAS_PALETTE:
             raise EngineFault("The GIF encoder gave back something else.")
-        flags, colour = data[start + 3], data[start + 6]
+        flags, colour = data[3], data[6]
         if not self._spec.opaque:
             # The encoder leaves a frame without holes standing, and it would be seen through the next one's holes.
             # What it clears to is transparent only to readers that know a transparent colour: one it does not use.
             colour = colour if flags & HAS_HOLES else TRANSPARENT
             flags = HAS_HOLES | CLEARED
         control = GRAPHIC_CONTROL + struct.pack("<BHB", flags, self._delays.popleft(), colour)
-        self._file.write(control + data[start + 7 :])
+        self._file.write(control + data[7:])
 
 
 def _make_codec(spec: Spec) -> VideoCodecContext:
     codec = new_codec("gif", "w")
     codec.width, codec.height, codec.pix_fmt = spec.width, spec.height, "pal8"
     codec.time_base = GifWriter.clock
+    codec.options = {"global_palette": "0"}
     if not spec.opaque:
-        # Its crop of transparent borders overlooks the last row, and cuts off what is visible only there. Its
-        # differences need the frame before to stay.
-        codec.options = {"gifflags": "-offsetting-transdiff"}
+        # Its crop of transparent borders overlooks the last row, and cuts off what is visible only there; and what
+        # it leaves out as unchanged is gone once every frame is cleared after its time.
+        codec.options = {"global_palette": "0", "gifflags": "-offsetting-transdiff"}
     open_codec(codec)
     return codec

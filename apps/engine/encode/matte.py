@@ -13,7 +13,7 @@ class MatteWriter(Muxed):
     clock = Fraction(1, 1000)
 
     def __init__(self, path: Path, spec: Spec) -> None:
-        super().__init__(path, spec, "matroska", "matte", {})
+        super().__init__(path, spec, "matroska", {})
         self._stream = self._out.add_stream("ffv1", rate=spec.rate, options={"level": "3", "slices": "4", "g": "1"})
         self._stream.width, self._stream.height, self._stream.pix_fmt = spec.width, spec.height, "gray"
         self._stream.codec_context.time_base = self._stream.time_base = self.clock

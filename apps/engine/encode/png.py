@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import zipfile
 from array import array
 from fractions import Fraction
@@ -13,6 +14,7 @@ import numpy as np
 from apps.engine.audio import SampleReader, write_wave
 from apps.engine.encode.base import Cutout, Spec, ticks
 from apps.engine.encode.still import PNG, StillPool
+from apps.engine.errors import EngineFault
 
 ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 """The same clip makes the same bytes."""
@@ -34,10 +36,27 @@ class PngSequenceWriter:
         self._pool: StillPool[int] = StillPool(
             "png", "rgb24" if spec.opaque else "rgba", PNG, workers=spec.threads
         )  # fmt: skip
+        self._first = 0
         self._stamps = array("q")
         self._end = 0
 
+    def append(self, piece: Path) -> None:
+        with zipfile.ZipFile(piece) as archive:
+            manifest = json.loads(archive.read("manifest.json"))
+            if (manifest["width"], manifest["height"], manifest["alpha"]) != (
+                self._spec.width, self._spec.height, self._alpha_mode,
+            ):  # fmt: skip
+                raise EngineFault("A piece was coded by other settings than the rest.")
+            if not self._stamps:
+                self._first = manifest["start_number"] - 1
+            for entry in manifest["frames"]:
+                self._zip.writestr(zipfile.ZipInfo(entry["file"], ZIP_DATE), archive.read(entry["file"]))
+                self._stamps.append(entry["time_ms"])
+        self._end = manifest["duration_ms"]
+
     def write(self, cutout: Cutout) -> None:
+        if not self._stamps:
+            self._first = cutout.index
         self._stamps.append(ticks(cutout.time, self.clock))
         self._end = ticks(cutout.end, self.clock)
         pixels = cutout.rgb if self._spec.opaque else np.dstack([cutout.rgb, cutout.alpha])
@@ -69,18 +88,23 @@ class PngSequenceWriter:
             self._sound_path.unlink(missing_ok=True)
         return True
 
+    @property
+    def _alpha_mode(self) -> str:
+        return "none" if self._spec.opaque else "straight"
+
     def _manifest(self, has_audio: bool) -> dict[str, object]:
         return {
             "schema": 1,
             "width": self._spec.width,
             "height": self._spec.height,
             "count": len(self._stamps),
-            "alpha": "none" if self._spec.opaque else "straight",
+            "start_number": self._first + 1,
+            "alpha": self._alpha_mode,
             "color": "sRGB",
             "rate": f"{self._spec.rate.numerator}/{self._spec.rate.denominator}",
             "duration_ms": self._end,
             "audio": AUDIO_NAME if has_audio else None,
-            "frames": [{"file": frame_name(n), "time_ms": stamp} for n, stamp in enumerate(self._stamps)],
+            "frames": [{"file": frame_name(n), "time_ms": stamp} for n, stamp in enumerate(self._stamps, self._first)],
         }
 
 
@@ -98,6 +122,10 @@ class ForegroundWriter:
         folder.mkdir()
         self._folder = folder
         self._pool: StillPool[int] = StillPool("png", "rgb24", PNG, workers=spec.threads)
+
+    def append(self, piece: Path) -> None:
+        for picture in sorted(piece.iterdir()):
+            shutil.copyfile(picture, self._folder / picture.name)
 
     def write(self, cutout: Cutout) -> None:
         for index, data in self._pool.add(cutout.index, cutout.rgb):

@@ -47,7 +47,8 @@ COMMON = {
     "keyint_min": str(KEYFRAME_INTERVAL),
 }
 
-COLOUR = {**COMMON, "cpu-used": "6", "crf": "24", "b": "0"}
+COLOUR = {**COMMON, "cpu-used": "6", "crf": "18", "b": "0"}
+"""Most bytes are alpha's, so these cost 7 % more of them than 24 did, and bring a decibel."""
 
 ALPHA = {**COMMON, "cpu-used": "7", "lossless": "1"}
 
@@ -58,7 +59,7 @@ class WebmWriter(Muxed):
     clock = Fraction(1, 1000)
 
     def __init__(self, path: Path, spec: Spec) -> None:
-        super().__init__(path, spec, "webm", "webm", {})
+        super().__init__(path, spec, "webm", {})
         self._colour = _make_encoder(spec, COLOUR, is_alpha=False)
         self._alpha = None if spec.opaque else _make_encoder(spec, ALPHA, is_alpha=True)
         self._stream = _add_stream(self._out, spec, self._colour)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import struct
 from fractions import Fraction
 from pathlib import Path
@@ -35,11 +36,14 @@ class WebpWriter:
         self._spec = spec
         self._file = path.open("wb")
         self._pool: StillPool[int] = StillPool("libwebp", "bgra", LOSSY, workers=spec.threads)
-        flags = ANIMATION_FLAG | (0 if spec.opaque else ALPHA_FLAG)
-        size = _u24(spec.width - 1) + _u24(spec.height - 1)
-        self._file.write(b"RIFF\0\0\0\0WEBP" + _chunk(b"VP8X", bytes([flags, 0, 0, 0]) + size))
-        # Background transparent black; 0 means looping for ever.
-        self._file.write(_chunk(b"ANIM", b"\0\0\0\0" + struct.pack("<H", 0)))
+        self._file.write(b"RIFF\0\0\0\0" + _head(spec))
+
+    def append(self, piece: Path) -> None:
+        with piece.open("rb") as source:
+            source.seek(8)
+            if source.read(len(_head(self._spec))) != _head(self._spec):
+                raise EngineFault("A piece was coded by other settings than the rest.")
+            shutil.copyfileobj(source, self._file)
 
     def write(self, cutout: Cutout) -> None:
         # From rounded absolute times, so that rounding never adds up.
@@ -63,6 +67,15 @@ class WebpWriter:
     def _append(self, duration: int, still: bytes) -> None:
         place = _u24(0) + _u24(0) + _u24(self._spec.width - 1) + _u24(self._spec.height - 1)
         self._file.write(_chunk(b"ANMF", place + _u24(duration) + NO_BLEND_AND_DISPOSE + _picture_chunks(still)))
+
+
+def _head(spec: Spec) -> bytes:
+    """What comes before the frames, from behind the size of the whole."""
+    flags = ANIMATION_FLAG | (0 if spec.opaque else ALPHA_FLAG)
+    size = _u24(spec.width - 1) + _u24(spec.height - 1)
+    # Background transparent black; 0 means looping for ever.
+    animation = _chunk(b"ANIM", b"\0\0\0\0" + struct.pack("<H", 0))
+    return b"WEBP" + _chunk(b"VP8X", bytes([flags, 0, 0, 0]) + size) + animation
 
 
 def _picture_chunks(still: bytes) -> bytes:
