@@ -13,10 +13,11 @@ import threading
 import time
 import traceback
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from apps.engine.child import Limits
 from apps.engine.contain import contain
+from apps.engine.edge import parse_edge
 from apps.engine.errors import BadOptions, Canceled, EngineError, EngineFault, OutOfMemory
 from apps.engine.formats import FORMATS
 from apps.engine.options import FITS, MODELS, Background, Options, parse_background, parse_trim
@@ -44,6 +45,11 @@ def make_parser() -> Parser:
     parser.add_argument("--matte", metavar="FILE", type=Path, help="also write the matte, lossless gray FFV1 in MKV")
     parser.add_argument("--fgr", metavar="DIR", type=Path, help="also write the straight foreground as NNNNN.png")
     parser.add_argument("--trim", metavar="S:E", help="keep seconds S to E from the first frame; either may be empty")
+    parser.add_argument("--feather", type=float, metavar="PX", help="soften the edge inwards, 0 to 20 pixels")
+    parser.add_argument(
+        "--choke", type=float, metavar="PX", help="shrink the matte, -10 to 10 pixels; negative grows it"
+    )
+    parser.add_argument("--despill", type=float, metavar="SHARE", help="take a green or blue wall's light off, 0 to 1")
     parser.add_argument("--no-audio", action="store_true", help="leave the sound out")
     parser.add_argument("--threads", type=_count, default=0, metavar="N", help="0 means all cores")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
@@ -198,7 +204,12 @@ def _options(arguments: argparse.Namespace) -> Options:
         background=_background(arguments),
         trim=_trim(arguments.trim),
         keep_audio=not arguments.no_audio,
+        edge=parse_edge(_given(feather_px=arguments.feather, choke_px=arguments.choke, despill=arguments.despill)),
     )
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _background(arguments: argparse.Namespace) -> Background:
@@ -226,10 +237,10 @@ def _trim(text: str | None) -> tuple[float, float | None] | None:
     try:
         if not colon:
             raise ValueError
-        given = {"start": float(start) if start else None, "end": float(end) if end else None}
+        given = _given(start=float(start) if start else None, end=float(end) if end else None)
     except ValueError:
         raise BadOptions("trim must be S:E in seconds, for example 1.5:4.", param="trim") from None
-    return parse_trim({name: value for name, value in given.items() if value is not None})
+    return parse_trim(given)
 
 
 class _teller:

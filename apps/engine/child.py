@@ -216,6 +216,8 @@ def start(
     if options.trim is not None:
         begin, end = options.trim
         arguments += [f"--trim={begin!r}:{'' if end is None else repr(end)}"]
+    edge = options.edge
+    arguments += [f"--feather={edge.feather_px!r}", f"--choke={edge.choke_px!r}", f"--despill={edge.despill!r}"]
     if not options.keep_audio:
         arguments.append("--no-audio")
     if permissive:

@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from apps.engine.edge import AS_IT_IS, Edge
 from apps.engine.errors import BadOptions
 from apps.engine.formats import FORMATS
+from apps.engine.reading import entries, number
 
 MODELS = ("original", "light", "human", "pro")
 """The public model names, the default first; `chroma` exists only on the command line and in tests."""
@@ -32,6 +34,9 @@ BASIC_COLORS = {
     "grey": "#808080", "cyan": "#00ffff", "magenta": "#ff00ff",
 }  # fmt: skip
 """CSS basic colour names, https://www.w3.org/TR/css-color-4/#named-colors."""
+
+MAX_SECONDS = 10_000_000
+"""Of a trim: four months."""
 
 Color = tuple[int, int, int]
 
@@ -57,6 +62,7 @@ class Options:
     background: Background = Background()
     trim: tuple[float, float | None] | None = None
     keep_audio: bool = True
+    edge: Edge = AS_IT_IS
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
@@ -84,6 +90,7 @@ class Options:
             },
             "trim": list(self.trim) if self.trim else None,
             "keep_audio": self.keep_audio,
+            "edge": self.edge.as_dict(),
         }
 
     @classmethod
@@ -97,6 +104,8 @@ class Options:
             background=Background(back["type"], (color[0], color[1], color[2]) if color else None, back["fit"]),
             trim=(trim[0], trim[1]) if trim else None,
             keep_audio=data["keep_audio"],
+            # Jobs of earlier versions were not asked.
+            edge=Edge.from_dict(data.get("edge")),
         )
 
 
@@ -150,18 +159,12 @@ def parse_trim(value: Any) -> tuple[float, float | None] | None:
     """`{start, end}` in seconds; either may be left out."""
     if value is None:
         return None
-    if not isinstance(value, Mapping) or set(value) - {"start", "end"}:
-        raise BadOptions("trim must be an object with start and end in seconds.", param="trim")
-    start, end = value.get("start", 0), value.get("end")
-    for name, second in (("start", start), ("end", end)):
-        if second is None:
-            continue
-        if isinstance(second, bool) or not isinstance(second, int | float) or not math.isfinite(second) or second < 0:
-            raise BadOptions(f"trim.{name} must be a number of seconds, 0 or more.", param=f"trim.{name}")
-    start = start or 0
+    given = entries(value, "trim", ("start", "end"))
+    start = number(given.get("start", 0), "trim.start", 0, MAX_SECONDS, unit="seconds")
+    end = None if "end" not in given else number(given["end"], "trim.end", 0, MAX_SECONDS, unit="seconds")
     if end is not None and end <= start:
         raise BadOptions("trim.end must be greater than trim.start.", param="trim.end")
-    return None if not start and end is None else (float(start), None if end is None else float(end))
+    return None if not start and end is None else (start, end)
 
 
 def kept_seconds(options: Options, duration: float) -> float:

@@ -8,15 +8,17 @@ import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from fractions import Fraction
+from operator import attrgetter
 from pathlib import Path
 
 import cv2
-import numpy as np
 
 from apps.engine import compose
 from apps.engine.audio import Cut, SoundSource
+from apps.engine.compose import make_background
+from apps.engine.composer import Composed, Composer, effective_edge
 from apps.engine.decode import Decoder, Picture
 from apps.engine.encode import WRITERS, Cutout, ForegroundWriter, MatteWriter, Spec, Writer
 from apps.engine.errors import BadOptions, Canceled, EngineFault, OutOfMemory
@@ -24,7 +26,6 @@ from apps.engine.facts import Survey, check_limits, survey
 from apps.engine.flow import Flow, Lane
 from apps.engine.formats import FORMATS
 from apps.engine.matting.base import Matte, Model
-from apps.engine.matting.despill import Despill
 from apps.engine.options import kept_seconds
 from apps.engine.progress import Meter
 from apps.engine.quality import Quality
@@ -41,16 +42,12 @@ MAX_LANE_DEPTH = 4
 
 BROWSER_GIF_RATE = 50
 
+Side = Callable[[Composed], Cutout]
+CUTOUT: Side = attrgetter("cutout")
+MATTE: Side = attrgetter("matte")
+
 EMPTY_SHARE = 0.002
 """Of a frame, below which nobody would call it a subject: 43 × 43 pixels at 720p."""
-
-
-@dataclass(slots=True)
-class Composed:
-    """A frame ready to be written: the format's cutout, the matte that is kept, the subject's own colours."""
-
-    cutout: Cutout
-    matte: Cutout
 
 
 def process(task: Task, *, tell: Callable[[Progress], None], canceled: threading.Event) -> Result:
@@ -119,16 +116,18 @@ class Work:
         self._scratch = scratch
         self._canceled = canceled
         self._opaque = task.options.is_opaque
-        self._background = compose.make_background(
-            task.options.background, task.background_image, found.facts.width, found.facts.height
-        )
         self._target = drafts.draft(task.target)
         self._matte = drafts.draft(task.matte) if task.matte else drafts.scratch(task.target, ".matte")
+        self._proof = self._matte
         self._foreground = drafts.draft(task.foreground) if task.foreground else None
         self._decoded = self._inferred = 0
         self._quality = Quality()
-        self._largest_share = 0.0
-        self._despill = Despill(0.0 if "despill" in task.without else 1.0)
+        background = make_background(
+            task.options.background, task.background_image, found.facts.width, found.facts.height
+        )
+        self._composer = Composer(task, background, self._quality)
+        if self._composer.alters:
+            self._proof = drafts.scratch(task.target, ".alpha")
         self._zero: Fraction | None = None
         self._sound: SoundSource | None = None
         self._clock = Fraction(1, 1000)
@@ -203,42 +202,16 @@ class Work:
     def _compose(self, matted: Lane[tuple[Picture, Matte]], composed: Lane[Composed]) -> None:
         for picture, matte in matted:
             self._inferred += matte.inferred
-            composed.put(self._compose_one(picture, matte))
+            composed.put(self._composer.compose(picture, matte))
         composed.end()
 
-    def _compose_one(self, picture: Picture, matte: Matte) -> Composed:
-        alpha, foreground = matte.alpha, matte.foreground
-        if alpha.shape != picture.rgb.shape[:2]:
-            raise EngineFault(f"The model gave a matte of {alpha.shape} for a frame of {picture.rgb.shape[:2]}.")
-        foreground = picture.rgb if foreground is None else foreground
-        if picture.alpha is not None:
-            # Already cut out once: what was transparent stays so, and its colour is straight already.
-            alpha, foreground = compose.multiply(alpha, picture.alpha), picture.rgb
-        else:
-            foreground = self._despill.step(picture.rgb, alpha, foreground)
-        alpha = compose.snap(alpha)
-        time, end = float(picture.time), float(picture.end)
-        self._quality.add(time, end, picture=picture.rgb, alpha=alpha, cutout=foreground)
-        encoded = compose.binary(alpha) if self._task.options.format == "gif" else alpha
-        if self._background is None:
-            rgb = compose.fill_hidden(foreground, encoded)
-            own = rgb
-        else:
-            rgb = compose.over(foreground, alpha, self._background)
-            encoded = np.full_like(alpha, 255)
-            own = compose.fill_hidden(foreground, alpha) if self._foreground else rgb
-        return Composed(
-            Cutout(picture.index, picture.time, picture.end, rgb, encoded),
-            Cutout(picture.index, picture.time, picture.end, own, alpha),
-        )
-
     def _encode(self, composed: Lane[Composed], decoder: Decoder, meter: Meter, stack: contextlib.ExitStack) -> None:
-        writers: list[tuple[Writer, bool]] = []
+        writers: list[tuple[Writer, Side]] = []
         try:
             for item in composed:
                 if self._zero is None:
                     self._zero = item.cutout.time if self._task.options.trim else Fraction(0)
-                    self._open_writers(writers, item.cutout, decoder, stack)
+                    self._open_writers(writers, item, decoder, stack)
                 self._write(writers, item)
                 meter.processed(len(self._record), float(item.cutout.end / self._length))
             for writer, _ in writers:
@@ -248,24 +221,26 @@ class Work:
                 writer.abandon()
             raise
 
-    def _write(self, writers: list[tuple[Writer, bool]], item: Composed) -> None:
+    def _write(self, writers: list[tuple[Writer, Side]], item: Composed) -> None:
         for cutout in (item.cutout, item.matte):
             cutout.time -= self._zero or 0
             cutout.end -= self._zero or 0
-        for writer, takes_matte in writers:
-            writer.write(item.matte if takes_matte else item.cutout)
-        self._largest_share = max(self._largest_share, float(item.matte.alpha.mean()) / 255)
+        for writer, side in writers:
+            writer.write(side(item))
         cutout = item.cutout
-        self._record.add(cutout.time, cutout.end, matte=item.matte.alpha, rgb=cutout.rgb, alpha=cutout.alpha)
+        self._record.add(
+            cutout.time, cutout.end, matte=item.matte.alpha, rgb=cutout.rgb, alpha=cutout.alpha,
+            is_altered=self._composer.alters,
+        )  # fmt: skip
 
     def _open_writers(
-        self, writers: list[tuple[Writer, bool]], first: Cutout, decoder: Decoder, stack: contextlib.ExitStack
+        self, writers: list[tuple[Writer, Side]], first: Composed, decoder: Decoder, stack: contextlib.ExitStack
     ) -> None:
-        """The result's writer, and those that take the matte's side of each frame."""
+        """One for each file, with the side of a frame that it takes."""
         self._sound = self._open_sound(decoder, stack)
         spec = Spec(
-            width=first.rgb.shape[1],
-            height=first.rgb.shape[0],
+            width=first.cutout.rgb.shape[1],
+            height=first.cutout.rgb.shape[0],
             rate=Fraction(self._found.facts.fps).limit_denominator(1001) or Fraction(25),
             source_clock=decoder.clock,
             opaque=self._opaque,
@@ -274,10 +249,14 @@ class Work:
         )
         result = WRITERS[self._task.options.format](self._target, spec)
         self._clock = result.clock
-        writers.append((result, False))
-        writers.append((MatteWriter(self._matte, spec), True))
+        writers.append((result, CUTOUT))
+        if self._composer.alters:
+            writers.append((MatteWriter(self._proof, spec), CUTOUT))
+        height, width = first.matte.alpha.shape
+        spec = replace(spec, width=width, height=height)
+        writers.append((MatteWriter(self._matte, spec), MATTE))
         if self._foreground is not None:
-            writers.append((ForegroundWriter(self._foreground, spec), True))
+            writers.append((ForegroundWriter(self._foreground, spec), MATTE))
 
     def _open_sound(self, decoder: Decoder, stack: contextlib.ExitStack) -> SoundSource | None:
         if self._found.audio_span is None or self._zero is None:
@@ -299,7 +278,7 @@ class Work:
             clock=self._clock,
             opaque=self._opaque,
             record=self._record,
-            matte=self._matte,
+            matte=self._proof,
             audio_span=self._sound.kept_span if self._sound is not None else None,
         )
 
@@ -310,7 +289,7 @@ class Work:
 
         step(0)
         verify(self._target, promise, step=step)
-        if self._opaque:
+        if self._opaque or self._composer.alters:
             verify_matte(self._matte, promise)
 
     def _describe(self, promise: Promise) -> list[OutputFile]:
@@ -347,8 +326,12 @@ class Work:
     def _notices(self) -> Iterator[Notice]:
         options, facts = self._task.options, self._found.facts
         row = FORMATS[options.format]
-        if self._largest_share < EMPTY_SHARE:
+        if self._composer.largest_share < EMPTY_SHARE:
             yield Notice("empty_matte", f"The model {options.model} found no subject in this clip; try another model.")
+        elif not self._composer.largest_shown:
+            yield Notice("nothing_shown", "The edge that was asked for leaves nothing of the subject; choke it less.")
+        if effective_edge(options) != options.edge:
+            yield Notice("feather_dropped", "gif has no soft edges: feather_px was left out.")
         if self._opaque and row.alpha:
             yield Notice("opaque_background", f"{row.name} could hold transparency; this one has a background.")
         if row.name == "mp4" and (facts.width % 2 or facts.height % 2):
