@@ -1,21 +1,22 @@
-"""From a frame and its matte to what is written: the subject's colours, the edge as asked, the background behind."""
+"""From a frame and its matte to what is written: the edge and the place as asked, the background behind."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from apps.engine import compose
-from apps.engine.compose import Alpha, Rgb
+from apps.engine.compose import Alpha, Rgb, make_background
 from apps.engine.decode import Picture
-from apps.engine.edge import Edge
 from apps.engine.encode import Cutout
 from apps.engine.errors import EngineFault
 from apps.engine.matting.base import Matte
 from apps.engine.matting.despill import Despill
-from apps.engine.options import Options
+from apps.engine.placing import place
+from apps.engine.plan import Plan
 from apps.engine.quality import Quality
+from apps.engine.report import Facts
 from apps.engine.rim import recolour, reshape
 from apps.engine.task import Task
 
@@ -29,29 +30,22 @@ class Composed:
     """Its colours are the subject's own, for whoever wants them apart."""
 
 
-def effective_edge(options: Options) -> Edge:
-    """What the format can show of the edge that was asked for."""
-    has_soft_edges = options.format != "gif" or options.is_opaque
-    return options.edge if has_soft_edges else replace(options.edge, feather_px=0.0)
-
-
 class Composer:
     """One pass over one video."""
 
-    def __init__(self, task: Task, background: Rgb | None, quality: Quality) -> None:
-        self._edge = effective_edge(task.options)
+    def __init__(self, task: Task, plan: Plan, facts: Facts, quality: Quality) -> None:
+        self._edge = plan.edge
+        self._layout = layout = plan.layout
         self._is_binary = task.options.format == "gif"
-        self._background = background
+        self._background = make_background(task.options.background, task.background_image, layout.width, layout.height)
+        reshapes = self._edge.reshapes or not layout.is_plain(facts.width, facts.height)
+        self.alters = self._background is None and reshapes
+        """Whether the alpha that is delivered is another than the kept matte's."""
         self._keeps_foreground = task.foreground is not None
         self._quality = quality
         self._despill = Despill(0.0 if "despill" in task.without else self._edge.despill)
         self.largest_share = self.largest_shown = 0.0
         """Of the frame that the subject covered at most, as the model saw it and as it is shown."""
-
-    @property
-    def alters(self) -> bool:
-        """Whether the alpha that is delivered is another than the kept matte's."""
-        return self._background is None and self._edge.reshapes
 
     def compose(self, picture: Picture, matte: Matte) -> Composed:
         alpha, foreground = self._subject(picture, matte)
@@ -59,7 +53,7 @@ class Composer:
         times = float(picture.time), float(picture.end)
         self._quality.add(*times, picture=picture.rgb, alpha=alpha, cutout=foreground)
         shown = reshape(alpha, self._edge)
-        rgb = recolour(foreground, alpha, shown)
+        rgb, shown = place(recolour(foreground, alpha, shown), shown, self._layout)
         rgb, encoded = self._lay(rgb, shown)
         own = rgb
         if self._keeps_foreground and encoded is not alpha:

@@ -231,6 +231,24 @@ class Decoder:
         return found
 
 
+def thinned(pictures: Iterator[Picture], gap: Fraction) -> Iterator[Picture]:
+    """Those that come at least `gap` seconds after the last kept one, numbered anew; each stays until the next."""
+    if not gap:
+        yield from pictures
+        return
+    kept: Picture | None = None
+    count = 0
+    for picture in pictures:
+        if kept is not None and picture.time - kept.time < gap:
+            kept.end = picture.end
+            continue
+        if kept is not None:
+            yield kept
+        kept, kept.index, count = picture, count, count + 1
+    if kept is not None:
+        yield kept
+
+
 class Deinterlacer:
     """One progressive frame for every interlaced one, at the same time."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -33,10 +32,6 @@ class Edge:
 
     def as_dict(self) -> dict[str, float]:
         return asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, float] | None) -> Edge:
-        return cls(**data) if data else AS_IT_IS
 
 
 AS_IT_IS = Edge()

@@ -17,6 +17,9 @@ class Format:
     opens_in: str
     max_seconds: float | None = None
     max_short_side: int | None = None
+    max_fps: int | None = None
+    """What browsers show; they slow a faster animation down."""
+    soft_edges: bool = True
 
 
 FORMATS: dict[str, Format] = {
@@ -27,11 +30,11 @@ FORMATS: dict[str, Format] = {
         Format("mp4", ".mp4", "video/mp4", alpha=False, audio=True, opens_in="every player"),
         Format(
             "gif", ".gif", "image/gif", alpha=True, audio=False, opens_in="everywhere, without soft edges",
-            max_seconds=20, max_short_side=720,
+            max_seconds=20, max_short_side=720, max_fps=50, soft_edges=False,
         ),
         Format(
             "webp", ".webp", "image/webp", alpha=True, audio=False, opens_in="every browser",
-            max_seconds=20, max_short_side=720,
+            max_seconds=20, max_short_side=720, max_fps=60,
         ),
         Format(
             "png_sequence", ".zip", "application/zip", alpha=True, audio=True, opens_in="compositing tools, scripts",

@@ -17,30 +17,27 @@ import cv2
 
 from apps.engine import compose
 from apps.engine.audio import Cut, SoundSource
-from apps.engine.compose import make_background
-from apps.engine.composer import Composed, Composer, effective_edge
-from apps.engine.decode import Decoder, Picture
+from apps.engine.composer import Composed, Composer
+from apps.engine.decode import Decoder, Picture, thinned
 from apps.engine.encode import WRITERS, Cutout, ForegroundWriter, MatteWriter, Spec, Writer
-from apps.engine.errors import BadOptions, Canceled, EngineFault, OutOfMemory
+from apps.engine.errors import Canceled, EngineFault, LimitExceeded, OutOfMemory
 from apps.engine.facts import Survey, check_limits, survey
 from apps.engine.flow import Flow, Lane
 from apps.engine.formats import FORMATS
 from apps.engine.matting.base import Matte, Model
-from apps.engine.options import kept_seconds
+from apps.engine.plan import Plan, make_plan
 from apps.engine.progress import Meter
 from apps.engine.quality import Quality
 from apps.engine.record import Record
 from apps.engine.report import Notice, OutputFile, Progress, Result
 from apps.engine.source import open_source
-from apps.engine.task import Drafts, Task, check_format
+from apps.engine.task import Drafts, Task
 from apps.engine.verify import Promise, verify, verify_matte
 
 LANE_BYTES = 64 * 1024**2
 """Of pictures waiting between two stages; decides how many that are."""
 
 MAX_LANE_DEPTH = 4
-
-BROWSER_GIF_RATE = 50
 
 Side = Callable[[Composed], Cutout]
 CUTOUT: Side = attrgetter("cutout")
@@ -53,7 +50,8 @@ EMPTY_SHARE = 0.002
 def process(task: Task, *, tell: Callable[[Progress], None], canceled: threading.Event) -> Result:
     """Carry out one task. On any error nothing that it wrote remains."""
     found = survey(task.source, limits=None, keep_audio=_wants_sound(task))
-    _check(task, found)
+    plan = make_plan(found.facts, task.options)
+    _check(task, found, plan)
     _stop_if(canceled)
     model = task.load_model()
     _stop_if(canceled)
@@ -61,8 +59,8 @@ def process(task: Task, *, tell: Callable[[Progress], None], canceled: threading
     drafts = Drafts()
     try:
         with tempfile.TemporaryDirectory(prefix="engine-") as scratch, Record(Path(scratch) / "thumbs") as record:
-            work = Work(task, found, model, drafts, record, Path(scratch), canceled)
-            with Meter(tell, _expected_frames(task, found)) as meter:
+            work = Work(task, found, plan, model, drafts, record, Path(scratch), canceled)
+            with Meter(tell, plan.frames) as meter:
                 return work.run(meter)
     except MemoryError as error:
         raise OutOfMemory("Memory ran out.") from error
@@ -74,20 +72,12 @@ def _wants_sound(task: Task) -> bool:
     return task.options.keep_audio and FORMATS[task.options.format].audio
 
 
-def _check(task: Task, found: Survey) -> None:
-    seconds = kept_seconds(task.options, found.facts.duration)
-    if seconds <= 0:
-        raise BadOptions(
-            f"trim.start is behind the end of this video, which is {found.facts.duration:.3f} seconds long.",
-            param="trim.start",
-        )
-    check_limits(found.facts, task.limits, seconds=seconds)
-    check_format(found.facts, task.options, seconds)
-
-
-def _expected_frames(task: Task, found: Survey) -> int:
-    share = kept_seconds(task.options, found.facts.duration) / found.facts.duration
-    return max(1, round(found.facts.frames * share))
+def _check(task: Task, found: Survey, plan: Plan) -> None:
+    check_limits(found.facts, task.limits, seconds=plan.seconds)
+    side, most = max(plan.layout.width, plan.layout.height), task.limits.max_side
+    if most is not None and side > most:
+        message = f"The canvas is {side} pixels long; at most {most} are allowed. Choose a smaller one."
+        raise LimitExceeded(message, param="composition.canvas")
 
 
 def _stop_if(canceled: threading.Event) -> None:
@@ -102,6 +92,7 @@ class Work:
         self,
         task: Task,
         found: Survey,
+        plan: Plan,
         model: Model,
         drafts: Drafts,
         record: Record,
@@ -110,6 +101,7 @@ class Work:
     ) -> None:
         self._task = task
         self._found = found
+        self._plan = plan
         self._model = model
         self._drafts = drafts
         self._record = record
@@ -122,22 +114,19 @@ class Work:
         self._foreground = drafts.draft(task.foreground) if task.foreground else None
         self._decoded = self._inferred = 0
         self._quality = Quality()
-        background = make_background(
-            task.options.background, task.background_image, found.facts.width, found.facts.height
-        )
-        self._composer = Composer(task, background, self._quality)
+        self._composer = Composer(task, plan, found.facts, self._quality)
         if self._composer.alters:
             self._proof = drafts.scratch(task.target, ".alpha")
         self._zero: Fraction | None = None
         self._sound: SoundSource | None = None
         self._clock = Fraction(1, 1000)
-        self._length = Fraction(kept_seconds(task.options, found.facts.duration))
+        self._length = Fraction(plan.seconds)
 
     def run(self, meter: Meter) -> Result:
         with contextlib.ExitStack() as stack:
             source = stack.enter_context(open_source(self._task.source, keep_audio=False))
             decoder = Decoder(
-                source, self._found, scratch=self._scratch, trim=self._task.options.trim,
+                source, self._found, scratch=self._scratch, trim=self._plan.trim,
                 max_seconds=self._task.limits.max_seconds, threads=self._task.threads,
             )  # fmt: skip
             self._run_stages(decoder, meter, stack)
@@ -179,10 +168,16 @@ class Work:
             raise EngineFault(f"{self._decoded} frames were decoded and {len(self._record)} written.")
 
     def _decode(self, decoder: Decoder, pictures: Lane[Picture]) -> None:
-        for picture in decoder.pictures():
+        for picture in thinned(decoder.pictures(), self._least_gap):
             self._decoded += 1
             pictures.put(picture)
         pictures.end()
+
+    @property
+    def _least_gap(self) -> Fraction:
+        """Seconds between two frames that are kept; half a frame less than the mean, because clocks round."""
+        every = self._plan.keep_every
+        return Fraction(0) if every == 1 else (every - Fraction(1, 2)) / Fraction(self._found.facts.fps)
 
     def _infer(self, pictures: Lane[Picture], matted: Lane[tuple[Picture, Matte]]) -> None:
         session = None
@@ -210,7 +205,7 @@ class Work:
         try:
             for item in composed:
                 if self._zero is None:
-                    self._zero = item.cutout.time if self._task.options.trim else Fraction(0)
+                    self._zero = item.cutout.time if self._plan.trim else Fraction(0)
                     self._open_writers(writers, item, decoder, stack)
                 self._write(writers, item)
                 meter.processed(len(self._record), float(item.cutout.end / self._length))
@@ -241,7 +236,7 @@ class Work:
         spec = Spec(
             width=first.cutout.rgb.shape[1],
             height=first.cutout.rgb.shape[0],
-            rate=Fraction(self._found.facts.fps).limit_denominator(1001) or Fraction(25),
+            rate=Fraction(self._found.facts.fps / self._plan.keep_every).limit_denominator(1001) or Fraction(25),
             source_clock=decoder.clock,
             opaque=self._opaque,
             threads=self._task.threads,
@@ -264,17 +259,16 @@ class Work:
         source = stack.enter_context(open_source(self._task.source))
         if source.audio is None:
             return None
-        trim = self._task.options.trim
-        end = decoder.absolute_end
-        cut = Cut(self._found.origin + self._zero, end, is_trimmed=trim is not None)
+        is_trimmed = self._plan.trim is not None
+        cut = Cut(self._found.origin + self._zero, decoder.absolute_end, is_trimmed=is_trimmed)
         sound = SoundSource(source.container, source.audio, cut, self._found.audio_span)
         return sound if sound.kept_span is not None else None
 
     def _promise(self) -> Promise:
         return Promise(
             format=self._task.options.format,
-            width=self._found.facts.width,
-            height=self._found.facts.height,
+            width=self._plan.layout.width,
+            height=self._plan.layout.height,
             clock=self._clock,
             opaque=self._opaque,
             record=self._record,
@@ -293,14 +287,14 @@ class Work:
             verify_matte(self._matte, promise)
 
     def _describe(self, promise: Promise) -> list[OutputFile]:
-        row = FORMATS[promise.format]
+        row, facts = FORMATS[promise.format], self._found.facts
         alpha_mode = "none" if self._opaque else "binary" if promise.format == "gif" else "straight"
         padded = promise.format == "mp4"
         width, height = (side + side % 2 if padded else side for side in (promise.width, promise.height))
         outputs = [self._output("result", row.name, self._task.target, self._target, width, height, alpha_mode)]
         if self._task.matte is not None:
             outputs.append(
-                self._output("matte", "mkv", self._task.matte, self._matte, promise.width, promise.height, "none")
+                self._output("matte", "mkv", self._task.matte, self._matte, facts.width, facts.height, "none")
             )
         return outputs
 
@@ -324,17 +318,16 @@ class Work:
         )
 
     def _notices(self) -> Iterator[Notice]:
-        options, facts = self._task.options, self._found.facts
+        options, facts, layout = self._task.options, self._found.facts, self._plan.layout
         row = FORMATS[options.format]
+        yield from self._plan.notices
         if self._composer.largest_share < EMPTY_SHARE:
             yield Notice("empty_matte", f"The model {options.model} found no subject in this clip; try another model.")
         elif not self._composer.largest_shown:
-            yield Notice("nothing_shown", "The edge that was asked for leaves nothing of the subject; choke it less.")
-        if effective_edge(options) != options.edge:
-            yield Notice("feather_dropped", "gif has no soft edges: feather_px was left out.")
+            yield Notice("nothing_shown", "What was asked of edge or composition leaves nothing of the subject to see.")
         if self._opaque and row.alpha:
             yield Notice("opaque_background", f"{row.name} could hold transparency; this one has a background.")
-        if row.name == "mp4" and (facts.width % 2 or facts.height % 2):
+        if row.name == "mp4" and (layout.width % 2 or layout.height % 2):
             yield Notice("size_padded", "mp4 needs even sides: the last row or column was repeated.")
         if facts.has_audio and options.keep_audio and not row.audio:
             yield Notice("audio_dropped", f"{row.name} cannot hold sound.")
@@ -342,8 +335,6 @@ class Work:
             yield Notice("audio_dropped", "The kept part of the video has no sound.")
         if self._sound is not None and self._sound.was_mended:
             yield Notice("audio_mended", "Parts of the sound could not be decoded and are silent.")
-        if row.name == "gif" and facts.fps > BROWSER_GIF_RATE:
-            yield Notice("gif_too_fast", f"Browsers show at most {BROWSER_GIF_RATE} GIF frames a second.")
 
 
 def _for_model(picture: Picture) -> compose.Rgb:

@@ -6,10 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from apps.engine.composer import effective_edge
 from apps.engine.edge import Edge, parse_edge
 from apps.engine.errors import BadOptions
-from apps.engine.options import Options
 from apps.engine.readback import read_back
 from apps.engine.rim import recolour, reshape
 from tests.clips import FRAMES, SCREEN, SUBJECT, make_clip, make_picture, matte
@@ -197,7 +195,19 @@ def test_gif_cannot_be_feathered_and_says_so(tmp_path):
     assert [notice.code for notice in told] == ["feather_dropped"]
     assert plain.warnings == []
     assert (tmp_path / "a.gif").read_bytes() == (tmp_path / "b.gif").read_bytes()
-    assert effective_edge(Options(format="gif", background=MAGENTA, edge=Edge(feather_px=8))).feather_px == 8
+
+
+def test_gif_over_a_background_is_feathered(tmp_path):
+    laid = options("gif", background=MAGENTA, edge=Edge(feather_px=8))
+
+    told = run(make_clip(tmp_path / "in.mkv"), tmp_path / "a.gif", laid, model=KnownModel()).warnings
+
+    soft = reshape(matte(0), laid.edge)
+    shown = next(read_back(tmp_path / "a.gif", "gif", opaque=True)).rgb
+    middle = (soft > 110) & (soft < 145)
+    assert [notice.code for notice in told] == ["opaque_background"]
+    assert middle.sum() > 10
+    assert shown[middle].mean(axis=0) == pytest.approx(np.mean([SUBJECT, (255, 0, 255)], axis=0), abs=16)
 
 
 def test_an_edge_that_leaves_nothing_is_told(tmp_path):
