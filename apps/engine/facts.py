@@ -19,6 +19,7 @@ from apps.engine.colour import is_hdr
 from apps.engine.errors import InputRefused, LimitExceeded
 from apps.engine.geometry import Orientation
 from apps.engine.report import Facts
+from apps.engine.seek import entries_of
 from apps.engine.source import Source, open_source
 
 MAX_BLIND_PACKETS = 300
@@ -35,11 +36,17 @@ class Track:
     header_start: int | None
     stamps: array[int] = field(default_factory=lambda: array("q"))
     end: int | None = None
+    keys: array[int] = field(default_factory=lambda: array("q"))
+    """Of the stamps, those at which decoding can begin; whether exactly is seek.py's to judge."""
+    has_all_stamps: bool = True
 
     def add(self, packet: Packet[Stream]) -> None:
         if packet.pts is None or packet.is_discard:
+            self.has_all_stamps = False
             return
         self.stamps.append(packet.pts)
+        if packet.is_keyframe:
+            self.keys.append(packet.pts)
         end = packet.pts + (packet.duration or 0)
         self.end = end if self.end is None else max(self.end, end)
 
@@ -68,6 +75,8 @@ class Survey:
     audio_span: tuple[Fraction, Fraction] | None
     is_cut_off: bool
     """The header promises clearly more than the packets hold."""
+    entries: array[int] = field(default_factory=lambda: array("q"))
+    """Keyframes, in the video's ticks, that are as good to begin at as the start; none where that is not sure."""
 
 
 def survey(path: Path, *, limits: Limits | None = None, keep_audio: bool = True) -> Survey:
@@ -83,6 +92,8 @@ def survey(path: Path, *, limits: Limits | None = None, keep_audio: bool = True)
         if frame is None:
             raise InputRefused("No picture in this video can be decoded. The file is damaged or its codec unsupported.")
         found = _judge(source, video, audio, frame, is_broken=broken, keep_audio=keep_audio)
+        if video.has_all_stamps and not found.is_cut_off and not found.facts.is_interlaced:
+            found.entries = entries_of(source, video.keys, video.stamps, frame.pts)
     if limits is not None:
         check_limits(found.facts, limits)
     return found
