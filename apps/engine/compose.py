@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from apps.engine.errors import BadOptions
-from apps.engine.options import Background, Color
+from apps.engine.options import MAX_BACKGROUND_PIXELS, Background, Color
 
 Rgb = NDArray[np.uint8]
 Alpha = NDArray[np.uint8]
@@ -27,8 +27,6 @@ FILL_SIDE = 160
 
 NEUTRAL = 128
 """Hidden colour of a frame without any subject."""
-
-MAX_BACKGROUND_PIXELS = 36_000_000
 
 BACKGROUND_FORMATS = ("JPEG", "PNG", "WEBP")
 

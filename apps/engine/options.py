@@ -20,6 +20,9 @@ MODELS = ("original", "light", "human", "pro")
 
 FITS = ("cover", "contain", "stretch")
 
+MAX_BACKGROUND_PIXELS = 36_000_000
+"""Of a background picture. Decoding takes 4 bytes each; no 4096 × 4096 result needs more."""
+
 COLOR_ALIASES = {
     "green": (9, 162, 70),
     "white": (255, 255, 255),
