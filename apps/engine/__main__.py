@@ -13,13 +13,15 @@ import threading
 import time
 import traceback
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from apps.engine.child import Limits
+from apps.engine.composition import ANCHORS, Composition, parse_composition
 from apps.engine.contain import contain
+from apps.engine.edge import parse_edge
 from apps.engine.errors import BadOptions, Canceled, EngineError, EngineFault, OutOfMemory
 from apps.engine.formats import FORMATS
-from apps.engine.options import FITS, MODELS, Background, Options, parse_background, parse_trim
+from apps.engine.options import FITS, MODELS, ON_LIMIT, Background, Options, parse_background, parse_trim
 from apps.engine.report import Progress, Result, in_short
 
 BAR_WIDTH = 30
@@ -44,6 +46,18 @@ def make_parser() -> Parser:
     parser.add_argument("--matte", metavar="FILE", type=Path, help="also write the matte, lossless gray FFV1 in MKV")
     parser.add_argument("--fgr", metavar="DIR", type=Path, help="also write the straight foreground as NNNNN.png")
     parser.add_argument("--trim", metavar="S:E", help="keep seconds S to E from the first frame; either may be empty")
+    parser.add_argument("--canvas", metavar="WxH", help="size of the result in pixels, 16 to 4096 a side")
+    parser.add_argument("--anchor", help=f"where the frame lies on the canvas: {', '.join(ANCHORS)}")
+    parser.add_argument(
+        "--scale", type=float, metavar="S", help="of the frame, 0.05 to 4; at 1 it just fits on the canvas"
+    )
+    parser.add_argument("--offset", metavar="X,Y", help="move the frame right and down by pixels of the canvas")
+    parser.add_argument("--feather", type=float, metavar="PX", help="soften the edge inwards, 0 to 20 pixels")
+    parser.add_argument(
+        "--choke", type=float, metavar="PX", help="shrink the matte, -10 to 10 pixels; negative grows it"
+    )
+    parser.add_argument("--despill", type=float, metavar="SHARE", help="take a green or blue wall's light off, 0 to 1")
+    parser.add_argument("--on-limit", default=ON_LIMIT[0], help="reject or reduce what is too much for gif and webp")
     parser.add_argument("--no-audio", action="store_true", help="leave the sound out")
     parser.add_argument("--threads", type=_count, default=0, metavar="N", help="0 means all cores")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
@@ -58,6 +72,17 @@ def make_parser() -> Parser:
     parser.add_argument("--without", metavar="STAGE,…", help=argparse.SUPPRESS)
     parser.add_argument("--contain", type=int, default=None, metavar="PID", help=argparse.SUPPRESS)
     return parser
+
+
+def _joined(argv: list[str]) -> list[str]:
+    """`--offset -10,5` as one argument: apart, the parser takes what begins with a dash for an option."""
+    joined: list[str] = []
+    for text in argv:
+        if joined and joined[-1] == "--offset" and "--" not in joined:
+            joined[-1] = f"--offset={text}"
+        else:
+            joined.append(text)
+    return joined
 
 
 def _count(text: str) -> int:
@@ -112,7 +137,7 @@ def _failed(error: EngineError) -> Result:
 
 
 def run(argv: list[str], canceled: threading.Event) -> Result:
-    arguments = make_parser().parse_args(argv)
+    arguments = make_parser().parse_args(_joined(argv))
     missing: list[str] = []
     if arguments.contain is not None:
         on_cpu = arguments.device == "cpu" or not _has_gpu()
@@ -155,7 +180,7 @@ def _probe(arguments: argparse.Namespace) -> Result:
 
 
 def _process(arguments: argparse.Namespace, canceled: threading.Event) -> Result:
-    options = _options(arguments)
+    options = read_options(arguments)
     if arguments.output is None:
         raise BadOptions("OUT is missing: name the file to write, or use --probe.", param="output")
 
@@ -189,7 +214,8 @@ def _models_dir(arguments: argparse.Namespace) -> Path:
     return Path(os.environ.get("DATA_DIR", "data")) / "models"
 
 
-def _options(arguments: argparse.Namespace) -> Options:
+def read_options(arguments: argparse.Namespace) -> Options:
+    """What was asked of the engine; paths and machine apart."""
     if arguments.model not in (*MODELS, "chroma"):
         raise BadOptions(f"model must be one of {', '.join(MODELS)}.", param="model")
     return Options(
@@ -198,7 +224,34 @@ def _options(arguments: argparse.Namespace) -> Options:
         background=_background(arguments),
         trim=_trim(arguments.trim),
         keep_audio=not arguments.no_audio,
+        composition=_composition(arguments),
+        on_limit=arguments.on_limit,
+        edge=parse_edge(_given(feather_px=arguments.feather, choke_px=arguments.choke, despill=arguments.despill)),
     )
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _composition(arguments: argparse.Namespace) -> Composition:
+    offset = _pair(arguments.offset, ",", "offset must be X,Y in pixels, for example 40,-10.", "offset", ("x", "y"))
+    canvas = _pair(
+        arguments.canvas, "x", "canvas must be WIDTHxHEIGHT, for example 1080x1920.", "canvas", ("width", "height")
+    )
+    foreground = _given(anchor=arguments.anchor, scale=arguments.scale, offset=offset)
+    return parse_composition(_given(canvas=canvas, foreground=foreground))
+
+
+def _pair(text: str | None, mark: str, message: str, param: str, names: tuple[str, str]) -> dict[str, int] | None:
+    """Two whole numbers in one argument."""
+    if text is None:
+        return None
+    try:
+        first, second = (int(part) for part in text.split(mark))
+    except ValueError:
+        raise BadOptions(message, param=param) from None
+    return {names[0]: first, names[1]: second}
 
 
 def _background(arguments: argparse.Namespace) -> Background:
@@ -226,10 +279,10 @@ def _trim(text: str | None) -> tuple[float, float | None] | None:
     try:
         if not colon:
             raise ValueError
-        given = {"start": float(start) if start else None, "end": float(end) if end else None}
+        given = _given(start=float(start) if start else None, end=float(end) if end else None)
     except ValueError:
         raise BadOptions("trim must be S:E in seconds, for example 1.5:4.", param="trim") from None
-    return parse_trim({name: value for name, value in given.items() if value is not None})
+    return parse_trim(given)
 
 
 class _teller:

@@ -217,6 +217,7 @@ def start(
     if options.trim is not None:
         begin, end = options.trim
         arguments += [f"--trim={begin!r}:{'' if end is None else repr(end)}"]
+    arguments += shaping(options)
     if not options.keep_audio:
         arguments.append("--no-audio")
     if permissive:
@@ -226,6 +227,21 @@ def start(
     arguments += ["--", str(source.absolute()), str(target.absolute())]
     written = (target.absolute(), *(() if matte is None else (matte.absolute(),)))
     return Run(arguments, written=written, log=log)
+
+
+def shaping(options: Options) -> list[str]:
+    """What is asked of place, edge and limits."""
+    composition, edge = options.composition, options.edge
+    x, y = composition.offset
+    arguments = [
+        f"--anchor={composition.anchor}", f"--scale={composition.scale!r}", f"--offset={x},{y}",
+        f"--feather={edge.feather_px!r}", f"--choke={edge.choke_px!r}", f"--despill={edge.despill!r}",
+        f"--on-limit={options.on_limit}",
+    ]  # fmt: skip
+    if composition.canvas is not None:
+        width, height = composition.canvas
+        arguments.append(f"--canvas={width}x{height}")
+    return arguments
 
 
 def _environment(scratch: Path) -> dict[str, str]:

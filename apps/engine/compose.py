@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from apps.engine.errors import BadOptions
-from apps.engine.options import Background, Color
+from apps.engine.options import MAX_BACKGROUND_PIXELS, Background, Color
 
 Rgb = NDArray[np.uint8]
 Alpha = NDArray[np.uint8]
@@ -27,8 +27,6 @@ FILL_SIDE = 160
 
 NEUTRAL = 128
 """Hidden colour of a frame without any subject."""
-
-MAX_BACKGROUND_PIXELS = 36_000_000
 
 BACKGROUND_FORMATS = ("JPEG", "PNG", "WEBP")
 
@@ -70,16 +68,20 @@ def fill_hidden(rgb: Rgb, alpha: Alpha) -> Rgb:
     hidden = np.where(alpha == 0, 255, 0).astype(np.uint8)
     if not cv2.hasNonZero(hidden):
         return rgb
+    filled = rgb.copy()
+    cv2.copyTo(spread_colour(rgb, alpha), hidden, filled)
+    return filled
+
+
+def spread_colour(rgb: Rgb, alpha: Alpha) -> Rgb:
+    """The subject's colours, smooth, over the whole picture."""
     height, width = alpha.shape
     scale = min(1.0, FILL_SIDE / max(width, height))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     weight = cv2.resize(alpha, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
     colour = cv2.resize(premultiplied(rgb, alpha), size, interpolation=cv2.INTER_AREA).astype(np.float32)
     smooth = _push_pull(colour, np.asarray(weight, np.float32))
-    spread = cv2.resize(smooth, (width, height), interpolation=cv2.INTER_LINEAR)
-    filled = rgb.copy()
-    cv2.copyTo(spread, hidden, filled)
-    return filled
+    return np.asarray(cv2.resize(smooth, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def _push_pull(colour: NDArray[np.float32], weight: NDArray[np.float32]) -> Rgb:

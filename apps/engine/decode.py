@@ -23,6 +23,7 @@ from apps.engine.facts import Survey
 from apps.engine.geometry import Orientation
 from apps.engine.missing import refuse_below_half
 from apps.engine.report import Notice
+from apps.engine.seek import entry_before, packets_from
 from apps.engine.source import MAX_PIXELS, Source
 
 log = logging.getLogger(__name__)
@@ -69,6 +70,9 @@ class Decoder:
         self._orientation: Orientation | None = None
         self._last: Fraction | None = None
         self._first: Fraction | None = None
+        self._entry = entry_before(survey.entries, self.clock, _exact(trim[0])) if trim else None
+        if self._entry is not None:
+            self._first = survey.entries[0] * self.clock - survey.origin
         self._errors = self._corrupt = self._repaired = 0
         self._wanted_packets = 0
         self._was_hdr = self._was_resized = self._gave_up = False
@@ -107,6 +111,9 @@ class Decoder:
             index += 1
             self._check_length(time + self._duration(frame))
         if waiting is not None:
+            if self._trim is not None and self._trim[1] is not None and self._first is not None:
+                # Shown until the trim ends, whenever the next frame would have come: the sound ends there too.
+                waiting.end = min(waiting.end, self._first + _exact(self._trim[1]))
             yield waiting
 
     @property
@@ -197,7 +204,7 @@ class Decoder:
     def _packets(self) -> Iterator[Packet[av.VideoStream] | None]:
         """Up to where the file can be read, then the None that flushes the decoder."""
         try:
-            for packet in self._source.container.demux(self._source.video):
+            for packet in packets_from(self._source, self._entry):
                 if packet.size:
                     self._wanted_packets += self._is_wanted(packet)
                     yield packet
@@ -227,6 +234,10 @@ class Decoder:
 
     def notices(self, frames: int) -> list[Notice]:
         """What its user should know; refuses a file of which nothing could be shown."""
+        if not frames and self._trim is not None and self._first is not None:
+            start, end = self._trim
+            span = f"from {start:g} s on" if end is None else f"between {start:g} and {end:g} s"
+            raise InputRefused(f"No frame of this video begins {span}: trim less of it.")
         if not frames:
             raise InputRefused("No picture in this video can be decoded. The file is damaged or its codec unsupported.")
         share = Fraction(frames, max(frames, self._wanted_packets))
@@ -245,6 +256,24 @@ class Decoder:
         if self._was_resized:
             found.append(Notice("size_changed", "The frame size changes within the input; all frames got the first."))
         return found
+
+
+def thinned(pictures: Iterator[Picture], gap: Fraction) -> Iterator[Picture]:
+    """Those that come at least `gap` seconds after the last kept one, numbered anew; each stays until the next."""
+    if not gap:
+        yield from pictures
+        return
+    kept: Picture | None = None
+    count = 0
+    for picture in pictures:
+        if kept is not None and picture.time - kept.time < gap:
+            kept.end = picture.end
+            continue
+        if kept is not None:
+            yield kept
+        kept, kept.index, count = picture, count, count + 1
+    if kept is not None:
+        yield kept
 
 
 class Deinterlacer:

@@ -20,6 +20,7 @@ from apps.engine.errors import InputRefused, LimitExceeded
 from apps.engine.geometry import Orientation
 from apps.engine.missing import Holes, is_torn, present, refuse_below_half
 from apps.engine.report import Facts
+from apps.engine.seek import entries_of
 from apps.engine.source import Source, open_source
 
 MAX_BLIND_PACKETS = 300
@@ -42,14 +43,20 @@ class Track:
     is_torn: bool = False
     """A packet was damaged, or came out of order."""
     _latest: int | None = None
+    keys: array[int] = field(default_factory=lambda: array("q"))
+    """Of the stamps, those at which decoding can begin; whether exactly is seek.py's to judge."""
+    has_all_stamps: bool = True
 
     def add(self, packet: Packet[Stream]) -> None:
         if packet.is_corrupt or (packet.dts is not None and self._latest is not None and packet.dts < self._latest):
             self.is_torn = True
         self._latest = packet.dts
         if packet.pts is None or packet.is_discard:
+            self.has_all_stamps = False
             return
         self.stamps.append(packet.pts)
+        if packet.is_keyframe:
+            self.keys.append(packet.pts)
         end = packet.pts + (packet.duration or 0)
         self.end = end if self.end is None else max(self.end, end)
 
@@ -95,6 +102,8 @@ class Survey:
     """The share of the video that its packets hold, 1 when nothing is missing."""
     is_cut_off: bool
     """Clearly less is there than was recorded, or the last packet is torn."""
+    entries: array[int] = field(default_factory=lambda: array("q"))
+    """Keyframes, in the video's ticks, that are as good to begin at as the start; none where that is not sure."""
 
 
 def survey(path: Path, *, limits: Limits | None = None, keep_audio: bool = True) -> Survey:
@@ -114,6 +123,8 @@ def survey(path: Path, *, limits: Limits | None = None, keep_audio: bool = True)
             # The container names its first packet's time; a picture that is shown may come before that one.
             video.header_start = min(video.header_start, frame.pts)
         found = _judge(source, video, audio, frame, holes, is_broken=broken or is_torn(path), keep_audio=keep_audio)
+        if video.has_all_stamps and not found.is_cut_off and not found.facts.is_interlaced:
+            found.entries = entries_of(source, video.keys, video.stamps, frame.pts)
     refuse_below_half(found.present)
     if limits is not None:
         heard = found.audio_span[1] - found.origin if found.audio_span else Fraction(0)

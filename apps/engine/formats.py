@@ -26,6 +26,9 @@ class Format:
     """Its picture is the matte, whatever the background."""
     max_seconds: float | None = None
     max_short_side: int | None = None
+    max_fps: int | None = None
+    """What browsers show; they slow a faster animation down."""
+    soft_edges: bool = True
 
     def frame_size(self, width: int, height: int) -> tuple[int, int]:
         """Of the file's own frames, for a picture of this size."""
@@ -53,11 +56,11 @@ FORMATS: dict[str, Format] = {
         ),
         Format(
             "gif", ".gif", "image/gif", alpha=True, audio=False, opens_in="everywhere, without soft edges",
-            max_seconds=20, max_short_side=720,
+            max_seconds=20, max_short_side=720, max_fps=50, soft_edges=False,
         ),
         Format(
             "webp", ".webp", "image/webp", alpha=True, audio=False, opens_in="every browser",
-            max_seconds=20, max_short_side=720,
+            max_seconds=20, max_short_side=720, max_fps=60,
         ),
         Format(
             "png_sequence", ".zip", "application/zip", alpha=True, audio=True, opens_in="compositing tools, scripts",

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from apps.engine import composition as compositions
+from apps.engine import edge as edges
+from apps.engine.composition import Composition, parse_composition
+from apps.engine.edge import Edge, parse_edge
 from apps.engine.errors import BadOptions
 from apps.engine.formats import FORMATS
+from apps.engine.reading import entries, number
 
 MODELS = ("original", "light", "human", "pro")
 """The public model names, the default first; `chroma` exists only on the command line and in tests."""
 
 FITS = ("cover", "contain", "stretch")
+
+MAX_BACKGROUND_PIXELS = 36_000_000
+"""Of a background picture. Decoding takes 4 bytes each; no 4096 × 4096 result needs more."""
 
 COLOR_ALIASES = {
     "green": (9, 162, 70),
@@ -33,7 +40,15 @@ BASIC_COLORS = {
 }  # fmt: skip
 """CSS basic colour names, https://www.w3.org/TR/css-color-4/#named-colors."""
 
+MAX_SECONDS = 10_000_000
+"""Of a trim: four months."""
+
+ON_LIMIT = ("reject", "reduce")
+"""What to do about a clip that is too much for its format, the default first."""
+
 Color = tuple[int, int, int]
+
+Trim = tuple[float, float | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +70,11 @@ class Options:
     model: str = MODELS[0]
     format: str = "webm"
     background: Background = Background()
-    trim: tuple[float, float | None] | None = None
+    trim: Trim | None = None
     keep_audio: bool = True
+    composition: Composition = compositions.AS_IT_IS
+    edge: Edge = edges.AS_IT_IS
+    on_limit: str = ON_LIMIT[0]
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
@@ -67,6 +85,12 @@ class Options:
                 "png_sequence, or choose bg_type color or image.",
                 param="output_format",
             )
+        if self.on_limit not in ON_LIMIT:
+            raise BadOptions(f"on_limit must be one of {', '.join(ON_LIMIT)}.", param="on_limit")
+
+    @property
+    def may_reduce(self) -> bool:
+        return self.on_limit == "reduce"
 
     @property
     def is_opaque(self) -> bool:
@@ -84,6 +108,9 @@ class Options:
             },
             "trim": list(self.trim) if self.trim else None,
             "keep_audio": self.keep_audio,
+            "composition": self.composition.as_dict(),
+            "edge": self.edge.as_dict(),
+            "on_limit": self.on_limit,
         }
 
     @classmethod
@@ -97,6 +124,10 @@ class Options:
             background=Background(back["type"], (color[0], color[1], color[2]) if color else None, back["fit"]),
             trim=(trim[0], trim[1]) if trim else None,
             keep_audio=data["keep_audio"],
+            # Jobs of earlier versions were not asked.
+            composition=parse_composition(data.get("composition")),
+            edge=parse_edge(data.get("edge")),
+            on_limit=data.get("on_limit", ON_LIMIT[0]),
         )
 
 
@@ -114,9 +145,8 @@ def parse_color(value: Any, *, param: str = "bg_color") -> Color:
         return number >> 16, number >> 8 & 255, number & 255
     if not isinstance(value, list | tuple) or len(value) != 3:
         raise wrong
-    if any(isinstance(v, bool) or not isinstance(v, int | float) or not math.isfinite(v) for v in value):
-        raise wrong
-    if any(v < 0 or v > 255 for v in value):
+    # Compared before anything is computed: JSON may hold integers that no float can.
+    if any(isinstance(v, bool) or not isinstance(v, int | float) or not 0 <= v <= 255 for v in value):
         raise wrong
     if all(v <= 1 for v in value):
         return round(value[0] * 255), round(value[1] * 255), round(value[2] * 255)
@@ -142,26 +172,21 @@ def parse_background(type_: str, color: Any, fit: str | None, *, prefix: str = "
         known = ", ".join(("transparent", "color", "image", *COLOR_ALIASES, "custom"))
         raise BadOptions(f"{prefix}type must be one of {known}.", param=f"{prefix}type")
     if fit is not None and fit not in FITS:
-        raise BadOptions(f"fit must be one of {', '.join(FITS)}.", param="fit")
+        param = "fit" if prefix == "bg_" else f"{prefix}fit"
+        raise BadOptions(f"{param} must be one of {', '.join(FITS)}.", param=param)
     return Background(type_, None, fit or FITS[0])
 
 
-def parse_trim(value: Any) -> tuple[float, float | None] | None:
+def parse_trim(value: Any) -> Trim | None:
     """`{start, end}` in seconds; either may be left out."""
     if value is None:
         return None
-    if not isinstance(value, Mapping) or set(value) - {"start", "end"}:
-        raise BadOptions("trim must be an object with start and end in seconds.", param="trim")
-    start, end = value.get("start", 0), value.get("end")
-    for name, second in (("start", start), ("end", end)):
-        if second is None:
-            continue
-        if isinstance(second, bool) or not isinstance(second, int | float) or not math.isfinite(second) or second < 0:
-            raise BadOptions(f"trim.{name} must be a number of seconds, 0 or more.", param=f"trim.{name}")
-    start = start or 0
+    given = entries(value, "trim", ("start", "end"))
+    start = number(given.get("start", 0), "trim.start", 0, MAX_SECONDS, unit="seconds")
+    end = None if "end" not in given else number(given["end"], "trim.end", 0, MAX_SECONDS, unit="seconds")
     if end is not None and end <= start:
         raise BadOptions("trim.end must be greater than trim.start.", param="trim.end")
-    return None if not start and end is None else (float(start), None if end is None else float(end))
+    return None if not start and end is None else (start, end)
 
 
 def kept_seconds(options: Options, duration: float) -> float:

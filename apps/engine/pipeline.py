@@ -8,30 +8,30 @@ import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from fractions import Fraction
+from operator import attrgetter
 from pathlib import Path
 
 import cv2
-import numpy as np
 
 from apps.engine import compose
 from apps.engine.audio import Cut, SoundSource
-from apps.engine.decode import Decoder, Picture
+from apps.engine.composer import Composed, Composer
+from apps.engine.decode import Decoder, Picture, thinned
 from apps.engine.encode import WRITERS, Cutout, ForegroundWriter, MatteWriter, Spec, Writer
-from apps.engine.errors import BadOptions, Canceled, EngineFault, OutOfMemory
+from apps.engine.errors import Canceled, EngineFault, LimitExceeded, OutOfMemory
 from apps.engine.facts import Survey, check_limits, survey
 from apps.engine.flow import Flow, Lane
 from apps.engine.formats import FORMATS
 from apps.engine.matting.base import Matte, Model
-from apps.engine.matting.despill import Despill
-from apps.engine.options import Background, kept_seconds
+from apps.engine.plan import Plan, make_plan
 from apps.engine.progress import Meter
 from apps.engine.quality import Quality
 from apps.engine.record import Record
 from apps.engine.report import Notice, OutputFile, Progress, Result
 from apps.engine.source import open_source
-from apps.engine.task import Drafts, Task, check_format
+from apps.engine.task import Drafts, Task
 from apps.engine.verify import Promise, verify, verify_matte
 
 LANE_BYTES = 64 * 1024**2
@@ -39,24 +39,19 @@ LANE_BYTES = 64 * 1024**2
 
 MAX_LANE_DEPTH = 4
 
-BROWSER_GIF_RATE = 50
+Side = Callable[[Composed], Cutout]
+CUTOUT: Side = attrgetter("cutout")
+MATTE: Side = attrgetter("matte")
 
 EMPTY_SHARE = 0.002
 """Of a frame, below which nobody would call it a subject: 43 × 43 pixels at 720p."""
 
 
-@dataclass(slots=True)
-class Composed:
-    """A frame ready to be written: the format's cutout, the matte that is kept, the subject's own colours."""
-
-    cutout: Cutout
-    matte: Cutout
-
-
 def process(task: Task, *, tell: Callable[[Progress], None], canceled: threading.Event) -> Result:
     """Carry out one task. On any error nothing that it wrote remains."""
     found = survey(task.source, limits=None, keep_audio=_wants_sound(task))
-    _check(task, found)
+    plan = make_plan(found.facts, task.options)
+    _check(task, found, plan)
     _stop_if(canceled)
     model = task.load_model()
     _stop_if(canceled)
@@ -64,8 +59,8 @@ def process(task: Task, *, tell: Callable[[Progress], None], canceled: threading
     drafts = Drafts()
     try:
         with tempfile.TemporaryDirectory(prefix="engine-") as scratch, Record(Path(scratch) / "thumbs") as record:
-            work = Work(task, found, model, drafts, record, Path(scratch), canceled)
-            with Meter(tell, _expected_frames(task, found)) as meter:
+            work = Work(task, found, plan, model, drafts, record, Path(scratch), canceled)
+            with Meter(tell, plan.frames) as meter:
                 return work.run(meter)
     except MemoryError as error:
         raise OutOfMemory("Memory ran out.") from error
@@ -77,20 +72,12 @@ def _wants_sound(task: Task) -> bool:
     return task.options.keep_audio and FORMATS[task.options.format].audio
 
 
-def _check(task: Task, found: Survey) -> None:
-    seconds = kept_seconds(task.options, found.facts.duration)
-    if seconds <= 0:
-        raise BadOptions(
-            f"trim.start is behind the end of this video, which is {found.facts.duration:.3f} seconds long.",
-            param="trim.start",
-        )
-    check_limits(found.facts, task.limits, seconds=seconds)
-    check_format(found.facts, task.options, seconds)
-
-
-def _expected_frames(task: Task, found: Survey) -> int:
-    share = kept_seconds(task.options, found.facts.duration) / found.facts.duration
-    return max(1, round(found.facts.frames * share))
+def _check(task: Task, found: Survey, plan: Plan) -> None:
+    check_limits(found.facts, task.limits, seconds=plan.seconds)
+    side, most = max(plan.layout.width, plan.layout.height), task.limits.max_side
+    if most is not None and side > most:
+        message = f"The canvas is {side} pixels long; at most {most} are allowed. Choose a smaller one."
+        raise LimitExceeded(message, param="composition.canvas")
 
 
 def _stop_if(canceled: threading.Event) -> None:
@@ -105,6 +92,7 @@ class Work:
         self,
         task: Task,
         found: Survey,
+        plan: Plan,
         model: Model,
         drafts: Drafts,
         record: Record,
@@ -113,34 +101,33 @@ class Work:
     ) -> None:
         self._task = task
         self._found = found
+        self._plan = plan
         self._model = model
         self._drafts = drafts
         self._record = record
         self._scratch = scratch
         self._canceled = canceled
         self._row = FORMATS[task.options.format]
-        background = Background() if self._row.shows_matte else task.options.background
-        self._opaque = background.type != "transparent"
-        self._background = compose.make_background(
-            background, task.background_image, found.facts.width, found.facts.height
-        )
+        self._opaque = plan.background.type != "transparent"
         self._target = drafts.draft(task.target)
         self._matte = drafts.draft(task.matte) if task.matte else drafts.scratch(task.target, ".matte")
+        self._proof = self._matte
         self._foreground = drafts.draft(task.foreground) if task.foreground else None
         self._decoded = self._inferred = 0
         self._quality = Quality()
-        self._largest_share = 0.0
-        self._despill = Despill(0.0 if "despill" in task.without else 1.0)
+        self._composer = Composer(task, plan, found.facts, self._quality)
+        if self._composer.alters:
+            self._proof = drafts.scratch(task.target, ".alpha")
         self._zero: Fraction | None = None
         self._sound: SoundSource | None = None
         self._clock = Fraction(1, 1000)
-        self._length = Fraction(kept_seconds(task.options, found.facts.duration))
+        self._length = Fraction(plan.seconds)
 
     def run(self, meter: Meter) -> Result:
         with contextlib.ExitStack() as stack:
             source = stack.enter_context(open_source(self._task.source, keep_audio=False))
             decoder = Decoder(
-                source, self._found, scratch=self._scratch, trim=self._task.options.trim,
+                source, self._found, scratch=self._scratch, trim=self._plan.trim,
                 max_seconds=self._task.limits.max_seconds, threads=self._task.threads,
             )  # fmt: skip
             self._run_stages(decoder, meter, stack)
@@ -182,10 +169,16 @@ class Work:
             raise EngineFault(f"{self._decoded} frames were decoded and {len(self._record)} written.")
 
     def _decode(self, decoder: Decoder, pictures: Lane[Picture]) -> None:
-        for picture in decoder.pictures():
+        for picture in thinned(decoder.pictures(), self._least_gap):
             self._decoded += 1
             pictures.put(picture)
         pictures.end()
+
+    @property
+    def _least_gap(self) -> Fraction:
+        """Seconds between two frames that are kept; half a frame less than the mean, because clocks round."""
+        every = self._plan.keep_every
+        return Fraction(0) if every == 1 else (every - Fraction(1, 2)) / Fraction(self._found.facts.fps)
 
     def _infer(self, pictures: Lane[Picture], matted: Lane[tuple[Picture, Matte]]) -> None:
         session = None
@@ -205,42 +198,16 @@ class Work:
     def _compose(self, matted: Lane[tuple[Picture, Matte]], composed: Lane[Composed]) -> None:
         for picture, matte in matted:
             self._inferred += matte.inferred
-            composed.put(self._compose_one(picture, matte))
+            composed.put(self._composer.compose(picture, matte))
         composed.end()
 
-    def _compose_one(self, picture: Picture, matte: Matte) -> Composed:
-        alpha, foreground = matte.alpha, matte.foreground
-        if alpha.shape != picture.rgb.shape[:2]:
-            raise EngineFault(f"The model gave a matte of {alpha.shape} for a frame of {picture.rgb.shape[:2]}.")
-        foreground = picture.rgb if foreground is None else foreground
-        if picture.alpha is not None:
-            # Already cut out once: what was transparent stays so, and its colour is straight already.
-            alpha, foreground = compose.multiply(alpha, picture.alpha), picture.rgb
-        else:
-            foreground = self._despill.step(picture.rgb, alpha, foreground)
-        alpha = compose.snap(alpha)
-        time, end = float(picture.time), float(picture.end)
-        self._quality.add(time, end, picture=picture.rgb, alpha=alpha, cutout=foreground)
-        encoded = compose.binary(alpha) if self._task.options.format == "gif" else alpha
-        if self._background is None:
-            rgb = compose.fill_hidden(foreground, encoded)
-            own = rgb
-        else:
-            rgb = compose.over(foreground, alpha, self._background)
-            encoded = np.full_like(alpha, 255)
-            own = compose.fill_hidden(foreground, alpha) if self._foreground else rgb
-        return Composed(
-            Cutout(picture.index, picture.time, picture.end, rgb, encoded),
-            Cutout(picture.index, picture.time, picture.end, own, alpha),
-        )
-
     def _encode(self, composed: Lane[Composed], decoder: Decoder, meter: Meter, stack: contextlib.ExitStack) -> None:
-        writers: list[tuple[Writer, bool]] = []
+        writers: list[tuple[Writer, Side]] = []
         try:
             for item in composed:
                 if self._zero is None:
-                    self._zero = item.cutout.time if self._task.options.trim else Fraction(0)
-                    self._open_writers(writers, item.cutout, decoder, stack)
+                    self._zero = item.cutout.time if self._plan.trim else Fraction(0)
+                    self._open_writers(writers, item, decoder, stack)
                 self._write(writers, item)
                 meter.processed(len(self._record), float(item.cutout.end / self._length))
             for writer, _ in writers:
@@ -250,25 +217,27 @@ class Work:
                 writer.abandon()
             raise
 
-    def _write(self, writers: list[tuple[Writer, bool]], item: Composed) -> None:
+    def _write(self, writers: list[tuple[Writer, Side]], item: Composed) -> None:
         for cutout in (item.cutout, item.matte):
             cutout.time -= self._zero or 0
             cutout.end -= self._zero or 0
-        for writer, takes_matte in writers:
-            writer.write(item.matte if takes_matte else item.cutout)
-        self._largest_share = max(self._largest_share, float(item.matte.alpha.mean()) / 255)
+        for writer, side in writers:
+            writer.write(side(item))
         cutout = item.cutout
-        self._record.add(cutout.time, cutout.end, matte=item.matte.alpha, rgb=cutout.rgb, alpha=cutout.alpha)
+        self._record.add(
+            cutout.time, cutout.end, matte=item.matte.alpha, rgb=cutout.rgb, alpha=cutout.alpha,
+            is_altered=self._composer.alters,
+        )  # fmt: skip
 
     def _open_writers(
-        self, writers: list[tuple[Writer, bool]], first: Cutout, decoder: Decoder, stack: contextlib.ExitStack
+        self, writers: list[tuple[Writer, Side]], first: Composed, decoder: Decoder, stack: contextlib.ExitStack
     ) -> None:
-        """The result's writer, and those that take the matte's side of each frame."""
+        """One for each file, with the side of a frame that it takes."""
         self._sound = self._open_sound(decoder, stack)
         spec = Spec(
-            width=first.rgb.shape[1],
-            height=first.rgb.shape[0],
-            rate=Fraction(self._found.facts.fps).limit_denominator(1001) or Fraction(25),
+            width=first.cutout.rgb.shape[1],
+            height=first.cutout.rgb.shape[0],
+            rate=Fraction(self._found.facts.fps / self._plan.keep_every).limit_denominator(1001) or Fraction(25),
             source_clock=decoder.clock,
             opaque=self._opaque,
             threads=self._task.threads,
@@ -276,10 +245,14 @@ class Work:
         )
         result = WRITERS[self._row.name](self._target, spec)
         self._clock = result.clock
-        writers.append((result, False))
-        writers.append((MatteWriter(self._matte, spec), True))
+        writers.append((result, CUTOUT))
+        if self._composer.alters:
+            writers.append((MatteWriter(self._proof, spec), CUTOUT))
+        height, width = first.matte.alpha.shape
+        spec = replace(spec, width=width, height=height)
+        writers.append((MatteWriter(self._matte, spec), MATTE))
         if self._foreground is not None:
-            writers.append((ForegroundWriter(self._foreground, spec), True))
+            writers.append((ForegroundWriter(self._foreground, spec), MATTE))
 
     def _open_sound(self, decoder: Decoder, stack: contextlib.ExitStack) -> SoundSource | None:
         if self._found.audio_span is None or self._zero is None:
@@ -287,9 +260,8 @@ class Work:
         source = stack.enter_context(open_source(self._task.source))
         if source.audio is None:
             return None
-        trim = self._task.options.trim
-        end = decoder.absolute_end
-        cut = Cut(self._found.origin + self._zero, end, is_trimmed=trim is not None)
+        is_trimmed = self._plan.trim is not None
+        cut = Cut(self._found.origin + self._zero, decoder.absolute_end, is_trimmed=is_trimmed)
         sound = SoundSource(
             source.container, source.audio, cut, self._found.audio_span, is_torn=self._found.is_sound_torn
         )
@@ -298,12 +270,12 @@ class Work:
     def _promise(self) -> Promise:
         return Promise(
             format=self._task.options.format,
-            width=self._found.facts.width,
-            height=self._found.facts.height,
+            width=self._plan.layout.width,
+            height=self._plan.layout.height,
             clock=self._clock,
             opaque=self._opaque,
             record=self._record,
-            matte=self._matte,
+            matte=self._proof,
             audio_span=self._sound.kept_span if self._sound is not None else None,
         )
 
@@ -314,18 +286,18 @@ class Work:
 
         step(0)
         verify(self._target, promise, step=step)
-        if self._opaque:
+        if self._opaque or self._composer.alters:
             verify_matte(self._matte, promise)
 
     def _describe(self, promise: Promise) -> list[OutputFile]:
-        row = self._row
+        row, facts = self._row, self._found.facts
         no_alpha = self._opaque or row.shows_matte
         alpha_mode = "none" if no_alpha else "binary" if row.name == "gif" else "straight"
         width, height = row.frame_size(promise.width, promise.height)
         outputs = [self._output("result", row.name, self._task.target, self._target, width, height, alpha_mode)]
         if self._task.matte is not None:
             outputs.append(
-                self._output("matte", "mkv", self._task.matte, self._matte, promise.width, promise.height, "none")
+                self._output("matte", "mkv", self._task.matte, self._matte, facts.width, facts.height, "none")
             )
         return outputs
 
@@ -349,14 +321,17 @@ class Work:
         )
 
     def _notices(self) -> Iterator[Notice]:
-        options, facts, row = self._task.options, self._found.facts, self._row
-        if self._largest_share < EMPTY_SHARE:
+        options, facts, layout, row = self._task.options, self._found.facts, self._plan.layout, self._row
+        yield from self._plan.notices
+        if self._composer.largest_share < EMPTY_SHARE:
             yield Notice("empty_matte", f"The model {options.model} found no subject in this clip; try another model.")
+        elif not self._composer.largest_shown:
+            yield Notice("nothing_shown", "What was asked of edge or composition leaves nothing of the subject to see.")
         if options.is_opaque and row.shows_matte:
             yield Notice("opaque_background", f"{row.name} holds the matte alone: its background was not used.")
         elif self._opaque and row.alpha:
             yield Notice("opaque_background", f"{row.name} could hold transparency; this one has a background.")
-        if row.even_sides and (facts.width % 2 or facts.height % 2):
+        if row.even_sides and (layout.width % 2 or layout.height % 2):
             yield Notice("size_padded", f"{row.name} needs even sides: the last row or column was repeated.")
         if facts.has_audio and options.keep_audio and not row.audio:
             yield Notice("audio_dropped", f"{row.name} cannot hold sound.")
@@ -364,8 +339,6 @@ class Work:
             yield Notice("audio_dropped", "The kept part of the video has no sound.")
         if self._sound is not None and self._sound.was_mended:
             yield Notice("audio_mended", "Parts of the sound could not be decoded and are silent.")
-        if row.name == "gif" and facts.fps > BROWSER_GIF_RATE:
-            yield Notice("gif_too_fast", f"Browsers show at most {BROWSER_GIF_RATE} GIF frames a second.")
 
 
 def _for_model(picture: Picture) -> compose.Rgb:

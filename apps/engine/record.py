@@ -27,13 +27,14 @@ NANOSECOND = Fraction(1, 1_000_000_000)
 
 
 class Record:
-    """Per frame: its time, a checksum of its matte, and a small picture on disk. Twelve bytes of memory a frame."""
+    """Per frame: its time, checksums of matte and alpha, and a small picture on disk. 24 bytes of memory a frame."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("w+b")
         self._thumb: tuple[int, int, int] = (0, 0, 3)
         self._times = array("q")
         self._sums = array("L")
+        self._proofs = array("L")
         self.end = Fraction(0)
         """When the last frame goes."""
 
@@ -56,10 +57,14 @@ class Record:
         matte: NDArray[np.uint8],
         rgb: NDArray[np.uint8],
         alpha: NDArray[np.uint8],
+        is_altered: bool = False,
     ) -> None:
-        """`alpha` is what the format encodes, `matte` what is kept."""
+        """`alpha` is what the format encodes, `matte` what is kept; where they differ by more than the format's nature
+        (`is_altered`), alpha is kept too, to prove the result by.
+        """
         self._times.append(round(time / NANOSECOND))
         self._sums.append(checksum(matte))
+        self._proofs.append(checksum(alpha) if is_altered else self._sums[-1])
         small = thumbnail(rgb, alpha)
         self._thumb = (small.shape[0], small.shape[1], 3)
         self._file.write(small.tobytes())
@@ -70,6 +75,10 @@ class Record:
 
     def checksum(self, index: int) -> int:
         return self._sums[index]
+
+    def proof(self, index: int) -> int:
+        """Of what the result's alpha is held against."""
+        return self._proofs[index]
 
     def thumbnail(self, index: int) -> NDArray[np.uint8]:
         size = math.prod(self._thumb)

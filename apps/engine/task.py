@@ -8,12 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from apps.engine.child import Limits
-from apps.engine.errors import BadOptions, LimitExceeded
-from apps.engine.formats import FORMATS
+from apps.engine.errors import BadOptions
 from apps.engine.matting.base import Model
 from apps.engine.options import Options
 from apps.engine.parts import part_path, remove
-from apps.engine.report import Facts
 
 
 @dataclass(slots=True)
@@ -60,23 +58,6 @@ class Task:
 def _cores() -> int:
     """Those that this process may use, where the system can tell."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def check_format(facts: Facts, options: Options, seconds: float) -> None:
-    """What the chosen format cannot hold is refused before any work, with the way out."""
-    row = FORMATS[options.format]
-    if row.max_seconds is not None and seconds > row.max_seconds:
-        raise LimitExceeded(
-            f"{row.name} holds at most {row.max_seconds:g} seconds and {seconds:.1f} are asked for. "
-            f"Trim to {row.max_seconds:g} seconds or choose webm.",
-            param="output_format",
-        )
-    if row.max_short_side is not None and min(facts.width, facts.height) > row.max_short_side:
-        raise LimitExceeded(
-            f"{row.name} holds at most {row.max_short_side} pixels on the short side and this video is "
-            f"{facts.width} × {facts.height}. Scale it down or choose webm.",
-            param="output_format",
-        )
 
 
 class Drafts:

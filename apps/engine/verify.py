@@ -69,6 +69,7 @@ class Promise:
     opaque: bool
     record: Record
     matte: Path
+    """What the result's alpha is held against: the kept matte, or beside it the alpha that was made from it."""
     audio_span: tuple[Fraction, Fraction] | None
     """On the output's clock; None when it must have no sound."""
 
@@ -141,7 +142,7 @@ def _check_alpha(shown: Shown, matte: Shown | None, count: int, promise: Promise
         raise VerificationFailed(f"Frame {count} has no alpha.")
     if matte is None or matte.alpha is None:
         raise VerificationFailed(f"The kept matte has no frame {count}.")
-    if checksum(matte.alpha) != promise.record.checksum(count - 1):
+    if checksum(matte.alpha) != promise.record.proof(count - 1):
         raise VerificationFailed(f"Frame {count} of the kept matte is not the matte that was encoded.")
     expected = binary(matte.alpha) if promise.format == "gif" else matte.alpha
     difference = np.abs(shown.alpha[: promise.height, : promise.width].astype(np.int16) - expected)

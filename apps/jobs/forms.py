@@ -9,16 +9,27 @@ from django import forms
 from django.urls import reverse
 
 from apps.accounts.models import User
-from apps.engine.options import MODELS
+from apps.engine.options import MODELS, Options
 from apps.errors import AppError
 from apps.jobs.models import Job
 from apps.jobs.options import JobRequest, parse_request
 from apps.projects.models import Asset, Project
 
 BACKGROUNDS = {"transparent": "Transparent", "color": "Colour", "image": "Picture"}
-STATE = ("asset", "model", "output_format", "bg_type", "bg_color", "bg_image_id", "project")
+MORE = {
+    "trim_start": ("trim", "start"),
+    "trim_end": ("trim", "end"),
+    "choke_px": ("edge", "choke_px"),
+    "feather_px": ("edge", "feather_px"),
+    "despill": ("edge", "despill"),
+}
+"""What few need, folded away: the page's name → the contract's object and its entry."""
+STATE = ("asset", "model", "output_format", "bg_type", "bg_color", "bg_image_id", "project", *MORE)
 """What a reload, a link or the back button brings back: the address carries it."""
-FIELD_OF = {"bg_image_url": "bg_image", "bg_image_id": "bg_image", "project": "project"}
+FIELD_OF = {
+    "bg_image_url": "bg_image", "bg_image_id": "bg_image", "project": "project",
+    **{".".join(path): name for name, path in MORE.items()},
+}  # fmt: skip
 """The contract's name → the page's, where they differ; an unknown name becomes an error of the whole form."""
 
 
@@ -26,6 +37,15 @@ def address_of(choices: dict[str, Any]) -> str:
     """The page that makes a cutout, opened with these choices."""
     state = {name: value for name, value in choices.items() if value and name in STATE}
     return f"{reverse('web:new')}?{urlencode(state)}"
+
+
+def more_of(options: Options) -> dict[str, str]:
+    """The folded part's choices of a job that was made before; what stands at its default is left out."""
+    start, end = options.trim or (0.0, None)
+    told = {"trim_start": start or None, "trim_end": end}
+    plain = Options().edge.as_dict()
+    told |= {name: value for name, value in options.edge.as_dict().items() if value != plain[name]}
+    return {name: f"{value:.10g}" for name, value in told.items() if value is not None}
 
 
 class CutoutForm(forms.Form):
@@ -43,6 +63,11 @@ class CutoutForm(forms.Form):
     bg_image = forms.FileField(required=False)
     bg_image_id = forms.UUIDField(required=False)
     project = forms.ModelChoiceField(queryset=Project.objects.none(), required=False)
+    trim_start = forms.FloatField(required=False)
+    trim_end = forms.FloatField(required=False)
+    choke_px = forms.FloatField(required=False)
+    feather_px = forms.FloatField(required=False)
+    despill = forms.FloatField(required=False)
 
     defaults = {  # noqa: RUF012
         "model": MODELS[0],
@@ -62,13 +87,16 @@ class CutoutForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
         kind = cleaned.get("bg_type") or "transparent"
-        asked = {name: cleaned.get(name) for name in ("model", "output_format", "video_url")}
+        asked: dict[str, Any] = {name: cleaned.get(name) for name in ("model", "output_format", "video_url")}
         asked["bg_type"] = kind
         if kind == "color":
             asked["bg_color"] = cleaned.get("bg_color")
         elif kind == "image":
             # A picture sent with this very form has no id before it has been looked at.
             asked["bg_image_id"] = str(cleaned.get("bg_image_id") or "with-this-form")
+        for name, (group, entry) in MORE.items():
+            if cleaned.get(name) is not None:
+                asked.setdefault(group, {})[entry] = cleaned[name]
         if (
             kind == "image"
             and self.data.get("action") == "start"
@@ -99,6 +127,11 @@ class CutoutForm(forms.Form):
     def chosen(self) -> dict[str, Any]:
         """Every choice as it stands, for radio buttons and links: sent, or from the address, or the default."""
         return {name: self._now(name) or self.defaults.get(name, "") for name in (*STATE, "video_url")}
+
+    @property
+    def more(self) -> bool:
+        """Whether the folded part holds anything."""
+        return any(self._now(name) for name in MORE)
 
     def address(self, **changes: Any) -> str:
         """The page with these choices made."""

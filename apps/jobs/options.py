@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from apps.engine.composition import parse_composition
+from apps.engine.edge import parse_edge
 from apps.engine.errors import EngineError
-from apps.engine.options import MODELS, Background, Options, parse_background, parse_trim
+from apps.engine.options import MODELS, ON_LIMIT, Background, Options, parse_background, parse_trim
 from apps.errors import AppError
 
-NOT_YET = ("text_prompt", "composition", "edge", "preview_duration")
+NOT_YET = ("text_prompt", "preview_duration")
 """Fields of the contract that this version cannot honour: refused by name, never ignored."""
 
 BACKGROUND_FIELDS = {"bg_type": "type", "bg_color": "color", "bg_image_url": "image_url", "bg_image_id": "image_id"}
@@ -20,7 +22,7 @@ BACKGROUND_FIELDS = {"bg_type": "type", "bg_color": "color", "bg_image_url": "im
 
 FIELDS = (
     "video_url", "video_id", "model", *BACKGROUND_FIELDS, "fit", "background", "output_format", "project",
-    "metadata", "webhook_url", "auto_start", "trim", "on_limit", "keep_audio", *NOT_YET,
+    "metadata", "webhook_url", "auto_start", "trim", "composition", "edge", "on_limit", "keep_audio", *NOT_YET,
 )  # fmt: skip
 
 MAX_METADATA_KEYS = 50
@@ -64,11 +66,12 @@ def parse_request(fields: Mapping[str, Any], *, needs_video: bool = True) -> Job
             background=background,
             trim=parse_trim(given.get("trim")),
             keep_audio=_flag(given, "keep_audio", default=True),
+            composition=parse_composition(given.get("composition")),
+            edge=parse_edge(given.get("edge")),
+            on_limit=_one_of(given, "on_limit", ON_LIMIT),
         )
     except EngineError as error:
         raise AppError.from_engine(error) from error
-    except OverflowError:
-        raise refusal("A number in trim or a colour is too large.", "trim") from None
     if needs_video and not {"video_url", "video_id"} & set(given):
         raise refusal("video_url is required: an http(s) URL, or the URL that an upload returned.", "video_url")
     if {"video_url", "video_id"} <= set(given):
@@ -116,6 +119,8 @@ def as_fields(options: Options, *, background_id: str | None = None) -> dict[str
     if options.trim:
         start, end = options.trim
         fields["trim"] = {"start": start} if end is None else {"start": start, "end": end}
+    plain = Options(format="webm").as_dict()
+    fields |= {name: kept[name] for name in ("composition", "edge", "on_limit") if kept[name] != plain[name]}
     return fields
 
 
@@ -128,12 +133,6 @@ def _refuse_what_is_not_there_yet(given: Mapping[str, Any]) -> None:
         if name in given:
             message = f"{name} is not available in this version: leave it out."
             raise AppError("unsupported_parameter", message, param=name)
-    on_limit = given.get("on_limit", "reject")
-    if on_limit == "reduce":
-        message = "on_limit reduce is not available in this version: use reject, which is the default."
-        raise AppError("unsupported_parameter", message, param="on_limit")
-    if on_limit != "reject":
-        raise refusal("on_limit must be reject.", "on_limit")
 
 
 def _background(given: Mapping[str, Any]) -> tuple[Background, str | None, str | None]:
@@ -166,7 +165,7 @@ def _one_background(fields: Mapping[str, Any], *, prefix: str) -> tuple[Backgrou
     if background.type != "image":
         for name in ("bg_image_url", "bg_image_id", "fit"):
             if name in fields:
-                param = name.replace("bg_", prefix)
+                param = name if prefix == "bg_" else f"{prefix}{name.removeprefix('bg_')}"
                 raise refusal(f"{param} needs {prefix}type image.", param)
     elif bool(image_url) == bool(image_id):
         message = f"{prefix}type image needs one of {prefix}image_url and {prefix}image_id."

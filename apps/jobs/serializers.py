@@ -10,8 +10,10 @@ from typing import Any
 
 from rest_framework import serializers
 
+from apps.engine.composition import ANCHORS, MAX_SCALE, MAX_SIDE, MIN_SCALE, MIN_SIDE
+from apps.engine.edge import MAX_CHOKE, MAX_FEATHER
 from apps.engine.formats import FORMATS
-from apps.engine.options import COLOR_ALIASES, FITS, MODELS
+from apps.engine.options import COLOR_ALIASES, FITS, MODELS, ON_LIMIT
 from apps.jobs.models import Job, JobEvent
 
 BACKGROUND_TYPES = ("transparent", "color", "image", *COLOR_ALIASES, "custom")
@@ -20,6 +22,41 @@ BACKGROUND_TYPES = ("transparent", "color", "image", *COLOR_ALIASES, "custom")
 class Trim(serializers.Serializer[Any]):
     start = serializers.FloatField(required=False)
     end = serializers.FloatField(required=False)
+
+
+class Canvas(serializers.Serializer[Any]):
+    width = serializers.IntegerField(min_value=MIN_SIDE, max_value=MAX_SIDE)
+    height = serializers.IntegerField(min_value=MIN_SIDE, max_value=MAX_SIDE)
+
+
+class Offset(serializers.Serializer[Any]):
+    x = serializers.IntegerField(default=0, help_text="Pixels of the canvas, to the right.")
+    y = serializers.IntegerField(default=0, help_text="Pixels of the canvas, down.")
+
+
+class Foreground(serializers.Serializer[Any]):
+    anchor = serializers.ChoiceField(choices=tuple(ANCHORS), default="center")
+    scale = serializers.FloatField(
+        min_value=MIN_SCALE, max_value=MAX_SCALE, default=1, help_text="At 1 the whole frame just fits on the canvas."
+    )
+    offset = Offset(required=False)
+
+
+class CompositionFields(serializers.Serializer[Any]):
+    canvas = Canvas(required=False, help_text="The result's size; without it the video's own.")
+    foreground = Foreground(required=False, help_text="Where the frame lies on the canvas.")
+
+
+class EdgeFields(serializers.Serializer[Any]):
+    feather_px = serializers.FloatField(
+        min_value=0, max_value=MAX_FEATHER, default=0, help_text="Softens the edge, inwards only. Pixels of the video."
+    )
+    choke_px = serializers.FloatField(
+        min_value=-MAX_CHOKE, max_value=MAX_CHOKE, default=0, help_text="Shrinks the matte; negative grows it."
+    )
+    despill = serializers.FloatField(
+        min_value=0, max_value=1, default=1, help_text="How much of a green or blue wall's light is taken off."
+    )
 
 
 class BackgroundFields(serializers.Serializer[Any]):
@@ -50,7 +87,13 @@ class StartFields(serializers.Serializer[Any]):
     webhook_url = serializers.URLField(required=False)
     auto_start = serializers.BooleanField(default=True, help_text="false makes a draft.")
     trim = Trim(required=False, help_text="Seconds to keep; only they are billed.")
-    on_limit = serializers.ChoiceField(choices=("reject",), default="reject")
+    composition = CompositionFields(required=False)
+    edge = EdgeFields(required=False)
+    on_limit = serializers.ChoiceField(
+        choices=ON_LIMIT,
+        default=ON_LIMIT[0],
+        help_text="What is too much for gif or webp: a 422, or made less and told.",
+    )
     keep_audio = serializers.BooleanField(default=True)
 
 

@@ -15,9 +15,11 @@ from apps.accounts.models import User
 from apps.credits import prices
 from apps.credits import services as credits
 from apps.credits.amounts import to_credits
-from apps.engine.formats import FORMATS
+from apps.engine.errors import EngineError
 from apps.engine.matting import weights
-from apps.engine.options import MODELS, Options, kept_seconds
+from apps.engine.options import MODELS, Options
+from apps.engine.plan import Plan, make_plan
+from apps.engine.report import Facts
 from apps.errors import AppError
 from apps.jobs import doorbell, waiting
 from apps.jobs.attempts import claim, claim_preparation, expire, give_back, reap, requeue, tick
@@ -158,13 +160,12 @@ def retry(job: Job, request_id: str = "") -> Job:
 
 def estimate(user: User, facts: Mapping[str, Any], options: Options) -> dict[str, Any]:
     """What such a job would cost and take, without making one; refuses what `submit` would refuse."""
-    amount, seconds, _ = _price(options, facts)
+    amount, plan, _ = _price(options, facts)
     wallet = credits.open_wallet(user)
-    share = seconds / facts["duration"] if facts["duration"] else 1
     return {
         "credits": to_credits(amount),
-        "billed_seconds": round(seconds, 3),
-        "eta_seconds": waiting.seconds_for(model=options.model, frames=round(facts["frames"] * share)),
+        "billed_seconds": round(plan.seconds, 3),
+        "eta_seconds": waiting.seconds_for(model=options.model, frames=plan.frames),
         "balance_after": to_credits(wallet.available - amount),
     }
 
@@ -190,7 +191,8 @@ def _create(job: Job, options: Options, *, auto_start: bool, detail: Mapping[str
     """Write a new job inside the caller's transaction, so that a refusal to queue it leaves no row."""
     _set_options(job, options)
     if job.asset and job.asset.status == Asset.Status.READY:
-        job.estimated, job.held_seconds, job.pricing_version = _price(options, job.asset.facts)
+        job.estimated, plan, job.pricing_version = _price(options, job.asset.facts)
+        job.held_seconds = plan.seconds
     job.save(force_insert=True)
     JobEvent.objects.create(job=job, name="created", detail=dict(detail))
     if auto_start:
@@ -214,7 +216,7 @@ def _queue(job: Job, from_: tuple[str, ...], *, where: Mapping[str, Any] | None 
 
 
 def _hold(job: Job, sources: list[Asset]) -> dict[str, Any]:
-    amount, seconds, version = _price(options_of(job), sources[0].facts)
+    amount, plan, version = _price(options_of(job), sources[0].facts)
     if job.owner is None:
         raise RuntimeError(f"job {job.pk} has nobody to pay for it")
     # The wallet is locked from here on; then the sources, so that none is
@@ -222,36 +224,27 @@ def _hold(job: Job, sources: list[Asset]) -> dict[str, Any]:
     held = credits.hold(job.owner, amount, key=f"job:{job.pk}", reference=str(job.pk))
     for asset in Asset.objects.select_for_update().filter(pk__in=[source.pk for source in sources]).order_by("pk"):
         _usable(asset, kind=asset.kind)
-    frames = round(sources[0].facts["frames"] * (seconds / sources[0].facts["duration"]))
     return {
         "hold": held,
         "estimated": amount,
-        "held_seconds": seconds,
+        "held_seconds": plan.seconds,
         "pricing_version": version,
-        "frames_total": frames,
+        "frames_total": plan.frames,
     }
 
 
-def _price(options: Options, facts: Mapping[str, Any]) -> tuple[int, float, int]:
-    """(1/100 credits, seconds kept, version of the price list); refuses what the format cannot hold."""
-    seconds = kept_seconds(options, facts["duration"])
-    if seconds <= 0:
-        message = f"trim.start lies beyond the end of the video, which is {facts['duration']:.2f} s long."
-        raise refusal(message, "trim.start")
-    row = FORMATS[options.format]
-    if row.max_seconds and seconds > row.max_seconds:
-        fix = f'add "trim": {{"start": 0, "end": {row.max_seconds:g}}}, or choose webm.'
-        message = f"{row.name} holds at most {row.max_seconds:g} s and this keeps {seconds:.2f} s: {fix}"
-        raise AppError("limit_exceeded", message, param="output_format")
-    short = min(facts["width"], facts["height"])
-    if row.max_short_side and short > row.max_short_side:
-        message = (
-            f"{row.name} goes up to a short side of {row.max_short_side} px and this video's is {short} px: "
-            "choose webm or png_sequence, or upload a smaller version."
-        )
-        raise AppError("limit_exceeded", message, param="output_format")
+def _price(options: Options, facts: Mapping[str, Any]) -> tuple[int, Plan, int]:
+    """(1/100 credits, what will be made, version of the price list); refuses what the format cannot hold."""
+    try:
+        plan = make_plan(Facts.from_dict(facts), options)
+    except EngineError as error:
+        raise AppError.from_engine(error) from error
+    side = max(plan.layout.width, plan.layout.height)
+    if side > settings.MAX_SIDE:
+        message = f"The canvas is {side} px long; this site makes at most {settings.MAX_SIDE} px a side."
+        raise AppError("limit_exceeded", message, param="composition.canvas")
     list_ = prices.current()
-    return price(list_.rates[options.model], seconds), seconds, list_.version
+    return price(list_.rates[options.model], plan.seconds), plan, list_.version
 
 
 def _set_options(job: Job, options: Options) -> None:

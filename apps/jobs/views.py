@@ -24,7 +24,7 @@ from apps.errors import AppError
 from apps.jobs import services
 from apps.jobs.chart import chart
 from apps.jobs.choices import format_cards, model_cards
-from apps.jobs.forms import BACKGROUNDS, CutoutForm, HistoryFilter, address_of
+from apps.jobs.forms import BACKGROUNDS, CutoutForm, HistoryFilter, address_of, more_of
 from apps.jobs.models import Job, JobQuerySet
 from apps.jobs.representation import as_json, options_of
 from apps.projects.models import Asset, Project
@@ -256,6 +256,7 @@ def _again(job: Job, background: dict[str, Any]) -> str:
             "bg_color": background["color"],
             "bg_image_id": job.background_asset_id,
             "project": job.project_id,
+            **more_of(options_of(job)),
         }
     )
 

@@ -7,10 +7,8 @@ from typing import Any
 
 from PIL import ExifTags, Image
 
+from apps.engine.options import MAX_BACKGROUND_PIXELS
 from apps.errors import AppError
-
-MAX_PIXELS = 40_000_000
-"""Decoding takes 4 bytes each in the web process: 160 MB at most. Beyond any 4096 × 4096 video's need."""
 
 FORMATS = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
 SIDEWAYS = (5, 6, 7, 8)
@@ -22,7 +20,7 @@ def look(path: Path) -> dict[str, Any]:
     try:
         with Image.open(path, formats=tuple(FORMATS)) as picture:
             width, height = picture.size
-            if width * height > MAX_PIXELS:
+            if width * height > MAX_BACKGROUND_PIXELS:
                 raise _too_big()
             orientation = int(picture.getexif().get(ExifTags.Base.Orientation, 1) or 1)
             format_ = str(picture.format)
@@ -39,5 +37,5 @@ def look(path: Path) -> dict[str, Any]:
 
 
 def _too_big() -> AppError:
-    message = f"A background may have at most {MAX_PIXELS // 1_000_000} megapixels: make it smaller."
+    message = f"A background may have at most {MAX_BACKGROUND_PIXELS // 1_000_000} megapixels: make it smaller."
     return AppError("limit_exceeded", message, param="file")

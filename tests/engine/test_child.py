@@ -25,7 +25,10 @@ from apps.engine import (
     probe,
     start,
 )
-from apps.engine.child import ROOT
+from apps.engine.__main__ import make_parser, read_options
+from apps.engine.child import ROOT, shaping
+from apps.engine.composition import Composition
+from apps.engine.edge import Edge
 from apps.engine.options import Background
 from tests.clips import FRAMES, HEIGHT, WIDTH, make_clip, make_picture
 
@@ -92,6 +95,20 @@ def test_every_option_reaches_the_child(tmp_path):
         result = run.result()
 
     assert (result.frames, result.outputs[0].has_audio, result.outputs[0].format) == (3, True, "mp4")
+
+
+def test_every_option_of_place_edge_and_limits_is_read_as_it_was_said():
+    asked = Options(
+        model="chroma",
+        format="gif",
+        composition=Composition((640, 360), "bottom-left", 0.35, (-12, 7)),
+        edge=Edge(feather_px=2.5, choke_px=-1.25, despill=0.1),
+        on_limit="reduce",
+    )
+
+    said = make_parser().parse_args(["in.mp4", "out.gif", "--model", "chroma", "--format", "gif", *shaping(asked)])
+
+    assert read_options(said) == asked
 
 
 def test_a_background_image_must_be_given(tmp_path):

@@ -82,6 +82,23 @@ def test_probe_prints_the_facts(tmp_path):
         (["--trim", "2:1"], 2, "invalid_request", "trim.end"),
         (["--trim", "nan:1"], 2, "invalid_request", "trim.start"),
         (["--trim", "50:60"], 2, "invalid_request", "trim.start"),
+        (["--feather", "21"], 2, "invalid_request", "edge.feather_px"),
+        (["--feather", "nan"], 2, "invalid_request", "edge.feather_px"),
+        (["--feather", "soft"], 2, "invalid_request", None),
+        (["--choke", "-10.5"], 2, "invalid_request", "edge.choke_px"),
+        (["--despill", "2"], 2, "invalid_request", "edge.despill"),
+        (["--canvas", "640"], 2, "invalid_request", "canvas"),
+        (["--canvas", "640xtall"], 2, "invalid_request", "canvas"),
+        (["--canvas", "8x640"], 2, "invalid_request", "composition.canvas.width"),
+        (["--canvas", "640x5000"], 2, "invalid_request", "composition.canvas.height"),
+        (["--anchor", "middle"], 2, "invalid_request", "composition.foreground.anchor"),
+        (["--scale", "5"], 2, "invalid_request", "composition.foreground.scale"),
+        (["--scale", "nan"], 2, "invalid_request", "composition.foreground.scale"),
+        (["--offset", "5"], 2, "invalid_request", "offset"),
+        (["--offset", "-1,99999"], 2, "invalid_request", "composition.foreground.offset.y"),
+        (["--on-limit", "maybe"], 2, "invalid_request", "on_limit"),
+        (["--canvas", "800x720", "--format", "gif", "--max-side", "700"], 4, "limit_exceeded", "composition.canvas"),
+        (["--canvas", "730x721", "--format", "gif"], 4, "limit_exceeded", "output_format"),
         (["--device", "tpu"], 2, "invalid_request", None),
         (["--precision", "fp8"], 2, "invalid_request", None),
         (["--threads", "-1"], 2, "invalid_request", None),
@@ -259,6 +276,18 @@ def test_without_json_the_quality_is_one_line(tmp_path):
     assert quality.startswith("quality: edge stability ")
     assert quality.endswith("; 0 to look at")
     assert "verified" in written
+
+
+def test_place_and_edge_are_as_asked(tmp_path, here):
+    make_clip(tmp_path / "in.mp4")
+
+    code, report = here(
+        "in.mp4", "out.webm", "--model", "chroma", "--canvas", "80x120", "--anchor", "top-left", "--scale", "0.5",
+        "--offset", "-4,6", "--feather", "2", "--choke", "-1.5", "--despill", "0.5", "--on-limit", "reduce",
+    )  # fmt: skip
+
+    assert (code, report.warnings) == (0, [])
+    assert (report.outputs[0].width, report.outputs[0].height) == (80, 120)
 
 
 def test_a_background_image_is_laid_behind(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -110,6 +111,31 @@ def test_sixteen_bit_grey_keeps_its_tones(tmp_path):
     Image.fromarray(np.full((8, 8), 128 * 257, np.uint16)).save(tmp_path / "a.png")
 
     assert compose.read_image(tmp_path / "a.png").mean() == pytest.approx(128, abs=1)
+
+
+def test_every_kind_of_pixel_shows_its_colour(tmp_path):
+    """Print colours, deep colours, palettes, and the first frame of what moves."""
+    flat, black = (Image.new("RGB", (8, 6), colour) for colour in ((200, 60, 30), (0, 0, 0)))
+    deep = np.full((6, 8, 3), [30 * 257, 60 * 257, 200 * 257], np.uint16)
+    flat.convert("CMYK").save(tmp_path / "a.jpg", quality=98)
+    flat.quantize(4).save(tmp_path / "palette.png")
+    cv2.imwrite(str(tmp_path / "deep.png"), deep)
+    cv2.imwrite(str(tmp_path / "deep-alpha.png"), np.dstack([deep, np.full((6, 8), 65_535, np.uint16)]))
+    for name in ("moves.webp", "moves.png"):
+        flat.save(tmp_path / name, save_all=True, append_images=[black], duration=100, lossless=True)
+
+    shown = {path.name: compose.read_image(path) for path in tmp_path.iterdir()}
+
+    assert {name: image.shape for name, image in shown.items()} == dict.fromkeys(shown, (6, 8, 3))
+    assert len(shown) == 6
+    for image in shown.values():
+        assert np.abs(image.astype(int) - (200, 60, 30)).max() <= 2
+
+
+def test_a_transparent_palette_colour_is_flattened_on_white(tmp_path):
+    Image.new("RGB", (8, 6), (200, 60, 30)).quantize(4).save(tmp_path / "a.png", transparency=0)
+
+    assert compose.read_image(tmp_path / "a.png").min() == 255
 
 
 @pytest.mark.parametrize("content", [b"", b"not a picture", b"<svg/>", b"GIF89a" + b"\0" * 40])

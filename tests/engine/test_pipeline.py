@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 
 from apps.engine.formats import FORMATS
-from apps.engine.matting.base import Matte
 from apps.engine.options import Background
 from apps.engine.readback import read_back, read_matte
 from tests.clips import (
@@ -29,7 +28,7 @@ from tests.clips import (
     make_picture,
     matte,
 )
-from tests.engine.work import MAGENTA, SlowModel, only, options, run
+from tests.engine.work import MAGENTA, KnownModel, SlowModel, only, options, run
 
 EVERY = sorted(FORMATS)
 
@@ -262,23 +261,6 @@ def test_a_model_may_look_ahead(tmp_path):
 
     assert result.frames == FRAMES
     assert 0 < result.frames_inferred < FRAMES
-
-
-class KnownModel:
-    """Knows every matte of the clip, and no colour but the frame's own."""
-
-    name, version, device = "light", "known@1", "cpu"
-
-    def session(self, width: int, height: int) -> KnownModel:
-        self.count = 0
-        return self
-
-    def push(self, frame: np.ndarray) -> list[Matte]:
-        self.count += 1
-        return [Matte(matte(self.count - 1), frame)]
-
-    def flush(self) -> list[Matte]:
-        return []
 
 
 def test_despill_can_be_left_out(tmp_path):

@@ -131,16 +131,16 @@ def test_what_an_animation_cannot_hold_is_refused_with_the_way_out(tmp_path, nam
     long = make_clip(tmp_path / "long.mp4", rate=1, frames=21)
     tall = make_clip(tmp_path / "tall.mp4", width=722, height=724, frames=2)
 
-    with pytest.raises(LimitExceeded, match="Trim to 20 seconds"):
+    with pytest.raises(LimitExceeded, match='"end": 20'):
         run(long, tmp_path / "out", options(name))
-    with pytest.raises(LimitExceeded, match="Scale it down"):
+    with pytest.raises(LimitExceeded, match="720 px"):
         run(tall, tmp_path / "out", options(name))
 
     assert run(long, tmp_path / "out", options(name, trim=(0.0, 3.0))).frames == 3
 
 
 def test_a_trim_behind_the_end_is_refused(tmp_path):
-    with pytest.raises(BadOptions, match="behind the end") as refusal:
+    with pytest.raises(BadOptions, match="beyond the end") as refusal:
         run(make_clip(tmp_path / "in.mp4"), tmp_path / "out.webm", options("webm", trim=(5.0, 6.0)))
 
     assert refusal.value.param == "trim.start"

@@ -15,6 +15,7 @@ from apps.engine.options import Background, Options
 from apps.engine.pipeline import process
 from apps.engine.report import Result
 from apps.engine.task import Task
+from tests.clips import matte
 
 MAGENTA = Background("color", (255, 0, 255))
 
@@ -47,6 +48,23 @@ class SlowModel:
     def flush(self) -> list[Matte]:
         rest, self.held = self.held[self.lost :], []
         return rest
+
+
+class KnownModel:
+    """Knows every matte of the clip, and no colour but the frame's own."""
+
+    name, version, device = "light", "known@1", "cpu"
+
+    def session(self, width: int, height: int) -> KnownModel:
+        self.count = 0
+        return self
+
+    def push(self, frame: np.ndarray) -> list[Matte]:
+        self.count += 1
+        return [Matte(matte(self.count - 1), frame)]
+
+    def flush(self) -> list[Matte]:
+        return []
 
 
 def run(source: Path, target: Path, options: Options, *, model=None, tell=None, canceled=None, **fields) -> Result:

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from apps.engine.composition import Composition
+from apps.engine.edge import Edge
 from apps.engine.options import Background, Options
 from apps.errors import AppError
 from apps.jobs.options import as_fields, merge, parse_request
@@ -44,13 +46,18 @@ def test_every_field_is_read() -> None:
         "webhook_url": "https://example.org/hook",
         "auto_start": False,
         "trim": {"start": 1, "end": 3.5},
-        "on_limit": "reject",
+        "composition": {"canvas": {"width": 640, "height": 480}, "foreground": {"anchor": "top-left", "scale": 2}},
+        "edge": {"feather_px": 1.5, "despill": 0},
+        "on_limit": "reduce",
         "keep_audio": False,
     }
 
     request = parse_request(fields)
 
-    assert request.options == Options("human", "mp4", Background("image", None, "contain"), (1.0, 3.5), False)
+    assert request.options == Options(
+        "human", "mp4", Background("image", None, "contain"), (1.0, 3.5), False,
+        Composition((640, 480), "top-left", 2.0), Edge(1.5, 0.0, 0.0), "reduce",
+    )  # fmt: skip
     assert request.video_id == fields["video_id"]
     assert request.background_url == "https://example.org/b.png"
     assert request.project == "shop-7"
@@ -103,7 +110,9 @@ def test_both_spellings_and_all_aliases_are_read(fields: dict[str, Any], backgro
         ({"background": "white"}, "invalid_request", "background"),
         ({"fit": "cover"}, "invalid_request", "fit"),
         ({"trim": {"start": 3, "end": 2}}, "invalid_request", "trim.end"),
-        ({"trim": {"start": 10**400}}, "invalid_request", "trim"),
+        ({"trim": {"start": 10**400}}, "invalid_request", "trim.start"),
+        ({"trim": {"from": 1}}, "invalid_request", "trim.from"),
+        ({"trim": {"start": "1"}}, "invalid_request", "trim.start"),
         ({"trim": [1, 2]}, "invalid_request", "trim"),
         ({"keep_audio": "yes"}, "invalid_request", "keep_audio"),
         ({"auto_start": 1}, "invalid_request", "auto_start"),
@@ -118,11 +127,39 @@ def test_both_spellings_and_all_aliases_are_read(fields: dict[str, Any], backgro
         ({"metadata": {"a": "x" * 16 * 1024}}, "invalid_request", "metadata"),
         ({"metadata": {"a": "\x00"}}, "invalid_request", "metadata"),
         ({"metadata": {"a": "\ud800"}}, "invalid_request", "metadata"),
+        ({"bg_type": "color", "bg_color": [10**400, 0, 0]}, "invalid_request", "bg_color"),
+        ({"background": {"type": "color", "color": [-(10**400), 0, 0]}}, "invalid_request", "background.color"),
+        ({"bg_type": "color", "bg_color": [float("nan"), 0, 0]}, "invalid_request", "bg_color"),
+        ({"composition": []}, "invalid_request", "composition"),
+        ({"composition": {"scale": 2}}, "invalid_request", "composition.scale"),
+        ({"composition": {"canvas": {"width": 9, "height": 90}}}, "invalid_request", "composition.canvas.width"),
+        ({"composition": {"foreground": {"anchor": "mid"}}}, "invalid_request", "composition.foreground.anchor"),
+        ({"composition": {"foreground": {"offset": {"x": "1"}}}}, "invalid_request", "composition.foreground.offset.x"),
+        ({"edge": {"feather_px": float("nan")}}, "invalid_request", "edge.feather_px"),
+        ({"edge": {"choke_px": True}}, "invalid_request", "edge.choke_px"),
+        ({"edge": {"blur": 1}}, "invalid_request", "edge.blur"),
         ({"on_limit": "maybe"}, "invalid_request", "on_limit"),
-        ({"on_limit": "reduce"}, "unsupported_parameter", "on_limit"),
+        ({"on_limit": ["reduce"]}, "invalid_request", "on_limit"),
+        ({"background": {"type": "image", "image_id": "7", "fit": "fill"}}, "invalid_request", "background.fit"),
+        ({"background": {"type": "white", "fit": "cover"}}, "invalid_request", "background.fit"),
+        ({"bg_type": "image", "bg_image_id": "7", "fit": "fill"}, "invalid_request", "fit"),
+        ({"bg_type": "image", "bg_image_id": "7", "fit": 3}, "invalid_request", "fit"),
+        (
+            {"bg_type": "image", "bg_image_id": "7", "bg_image_url": "https://example.org/b.png"},
+            "invalid_request",
+            "bg_image_url",
+        ),
+        (
+            {
+                "bg_type": "image",
+                "bg_image_id": "7",
+                "fit": "cover",
+                "background": {"type": "image", "image_id": "7", "fit": "contain"},
+            },
+            "invalid_request",
+            "background",
+        ),
         ({"text_prompt": "the dog"}, "unsupported_parameter", "text_prompt"),
-        ({"composition": {}}, "unsupported_parameter", "composition"),
-        ({"edge": {"feather_px": 1}}, "unsupported_parameter", "edge"),
         ({"preview_duration": 2}, "unsupported_parameter", "preview_duration"),
     ],
 )
@@ -170,7 +207,35 @@ def test_an_override_may_not_invent_fields() -> None:
         Options(),
         Options("pro", "mp4", Background("color", (1, 2, 3)), (1.0, None), False),
         Options("human", "mov", Background("image", None, "stretch"), (0.0, 2.5), True),
+        Options(composition=Composition(None, "top-center", 0.5, (3, -4)), edge=Edge(2.0, -1.5, 0.25)),
+        Options(format="gif", composition=Composition((300, 200)), on_limit="reduce"),
     ],
 )
 def test_options_survive_the_way_through_the_contracts_words(options: Options) -> None:
     assert parse_request(as_fields(options, background_id="7"), needs_video=False).options == options
+
+
+def test_options_frozen_by_an_earlier_version_are_read() -> None:
+    """Its jobs were asked for neither composition nor edge nor limits."""
+    kept = Options("pro", "mov").as_dict()
+    for name in ("composition", "edge", "on_limit"):
+        del kept[name]
+
+    assert Options.from_dict(kept) == Options("pro", "mov")
+
+
+def test_both_spellings_may_say_the_same_picture_with_the_same_fit() -> None:
+    fields = {
+        "bg_type": "image", "bg_image_id": "7", "fit": "contain",
+        "background": {"type": "image", "image_id": "7", "fit": "contain"},
+    }  # fmt: skip
+
+    assert parse_request({**VIDEO, **fields}).options.background == Background("image", None, "contain")
+
+
+def test_an_override_replaces_a_composition_whole() -> None:
+    draft = {**VIDEO, "composition": {"canvas": {"width": 640, "height": 480}}}
+
+    merged = merge(draft, {"composition": {"foreground": {"scale": 2}}})
+
+    assert parse_request(merged).options.composition == Composition(scale=2.0)

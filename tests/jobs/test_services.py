@@ -8,6 +8,8 @@ from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.credits.models import Hold
+from apps.engine.composition import Composition
+from apps.engine.edge import Edge
 from apps.engine.options import Background, Options
 from apps.jobs import attempts, services
 from apps.jobs.models import Job, JobEvent
@@ -77,6 +79,32 @@ def test_submit_refuses_what_the_format_cannot_hold_with_the_fix(
     assert (error.code, error.param, error.status) == (code, param, 422)
     assert fix in error.message
     assert (Job.objects.count(), Hold.objects.count()) == (0, 0)
+
+
+def test_submit_refuses_a_canvas_larger_than_this_site_makes(alice: User, settings: Any) -> None:
+    settings.MAX_SIDE = 1920
+
+    error = refusal(lambda: submitted(alice, options=Options("chroma", composition=Composition((1921, 100)))))
+
+    assert (error.code, error.param, error.status) == ("limit_exceeded", "composition.canvas", 422)
+
+
+def test_a_clip_cut_to_its_formats_limit_is_billed_for_what_is_kept(alice: User) -> None:
+    asset = make_asset(alice, duration=60.0, frames=1500)
+    options = Options("chroma", "gif", trim=(5.0, None), on_limit="reduce")
+
+    job = submitted(alice, asset=asset, options=options)
+
+    assert (job.estimated, job.held_seconds, job.frames_total) == (20_00, 20.0, 500)
+    assert services.estimate(alice, asset.facts, options)["billed_seconds"] == 20.0
+    assert services.estimate(alice, asset.facts, options)["credits"] == 20
+
+
+def test_composition_and_edge_do_not_change_the_price(alice: User) -> None:
+    asset = make_asset(alice)
+    plain, shaped = Options("chroma"), Options("chroma", composition=Composition((64, 64)), edge=Edge(2.0, 1.0, 0.0))
+
+    assert services.estimate(alice, asset.facts, plain) == services.estimate(alice, asset.facts, shaped)
 
 
 def test_a_trim_brings_a_long_clip_within_a_formats_limit(alice: User) -> None:

@@ -100,6 +100,54 @@ def test_start_makes_the_job_that_was_asked_for_and_sets_its_price_aside(alice, 
     assert job.hold.amount == 7_50
 
 
+def test_trim_and_edge_from_the_folded_part_reach_the_job(alice, browser):
+    asset = make_asset(alice)
+
+    post(browser, asset=asset.pk, trim_start="2", trim_end="4.5", choke_px="-1.5", feather_px="3", despill="0")
+
+    job = Job.objects.get()
+    assert job.options["trim"] == [2.0, 4.5]
+    assert job.options["edge"] == {"feather_px": 3.0, "choke_px": -1.5, "despill": 0.0}
+    assert job.held_seconds == 2.5
+
+
+def test_a_trim_changes_the_price_that_is_shown(alice, browser):
+    page = browser.post(reverse("web:price"), {**CHOICES, "asset": make_asset(alice).pk, "trim_end": "4"})
+
+    assert "Start for 3 credits" in page.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        ("trim_start", "99", "beyond the end of the video"),
+        ("trim_start", "-1", "trim.start must be a number from 0"),
+        ("trim_end", "soon", "Enter a number"),
+        ("choke_px", "11", "edge.choke_px must be a number from -10 to 10"),
+        ("feather_px", "nan", "Enter a number"),
+        ("despill", "2", "edge.despill must be a number from 0 to 1"),
+    ],
+)
+def test_a_wrong_choice_in_the_folded_part_is_told_at_its_field_and_unfolds_it(alice, browser, field, value, told):
+    response = post(browser, asset=make_asset(alice).pk, **{field: value})
+
+    assert told in response.content.decode()
+    assert list(response.context["form"].errors) == [field]
+    assert b'class="more" open' in response.content
+    assert Job.objects.count() == 0
+
+
+def test_a_job_made_once_more_opens_with_its_trim_and_edge(alice, browser):
+    post(browser, asset=make_asset(alice).pk, trim_start="1", despill="0", feather_px="2.5")
+
+    page = browser.get(reverse("web:job", args=[Job.objects.get().pk])).context["again"]
+
+    form = browser.get(page).context["form"]
+    assert {name: form.chosen[name] for name in ("trim_start", "trim_end", "choke_px", "feather_px", "despill")} == {
+        "trim_start": "1", "trim_end": "", "choke_px": "", "feather_px": "2.5", "despill": "0",
+    }  # fmt: skip
+
+
 def test_a_double_click_on_start_makes_one_job(alice, browser):
     asset = make_asset(alice)
 

@@ -187,7 +187,7 @@ def test_what_is_no_whole_picture_is_refused(alice: User, content: bytes, code: 
 def test_a_picture_bomb_is_refused_before_it_is_decoded(
     alice: User, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pictures, "MAX_PIXELS", 1000)
+    monkeypatch.setattr(pictures, "MAX_BACKGROUND_PIXELS", 1000)
     assert refused(alice, picture(), kind="background").code == "limit_exceeded"
 
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
