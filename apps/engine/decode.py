@@ -74,7 +74,7 @@ class Decoder:
         if self._entry is not None:
             self._first = survey.entries[0] * self.clock - survey.origin
         self._errors = self._corrupt = self._repaired = 0
-        self._wanted_packets = 0
+        self._wanted_packets = self._shown = 0
         self._was_hdr = self._was_resized = self._gave_up = False
 
     def _make_codec(self, threads: int) -> VideoCodecContext:
@@ -93,7 +93,6 @@ class Decoder:
     def pictures(self) -> Iterator[Picture]:
         """Every kept frame; each waits for the next one, because only that tells how long it stays."""
         waiting: Picture | None = None
-        index = 0
         for frame, time in self._timed_frames():
             assert self._first is not None
             since_first = time - self._first
@@ -107,8 +106,8 @@ class Decoder:
                 waiting.end = time
                 yield waiting
             rgb, alpha = self._display(frame)
-            waiting = Picture(index, time, time + self._duration(frame), rgb, alpha)
-            index += 1
+            waiting = Picture(self._shown, time, time + self._duration(frame), rgb, alpha)
+            self._shown += 1
             self._check_length(time + self._duration(frame))
         if waiting is not None:
             if self._trim is not None and self._trim[1] is not None and self._first is not None:
@@ -232,15 +231,15 @@ class Decoder:
         upright = self._orientation.upright
         return upright(rgb), None if alpha is None else upright(alpha)
 
-    def notices(self, frames: int) -> list[Notice]:
-        """What its user should know; refuses a file of which nothing could be shown."""
-        if not frames and self._trim is not None and self._first is not None:
+    def notices(self) -> list[Notice]:
+        """What its user should know; refuses a file of which less than half could be shown."""
+        if not self._shown and self._trim is not None and self._first is not None:
             start, end = self._trim
             span = f"from {start:g} s on" if end is None else f"between {start:g} and {end:g} s"
             raise InputRefused(f"No frame of this video begins {span}: trim less of it.")
-        if not frames:
+        if not self._shown:
             raise InputRefused("No picture in this video can be decoded. The file is damaged or its codec unsupported.")
-        share = Fraction(frames, max(frames, self._wanted_packets))
+        share = Fraction(self._shown, max(self._shown, self._wanted_packets))
         # What lies outside a trim may be missing.
         refuse_below_half(share if self._trim else share * self._survey.present)
         found = []

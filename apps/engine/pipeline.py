@@ -131,7 +131,7 @@ class Work:
                 max_seconds=self._task.limits.max_seconds, threads=self._task.threads,
             )  # fmt: skip
             self._run_stages(decoder, meter, stack)
-            notices = decoder.notices(len(self._record))
+            notices = decoder.notices()
         promise = self._promise()
         self._verify(promise, meter)
         outputs = self._describe(promise)

@@ -12,7 +12,7 @@ from apps.engine.formats import FORMATS
 from apps.engine.matting.base import Matte
 from apps.engine.options import Background
 from apps.engine.placing import place
-from apps.engine.readback import read_back
+from apps.engine.readback import read_back, read_matte
 from tests.clips import FRAMES, HEIGHT, SCREEN, SUBJECT, WIDTH, make_clip, make_picture, matte
 from tests.engine.work import KnownModel, options, run
 
@@ -217,9 +217,9 @@ def test_every_format_shows_the_composition_and_is_proved(tmp_path, name):
 
     opaque = not FORMATS[name].alpha
     shown = list(read_back(target, name, opaque=opaque))
-    kept = [frame.alpha for frame in read_back(tmp_path / "m.mkv", "matte", opaque=False)]
+    kept = [frame.alpha for frame in read_matte(tmp_path / "m.mkv")]
     outputs = {output.kind: (output.width, output.height) for output in result.outputs}
-    assert outputs == {"result": (80, 120), "matte": (WIDTH, HEIGHT)}
+    assert outputs == {"result": (80, 240) if name == "stacked_mp4" else (80, 120), "matte": (WIDTH, HEIGHT)}
     assert (result.warnings, len(shown), len(kept)) == ([], FRAMES, FRAMES)
     for index in range(FRAMES):
         _, expected = place(np.zeros((HEIGHT, WIDTH, 3), np.uint8), kept[index], LAYOUT)
@@ -228,7 +228,9 @@ def test_every_format_shows_the_composition_and_is_proved(tmp_path, name):
             assert np.abs(shown[index].rgb[beyond].mean(axis=0) - (255, 0, 255)).max() < 4
         else:
             expected = np.where(expected >= 128, 255, 0) if name == "gif" else expected
-            assert np.abs(shown[index].alpha.astype(int) - expected).max() <= 1
+            missed = np.abs(shown[index].alpha.astype(int) - expected)
+            # H.264 keeps a matte only nearly.
+            assert missed.mean() < 1 if FORMATS[name].demuxer == "mp4" else missed.max() <= 1
 
 
 def test_what_the_canvas_adds_tells_nothing_of_the_original(tmp_path):

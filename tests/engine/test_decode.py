@@ -23,7 +23,7 @@ def decode(path: Path, tmp_path: Path, **options) -> tuple[list[Picture], list[s
     with open_source(path) as source:
         decoder = Decoder(source, found, scratch=tmp_path, threads=1, **options)
         pictures = list(decoder.pictures())
-        return pictures, [notice.code for notice in decoder.notices(len(pictures))]
+        return pictures, [notice.code for notice in decoder.notices()]
 
 
 def error(shown: np.ndarray, expected: np.ndarray) -> float:

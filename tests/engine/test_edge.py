@@ -8,7 +8,7 @@ import pytest
 
 from apps.engine.edge import Edge, parse_edge
 from apps.engine.errors import BadOptions
-from apps.engine.readback import read_back
+from apps.engine.readback import read_back, read_matte
 from apps.engine.rim import recolour, reshape
 from tests.clips import FRAMES, SCREEN, SUBJECT, make_clip, make_picture, matte
 from tests.engine.work import MAGENTA, KnownModel, options, run
@@ -164,7 +164,7 @@ def test_the_result_has_the_edge_and_the_kept_matte_the_models(tmp_path, name):
     )  # fmt: skip
 
     shown = [frame.alpha for frame in read_back(tmp_path / "out", name, opaque=False)]
-    kept = [frame.alpha for frame in read_back(tmp_path / "m.mkv", "matte", opaque=False)]
+    kept = [frame.alpha for frame in read_matte(tmp_path / "m.mkv")]
     assert result.warnings == []
     for index in range(FRAMES):
         assert np.abs(kept[index].astype(int) - matte(index)).max() <= 8

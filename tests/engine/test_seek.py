@@ -123,4 +123,4 @@ def test_a_trim_in_which_no_frame_begins_is_no_damaged_file(tmp_path, trim):
         decoder = Decoder(source, survey(clip), scratch=tmp_path, trim=trim)
         assert list(decoder.pictures()) == []
         with pytest.raises(InputRefused, match="trim less"):
-            decoder.notices(0)
+            decoder.notices()
