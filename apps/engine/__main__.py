@@ -169,7 +169,7 @@ def _process(arguments: argparse.Namespace, canceled: threading.Event) -> Result
     from apps.engine.task import Task
 
     permissive = _is_permissive(arguments)
-    without = stages.parse(arguments.without)
+    without = stages.parse(arguments.without, options.model, permissive=permissive)
     task = Task(
         source=Path(arguments.input),
         target=Path(arguments.output),
