@@ -7,6 +7,7 @@ product costs and a few milliseconds a frame; a recalled one's costs mean nothin
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -24,6 +25,8 @@ def main(argv: list[str]) -> int:
         parser.error("the engine's arguments follow after --")
     border = argv.index("--")
     given = parser.parse_args(argv[:border])
+    # The row says which networks are measured, whatever is wished for on this machine.
+    os.environ.pop("MODEL_LICENCES", None)
     answers = Answers(given.answers, given.mode)
     with answers.for_product():
         status = engine.main(argv[border + 1 :])

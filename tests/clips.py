@@ -135,14 +135,16 @@ def make_truncated(path: Path, *, keep: float = 0.6, faststart: bool = True) -> 
     return path
 
 
-def make_alpha_clip(path: Path, *, frames: int = 6) -> Path:
-    """ProRes 4444 that already has an alpha plane: the disc, over hidden bright green."""
+def make_alpha_clip(path: Path, *, frames: int = 6, is_opaque: bool = False) -> Path:
+    """ProRes 4444 that already has an alpha plane: the disc, over hidden bright green, or one that hides nothing."""
     with av.open(str(path), "w") as out:
         options = {"profile": "4444", "alpha_bits": "16", "flags": "+qscale", "global_quality": "236"}
         video = out.add_stream("prores_ks", rate=RATE, options=options)
         video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuva444p10le"
         for index in range(frames):
             pixels = np.dstack([np.broadcast_to(np.uint8(SUBJECT), (HEIGHT, WIDTH, 3)), matte(index)])
+            if is_opaque:
+                pixels = np.dstack([picture(index), np.full((HEIGHT, WIDTH), 255, np.uint8)])
             frame = VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgba")
             frame = frame.reformat(format="yuva444p10le", dst_colorspace="ITU709", dst_color_range="MPEG")
             frame.pts, frame.time_base = index, Fraction(1, RATE)

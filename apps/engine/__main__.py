@@ -66,7 +66,11 @@ def make_parser() -> Parser:
     parser.add_argument("--max-side", type=_count, metavar="PIXELS")
     parser.add_argument("--max-fps", type=_positive, metavar="FPS")
     parser.add_argument("--models-dir", type=Path, default=None, metavar="DIR", help="default: $DATA_DIR/models")
-    parser.add_argument("--permissive", action="store_true", help="only networks under Apache or MIT licences")
+    parser.add_argument(
+        "--permissive",
+        action="store_true",
+        help="only networks under Apache or MIT licences, as MODEL_LICENCES=permissive does",
+    )
     parser.add_argument("--probe", action="store_true", help="only say what IN is")
     parser.add_argument("--json", action="store_true", help="report on stdout, one JSON object a line")
     parser.add_argument("--without", metavar="STAGE,…", help=argparse.SUPPRESS)
@@ -189,14 +193,15 @@ def _process(arguments: argparse.Namespace, canceled: threading.Event) -> Result
     from apps.engine.pipeline import process
     from apps.engine.task import Task
 
-    without = stages.parse(arguments.without)
+    permissive = _is_permissive(arguments)
+    without = stages.parse(arguments.without, options.model, permissive=permissive)
     task = Task(
         source=Path(arguments.input),
         target=Path(arguments.output),
         options=options,
         load_model=lambda: load(
             arguments.model, models_dir=_models_dir(arguments), device=arguments.device,
-            threads=arguments.threads, precision=arguments.precision, permissive=arguments.permissive, without=without,
+            threads=arguments.threads, precision=arguments.precision, permissive=permissive, without=without,
         ),
         matte=arguments.matte,
         foreground=arguments.fgr,
@@ -212,6 +217,14 @@ def _models_dir(arguments: argparse.Namespace) -> Path:
     if arguments.models_dir is not None:
         return Path(arguments.models_dir)
     return Path(os.environ.get("DATA_DIR", "data")) / "models"
+
+
+def _is_permissive(arguments: argparse.Namespace) -> bool:
+    wish = os.environ.get("MODEL_LICENCES") or "all"
+    if wish not in ("all", "permissive"):
+        # Misspelt, it must not let in what it was meant to keep out.
+        raise BadOptions("MODEL_LICENCES must be all or permissive.", param="permissive")
+    return bool(arguments.permissive) or wish == "permissive"
 
 
 def read_options(arguments: argparse.Namespace) -> Options:

@@ -44,7 +44,7 @@ class Picture:
     end: Fraction
     rgb: NDArray[np.uint8]
     alpha: NDArray[np.uint8] | None
-    """The input's own, where it has one."""
+    """The input's own; None where it has none, or hides nothing."""
 
 
 class Decoder:
@@ -229,7 +229,8 @@ class Decoder:
         self._was_hdr |= is_hdr(frame, self._codec)
         rgb, alpha = self._to_rgb.convert(frame)
         upright = self._orientation.upright
-        return upright(rgb), None if alpha is None else upright(alpha)
+        # Editors write ProRes 4444 and PNG with an alpha plane of which nobody made use: that is no cutout yet.
+        return upright(rgb), None if alpha is None or alpha.min() == 255 else upright(alpha)
 
     def notices(self) -> list[Notice]:
         """What its user should know; refuses a file of which less than half could be shown."""

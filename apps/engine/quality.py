@@ -136,8 +136,13 @@ class Quality:
             "version": VERSION,
             "duration": duration,
             **measures,
-            "timeline": self._timeline([bad for bad, _ in judged]),
+            "timeline": self._timeline([bad for bad, _ in judged]) if self._is_known else [],
         }
+
+    @property
+    def _is_known(self) -> bool:
+        """Whether there was a subject to follow."""
+        return self._subjects >= 2
 
     @property
     def _rate(self) -> float:
@@ -147,7 +152,7 @@ class Quality:
         return 1 / usual if usual > 0 else 25.0
 
     def _measure(self, name: str, bad: Series, spans: list[Span]) -> dict[str, Any]:
-        if self._subjects < 2:
+        if not self._is_known:
             return {"score": None, "verdict": "unknown", "words": NOTHING, "flags": [], "more_flags": 0}
         score = round(100 - 12 * float(np.minimum(bad, 1).mean()) - 88 * float(np.sqrt(_loss(bad).mean())))
         verdict = "good" if score >= GOOD else "fair" if score >= FAIR else "poor"

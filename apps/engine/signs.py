@@ -58,10 +58,19 @@ INSIDE = 204
 FLAT = 0.08
 """Change of alpha between neighbours up to which a place counts as the subject's inside."""
 
+FADE = 0.1
+"""Logarithm of the whole picture's change of light from which parts may rightly come or go: out of the dark, or into
+it."""
+
+REPEATED = 0.3
+"""Mean change of colour, in 8-bit steps, up to which a frame repeats the last one, as where 25 are shown as 50."""
+HELD = 0.01
+"""Small pixels along the edge, and change of the cutout's light, up to which its matte is repeated too."""
+
 
 @dataclass(frozen=True, slots=True)
 class Signs:
-    """One frame against the last one; all 0 for the first frame of a shot.
+    """One frame against the last one that was not the same; all 0 for a repeated one and for the first of a shot.
 
     `flicker` and `doubt` are in small pixels along the edge, `lag` is how
     much better the matte fits the last picture than its own (−1..1), the
@@ -99,10 +108,14 @@ class Observer:
         light = _light(picture, alpha, cutout, 2 * (len(picture) // len(small)))
         now = _Look(small, np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8), part, bool(part.any()), light)
         is_cut = self._cuts.is_new_shot(small)
-        last, self._last = self._last, now
+        last = self._last
         if last is None or is_cut or last.part.shape != part.shape:
-            self._wobble = None
+            self._last, self._wobble = now, None
             return Signs(has_subject=now.has_subject)
+        if _is_repeated(last, now):
+            # Between two moments that are each shown twice an edge still goes out and comes back.
+            return Signs(has_subject=now.has_subject)
+        self._last = now
         is_blank = float(now.gray.std()) < BLANK
         if is_blank or not (now.has_subject or last.has_subject):
             self._wobble = None
@@ -125,7 +138,10 @@ class Observer:
         edge = cv2.morphologyEx((now.part + before) / 2, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) / 2
         moved = _moved(now.part - before, now.part - last.part, speed)
         flicker = self._flicker(moved, edge, doubt, same, way)
-        hole, lost, gained = _changes(before, now.part, doubt, same)
+        if not (last.has_subject and now.has_subject):
+            # A subject that comes or goes takes all of its edge along, which is no wobble.
+            flicker, self._wobble = 0.0, None
+        hole, lost, gained = (0.0, 0.0, 0.0) if _fades(last, now) else _changes(before, now.part, doubt, same)
         return Signs(
             flicker=flicker,
             doubt=float((edge * doubt).sum() / (edge.sum() + FEW)),
@@ -162,6 +178,20 @@ class _Look:
     part: Map
     has_subject: bool
     light: float | None
+
+
+def _is_repeated(last: _Look, now: _Look) -> bool:
+    if cv2.norm(last.small, now.small, cv2.NORM_L1) > REPEATED * now.small.size:
+        return False
+    if (last.light is None) != (now.light is None) or abs((now.light or 0.0) - (last.light or 0.0)) > HELD:
+        return False
+    edge = cv2.morphologyEx(now.part, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) / 2
+    return float(cv2.norm(last.part, now.part, cv2.NORM_L1)) <= HELD * (float(edge.sum()) + FEW)
+
+
+def _fades(last: _Look, now: _Look) -> bool:
+    # One step of darkness, so that noise in a black picture is no fade.
+    return abs(float(np.log((now.gray.mean() + 1) / (last.gray.mean() + 1)))) > FADE
 
 
 def _moved(along: Map, still: Map, speed: Map) -> Map:

@@ -228,7 +228,7 @@ class QualityJson(serializers.Serializer[Any]):
     edge_stability = QualityMeasure()
     foreground_integrity = QualityMeasure()
     temporal_consistency = QualityMeasure()
-    timeline = QualityPoint(many=True, help_text="At most 240 points.")
+    timeline = QualityPoint(many=True, help_text="At most 240 points; none where nothing was judged.")
 
 
 class EventJson(serializers.ModelSerializer[JobEvent]):

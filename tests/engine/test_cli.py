@@ -125,6 +125,33 @@ def test_what_cannot_be_done_says_so_and_leaves_nothing(tmp_path, here, argument
     assert [entry.name for entry in tmp_path.iterdir()] == ["in.mp4"]
 
 
+@pytest.mark.parametrize(
+    ("wish", "arguments", "missing"),
+    [
+        ("", [], {"rvm", "modnet", "u2net"}),
+        ("all", [], {"rvm", "modnet", "u2net"}),
+        ("permissive", [], {"u2net", "modnet"}),
+        ("all", ["--permissive"], {"u2net", "modnet"}),
+    ],
+)
+def test_the_wish_for_permissive_licences_is_followed(tmp_path, here, monkeypatch, wish, arguments, missing):
+    make_clip(tmp_path / "in.mp4")
+    monkeypatch.setenv("MODEL_LICENCES", wish)
+
+    _, report = here("in.mp4", "out.webm", "--model", "human", "--models-dir", "nowhere", *arguments)
+
+    assert set(report.error["message"].split()) & {"rvm", "modnet", "u2net", "isnet"} == missing
+
+
+def test_a_misspelt_wish_for_licences_is_refused(tmp_path, here, monkeypatch):
+    make_clip(tmp_path / "in.mp4")
+    monkeypatch.setenv("MODEL_LICENCES", "Permisive")
+
+    code, report = here("in.mp4", "out.webm", "--model", "chroma")
+
+    assert (code, report.error["message"]) == (2, "MODEL_LICENCES must be all or permissive.")
+
+
 def test_a_broken_input_exits_with_3(tmp_path):
     (tmp_path / "in.mp4").write_bytes(b"not a video")
 

@@ -89,6 +89,14 @@ def test_the_inputs_own_alpha_is_handed_on(tmp_path):
     assert np.abs(pictures[2].rgb[matte(2) == 255].mean(axis=0) - SUBJECT).max() < 3
 
 
+def test_an_alpha_plane_that_hides_nothing_is_none(tmp_path):
+    """Taken for a cutout, such a clip would keep its old background's colours along every edge."""
+    pictures, _ = decode(make_alpha_clip(tmp_path / "a.mov", is_opaque=True), tmp_path)
+
+    assert [shown.alpha for shown in pictures] == [None] * len(pictures)
+    assert error(pictures[2].rgb, picture(2)) < 3
+
+
 def test_a_cut_off_file_gives_what_it_has_and_says_so(tmp_path):
     pictures, notices = decode(make_truncated(tmp_path / "a.mp4"), tmp_path)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
+import cv2
 import numpy as np
 import pytest
 
@@ -35,6 +37,28 @@ def walk() -> Scene:
     return scene()
 
 
+def doubled(true: Scene) -> Scene:
+    """Every frame shown twice, as 25 frames a second are in a file of 50."""
+    return Scene(*([plane for plane in planes for _ in range(2)] for planes in (true.pictures, true.mattes)))
+
+
+def unseen_in_the_dark(light: Callable[[int], float]) -> Scene:
+    """A fade, in which nobody finds a subject where there is hardly any light."""
+    true = scene(light=light)
+    mattes = [matte if light(place) > 0.15 else np.zeros_like(matte) for place, matte in enumerate(true.mattes)]
+    return Scene(true.pictures, mattes)
+
+
+def repeated_in_code(true: Scene) -> Scene:
+    """Every second frame is the one before it, but for what coding leaves: a step in a tenth of the pixels."""
+    rng = np.random.default_rng(4)
+    pictures = [
+        picture if place % 2 == 0 else cv2.add(picture, (rng.random(picture.shape) < 0.1).astype(np.uint8))
+        for place, picture in enumerate(true.pictures)
+    ]
+    return Scene(pictures, true.mattes)
+
+
 TRUE = {
     "strolling": lambda: scene(),
     "standing still": lambda: scene(scenes.still, pan=0),
@@ -48,6 +72,10 @@ TRUE = {
     "a fast pan": lambda: scene(pan=7),
     "a lamp that flickers": lambda: scene(light=lambda place: 1 - 0.15 * (place % 3 == 0)),
     "a fade to black": lambda: scene(light=lambda place: max(0.0, 1 - place / 30)),
+    "a fade to black in which the subject is lost": lambda: unseen_in_the_dark(lambda at: max(0.0, 1 - at / 25)),
+    "a fade from black in which the subject is found": lambda: unseen_in_the_dark(lambda at: min(1.0, at / 25)),
+    "a quick fade from black": lambda: unseen_in_the_dark(lambda at: min(1.0, at / 8)),
+    "each frame twice": lambda: doubled(scene()),
 }
 
 
@@ -96,6 +124,27 @@ def test_a_planted_fault_is_named_and_placed(walk, kind, number):
     assert {flag["kind"] for flag in found} == {kind}
     assert min(flag["start"] for flag in found) == pytest.approx(FIRST / RATE, abs=CLOSE)
     assert max(flag["end"] for flag in found) == pytest.approx(end / RATE, abs=CLOSE)
+
+
+@pytest.mark.parametrize(("kind", "number"), CASES)
+def test_a_planted_fault_is_found_where_each_frame_is_shown_twice(walk, kind, number):
+    faulty = repeated_in_code(doubled(Scene(walk.pictures, PLANTED[kind][number](walk.mattes))))
+
+    found = flags(judged(faulty, rate=2 * RATE))
+
+    end = FIRST + 4 if kind in ("hole", "part_lost") else END
+    assert {flag["kind"] for flag in found} == {kind}
+    assert min(flag["start"] for flag in found) == pytest.approx(FIRST / RATE, abs=2 * CLOSE)
+    assert max(flag["end"] for flag in found) == pytest.approx(end / RATE, abs=2 * CLOSE)
+
+
+def test_a_pulse_is_found_in_a_picture_that_stands_quite_still(walk):
+    """Nothing but the cutout's light changes: these frames are no repetitions."""
+    still = Scene([walk.pictures[0]] * len(walk.pictures), [walk.mattes[0]] * len(walk.mattes))
+
+    report = judged(still, cutouts=planting.pulse(still.pictures, FIRST, END, depth=0.1))
+
+    assert [flag["kind"] for flag in flags(report)] == ["brightness_pulse"]
 
 
 def test_a_cutout_that_pulses_while_the_video_does_not_is_named_and_placed(walk):
@@ -165,14 +214,14 @@ def test_without_a_subject_nothing_is_judged(walk):
 
     assert [report[name]["score"] for name in MEASURES] == [None] * 3
     assert {report[name]["verdict"] for name in MEASURES} == {"unknown"}
-    assert flags(report) == []
+    assert flags(report) == report["timeline"] == []
 
 
 @pytest.mark.parametrize("frames", [1, 2, 3])
 def test_a_clip_of_few_frames_has_a_report(walk, frames):
     report = judged(Scene(walk.pictures[:frames], walk.mattes[:frames]))
 
-    assert len(report["timeline"]) == frames
+    assert len(report["timeline"]) == (frames if frames > 1 else 0)
     assert flags(report) == []
 
 

@@ -188,13 +188,19 @@ def test_every_model_has_its_stages() -> None:
 
 
 def test_parse_reads_names_and_refuses_others_with_the_choices() -> None:
-    assert stages.parse("carry,steady") == {"carry", "steady"}
-    assert stages.parse("") == stages.parse(None) == frozenset()
+    assert stages.parse("carry,steady", "light", permissive=False) == {"carry", "steady"}
+    assert stages.parse("", "pro", permissive=True) == stages.parse(None, "chroma", permissive=True) == frozenset()
 
-    with pytest.raises(BadOptions, match=r"Unknown stage speed: choose from carry, steady, .*despill\.") as caught:
-        stages.parse("steady,speed")
+    with pytest.raises(BadOptions, match=r"pro has no stage speed: choose from carry, steady, .*despill\.") as caught:
+        stages.parse("steady,speed", "pro", permissive=False)
 
     assert caught.value.param == "without"
+
+
+def test_a_stage_that_the_model_does_not_have_cannot_be_left_out() -> None:
+    """Its ablation would show that it is worth nothing."""
+    with pytest.raises(BadOptions, match="light has no stage fuse: choose from carry, steady, restore, foreground"):
+        stages.parse("fuse", "light", permissive=False)
 
 
 def test_versions_name_every_network_with_its_size(cast: Cast) -> None:

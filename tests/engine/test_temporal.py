@@ -8,10 +8,23 @@ import numpy as np
 import pytest
 
 from apps.engine.matting import models
+from apps.engine.matting.base import Frame
 from apps.engine.matting.motion import Motions, View
 from apps.engine.matting.scale import Map
-from apps.engine.matting.temporal import AGREED, ALIKE, LOST, Cuts, Heard, Known, brought, carried, restored, steadied
-from tests.engine.drawn import HEIGHT, WIDTH, Scene, error, texture
+from apps.engine.matting.temporal import (
+    AGREED,
+    ALIKE,
+    CUT_LEVEL,
+    LOST,
+    Cuts,
+    Heard,
+    Known,
+    brought,
+    carried,
+    restored,
+    steadied,
+)
+from tests.engine.drawn import ELSEWHERE, HEIGHT, WIDTH, Scene, error, texture
 
 EMPTY = np.zeros((HEIGHT, WIDTH), np.float32)
 
@@ -35,6 +48,47 @@ def test_cuts_takes_a_steady_fast_change_for_motion() -> None:
     seen = [cuts.is_new_shot(plain(60 + 20 * step)) for step in range(8)]
 
     assert seen == [True] + [False] * 7
+
+
+def dark(scene: Scene, index: int) -> Frame:
+    """A third of its light: the two shots below differ by 6 steps on average."""
+    return np.asarray(scene.frame(index) // 3, np.uint8)
+
+
+def test_cuts_sees_a_cut_between_dark_shots() -> None:
+    cuts = Cuts()
+    frames = [dark(Scene(), index) for index in range(4)] + [dark(ELSEWHERE, index) for index in range(4)]
+
+    seen = [cuts.is_new_shot(frame) for frame in frames]
+
+    assert seen == [True, False, False, False, True, False, False, False]
+
+
+def test_cuts_takes_a_clip_that_begins_in_a_fast_move_for_one_shot() -> None:
+    """A shaken camera, already on its way in the first frame: much changes, but it is still the same place."""
+    cuts, wall = Cuts(), texture(1200, HEIGHT, 9, grain=40)
+    views = [np.ascontiguousarray(wall[:, 60 * step : 60 * step + WIDTH]) for step in range(8)]
+
+    seen = [cuts.is_new_shot(view) for view in views]
+
+    assert np.abs(views[0].astype(float) - views[1]).mean() > CUT_LEVEL
+    assert seen == [True] + [False] * 7
+
+
+def test_cuts_takes_a_fade_from_black_for_one_shot() -> None:
+    cuts = Cuts()
+
+    seen = [cuts.is_new_shot(np.asarray(Scene().frame(3) * (step / 9), np.uint8)) for step in range(10)]
+
+    assert seen == [True] + [False] * 9
+
+
+def test_cuts_sees_each_of_two_cuts_in_a_row() -> None:
+    cuts = Cuts()
+
+    seen = [cuts.is_new_shot(frame) for frame in (Scene().frame(0), 255 - ELSEWHERE.frame(0), Scene().frame(1))]
+
+    assert seen == [True, True, True]
 
 
 def carried_to(scene: Scene, index: int, before: int, after: int) -> tuple[Map, float]:

@@ -70,6 +70,18 @@ def test_without_a_report_there_is_nothing(alice, browser):
     assert report_of(browser, make_job(alice, status="failed")) == ""
 
 
+def test_where_nothing_could_be_judged_nothing_is_drawn(alice, browser):
+    """A line along the top would say that all was fine."""
+    unknown = {"score": None, "verdict": "unknown", "words": "There was no subject.", "flags": [], "more_flags": 0}
+    measures = dict.fromkeys(("edge_stability", "foreground_integrity", "temporal_consistency"), unknown)
+    job = make_job(alice, status="completed", quality={"version": 1, "duration": 0.04, **measures, "timeline": []})
+
+    report = report_of(browser, job)
+
+    assert report.count("There was no subject.") == 3
+    assert "<svg" not in report
+
+
 def test_the_drawing_keeps_to_its_frame():
     report = make_quality(flags=10)
 

@@ -21,7 +21,8 @@ class Matte:
 
     `foreground` is the subject's straight colour where the model (or the
     refinement after it) knows it; None means the frame's own colour.
-    `inferred` is False for a matte carried from its neighbours.
+    `inferred` is False where the networks that see single frames did not look
+    at it and their answers were carried from its neighbours.
     """
 
     alpha: Alpha

@@ -29,6 +29,7 @@ _OF = {
     ("pro", False): (*_TIME, *_PEOPLE, "subjects", "fuse", *_COLOUR),
     ("pro", True): (*_TIME, *_PEOPLE, "subjects", "fuse", *_COLOUR),
     ("chroma", False): ("despill",),
+    ("chroma", True): ("despill",),
 }
 
 
@@ -37,9 +38,10 @@ def of(model: str, permissive: bool) -> tuple[str, ...]:
     return _OF[model, permissive]
 
 
-def parse(text: str | None) -> frozenset[str]:
-    """`carry,steady` to names."""
+def parse(text: str | None, model: str, *, permissive: bool) -> frozenset[str]:
+    """`carry,steady` to names; a stage that the model does not have is refused, since it would measure nothing."""
     names = frozenset(filter(None, (text or "").split(",")))
-    if unknown := sorted(names - set(STAGES)):
-        raise BadOptions(f"Unknown stage {unknown[0]}: choose from {', '.join(STAGES)}.", param="without")
+    own = of(model, permissive)
+    if unknown := sorted(names - set(own)):
+        raise BadOptions(f"{model} has no stage {unknown[0]}: choose from {', '.join(own)}.", param="without")
     return names

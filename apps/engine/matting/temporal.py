@@ -37,6 +37,12 @@ CUT_JUMP = 3.0
 """And it is this many times the usual change of the shot."""
 USUAL = 0.2
 """Weight of the newest frame in the shot's usual change."""
+DARK_CUT_LEVEL = 4.0
+"""Between dark shots no cut changes much; this is a cut where the thumbnails are also unlike."""
+PLAIN = 1.0
+"""Standard deviation, in 8-bit steps, of a thumbnail that shows nothing."""
+UNLIKE = 0.4
+"""Correlation of two thumbnails below which they show different things; a shaken camera stays above 0.5."""
 
 
 class Cuts:
@@ -44,7 +50,8 @@ class Cuts:
 
     def __init__(self) -> None:
         self._last: Map | None = None
-        self._usual = 0.0
+        self._usual: float | None = None
+        """Change from frame to frame; None until the shot has two."""
 
     def is_new_shot(self, frame: Frame) -> bool:
         """Also true for the very first frame."""
@@ -53,9 +60,29 @@ class Cuts:
         if last is None:
             return True
         change = float(np.abs(thumb - last).mean())
-        is_cut = change > CUT_LEVEL and change > CUT_JUMP * self._usual
-        self._usual = 0.0 if is_cut else self._usual + USUAL * (change - self._usual)
+        is_cut = self._is_cut(change, last, thumb)
+        if is_cut:
+            self._usual = None
+        else:
+            self._usual = change if self._usual is None else self._usual + USUAL * (change - self._usual)
         return is_cut
+
+    def _is_cut(self, change: float, last: Map, thumb: Map) -> bool:
+        if change <= max(DARK_CUT_LEVEL, CUT_JUMP * (self._usual or 0.0)):
+            return False
+        is_large = change > CUT_LEVEL
+        if is_large and self._usual is not None:
+            return True
+        # Between dark shots little changes, and a shot may begin in the middle of a shaken camera's move.
+        likeness = _correlation(last, thumb)
+        return is_large if likeness is None else likeness < UNLIKE
+
+
+def _correlation(first: Map, second: Map) -> float | None:
+    """-1..1, whatever the light; None where one of them is all of one colour."""
+    ours, theirs = (one - one.mean((0, 1)) for one in (first, second))
+    spread = float(ours.std() * theirs.std())
+    return float((ours * theirs).mean()) / spread if min(ours.std(), theirs.std()) > PLAIN else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
