@@ -118,6 +118,20 @@ def test_someone_elses_upload_is_no_source(api, bob):
         ({"background": {"type": "color", "hue": 1}}, "invalid_request", "background.hue"),
         ({"trim": {"start": 5, "end": 1}}, "invalid_request", "trim.end"),
         ({"trim": {"start": 99}}, "invalid_request", "trim.start"),
+        ({"trim": {"start": "1"}}, "invalid_request", "trim.start"),
+        ({"trim": {"start": 1, "stop": 2}}, "invalid_request", "trim.stop"),
+        ({"composition": {"canvas": {"width": 8, "height": 90}}}, "invalid_request", "composition.canvas.width"),
+        ({"composition": {"canvas": {"width": 90}}}, "invalid_request", "composition.canvas.height"),
+        ({"composition": {"foreground": {"scale": "2"}}}, "invalid_request", "composition.foreground.scale"),
+        ({"composition": {"layers": None}}, "invalid_request", "composition.layers"),
+        ({"edge": {"feather_px": 20.5}}, "invalid_request", "edge.feather_px"),
+        ({"edge": {"despill": True}}, "invalid_request", "edge.despill"),
+        ({"on_limit": "shrink"}, "invalid_request", "on_limit"),
+        (
+            {"output_format": "gif", "composition": {"canvas": {"width": 999, "height": 999}}},
+            "limit_exceeded",
+            "output_format",
+        ),
         ({"metadata": []}, "invalid_request", "metadata"),
         ({"auto_start": "yes"}, "invalid_request", "auto_start"),
         ({"webhook_url": "nowhere"}, "invalid_request", "webhook_url"),
@@ -132,6 +146,26 @@ def test_a_wrong_field_is_named(api, alice, fields, code, param):
 
     assert refusal(post(api, "", body)) == (422, code, param)
     assert Job.objects.count() == 0
+
+
+def test_place_edge_and_limits_are_frozen_with_the_job(api, alice):
+    asset = make_asset(alice, duration=60.0, frames=1500)
+    body = {
+        "video_id": str(asset.pk), "model": "light", "output_format": "gif", "on_limit": "reduce",
+        "composition": {"canvas": {"width": 1440, "height": 1440}, "foreground": {"anchor": "top-left"}},
+        "edge": {"choke_px": 1},
+    }  # fmt: skip
+
+    estimate = post(api, "/estimate", body).json()
+    told = post(api, "", body).json()
+
+    asked = Job.objects.get().options
+    assert (estimate["credits"], estimate["billed_seconds"]) == (15, 20)
+    assert (told["credits"]["held"], told["frames_total"]) == (15, 500)
+    assert asked["composition"]["canvas"] == {"width": 1440, "height": 1440}
+    assert asked["composition"]["foreground"] == {"anchor": "top-left", "scale": 1, "offset": {"x": 0, "y": 0}}
+    assert asked["edge"] == {"feather_px": 0, "choke_px": 1, "despill": 1}
+    assert asked["on_limit"] == "reduce"
 
 
 def test_a_model_that_is_not_installed_is_a_503(api, alice, monkeypatch, settings, tmp_path):

@@ -27,6 +27,7 @@ CASES = {
     "hevc with open groups.mp4": ("libx265", {"x265-params": "keyint=10:open-gop=1:log-level=none"}, "yuv420p"),
     "hevc.mkv": ("libx265", {"x265-params": "keyint=10:bframes=3:log-level=none"}, "yuv420p"),
     "vp9.webm": ("libvpx-vp9", {"g": "9", "deadline": "realtime", "cpu-used": "8"}, "yuv420p"),
+    "av1.mp4": ("libsvtav1", {"g": "10", "preset": "12", "svtav1-params": "lookahead=0"}, "yuv420p"),
     "prores.mov": ("prores_ks", {}, "yuv422p10le"),
     "mjpeg.mov": ("mjpeg", {}, "yuvj420p"),
 }
