@@ -80,17 +80,17 @@ def write(path: Path, kind: Kind, *, frames: int = FRAMES, width: int = WIDTH, h
     """One clip; picture by picture, so that length costs no memory."""
     with av.open(str(path), "w", options=kind.container) as out:
         video = _add_video(out, kind, width, height)
-        audio = out.add_stream(kind.sound, rate=SOUND_RATE, bit_rate=BIT_RATE) if kind.sound else None
-        sound = _tone(audio, Fraction(frames, RATE)) if isinstance(audio, AudioStream) else iter(())
+        audio = _add_audio(out, kind)
+        sound = _tone(audio, Fraction(frames, RATE)) if audio is not None else iter(())
         heard = next(sound, None)
         for index in range(frames):
-            while heard is not None and heard.pts is not None and heard.pts / SOUND_RATE <= index / RATE:
-                out.mux(audio.encode(heard) if isinstance(audio, AudioStream) else [])
+            while audio is not None and heard is not None and (heard.pts or 0) / SOUND_RATE <= index / RATE:
+                out.mux(audio.encode(heard))
                 heard = next(sound, None)
             out.mux(video.encode(_frame(index, kind, video)))
-        for stream in (video, audio):
-            if stream is not None:
-                out.mux(stream.encode(None))
+        out.mux(video.encode(None))
+        if audio is not None:
+            out.mux(audio.encode(None))
     return path
 
 
@@ -119,6 +119,14 @@ def _add_video(out: OutputContainer, kind: Kind, width: int, height: int) -> Vid
     if kind.turn:
         video.set_display_rotation(kind.turn)
     return video
+
+
+def _add_audio(out: OutputContainer, kind: Kind) -> AudioStream | None:
+    if not kind.sound:
+        return None
+    audio = out.add_stream(kind.sound, rate=SOUND_RATE, bit_rate=BIT_RATE)
+    assert isinstance(audio, AudioStream)
+    return audio
 
 
 def _frame(index: int, kind: Kind, video: VideoStream) -> VideoFrame:

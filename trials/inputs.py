@@ -85,7 +85,7 @@ def _through_cli(rows: list[Row], folder: Path, given: argparse.Namespace) -> No
         if left := [path.name for path in folder.iterdir()]:
             row.complaints.append(f"cli: left behind {', '.join(left)}")
 
-    _each(rows, "cli", one)
+    _each(rows, one)
 
 
 def _through_api(rows: list[Row], folder: Path, given: argparse.Namespace) -> None:
@@ -104,7 +104,7 @@ def _through_api(rows: list[Row], folder: Path, given: argparse.Namespace) -> No
                 row.went["api"] += ", job refused"
                 row.complaints += api.refused_job(site, row.entry, address)
 
-        _each(rows, "api", one)
+        _each(rows, one)
 
 
 def _upload(site: Site, row: Row, folder: Path, *, with_job: bool) -> None:
@@ -124,10 +124,11 @@ def _some(rows: list[Row], expect: str, count: int) -> list[Row]:
     return [row for row in rows if row.entry.expect == expect][:count]
 
 
-def _each(rows: list[Row], way: str, work: Callable[[Row], None]) -> None:
+def _each(rows: list[Row], work: Callable[[Row], None]) -> None:
     for number, row in enumerate(rows, 1):
-        print(f"[{number}/{len(rows)}] {way} {row.entry.name}", file=sys.stderr, flush=True)
+        known = len(row.complaints)
         work(row)
+        print(f"[{number}/{len(rows)}] {row.line()}", *row.complaints[known:], sep="\n  ", file=sys.stderr, flush=True)
 
 
 def _report(rows: list[Row], ways: list[str]) -> int:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import TypeVar
 
 import av
+from av.audio.stream import AudioStream
 from av.container import InputContainer
-from av.stream import Disposition, Stream
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+Track = TypeVar("Track", VideoStream, AudioStream)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +27,7 @@ class Times:
 
 def source_times(path: Path) -> Times:
     """Of the video that a player would choose, by its packets."""
-    with path.open("rb") as file, av.open(file, metadata_errors="replace") as container:
+    with path.open("rb") as file, av.open(file, "r", metadata_errors="replace") as container:
         video, audio = _video(container), _default(container.streams.audio)
         tick = Fraction(video.time_base or 1)
         start = (video.start_time or 0) * tick
@@ -52,15 +58,14 @@ def strayed(shown: Times, source: Times) -> Fraction:
     return max(Fraction(0), worst - allowed)
 
 
-def _video(container: InputContainer) -> av.VideoStream:
+def _video(container: InputContainer) -> VideoStream:
     pictures = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
     tracks = [stream for stream in container.streams.video if not stream.disposition & pictures and stream.width]
-    tracks = [stream for stream in tracks if stream.codec_context is not None] or tracks
     chosen = _default(sorted(tracks, key=lambda stream: stream.width * stream.height, reverse=True))
-    assert isinstance(chosen, av.VideoStream)
+    assert chosen is not None
     return chosen
 
 
-def _default(tracks: list[Stream] | tuple[Stream, ...]) -> Stream | None:
+def _default(tracks: Sequence[Track]) -> Track | None:
     usable = [track for track in tracks if track.codec_context is not None]
     return next((track for track in usable if track.disposition & Disposition.default), next(iter(usable), None))

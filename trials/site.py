@@ -20,7 +20,7 @@ import requests
 
 ROOT = Path(__file__).resolve().parents[1]
 
-START_SECONDS = 180
+START_SECONDS = 600
 STOP_SECONDS = 60
 ANSWER_SECONDS = 120
 JOB_SECONDS = 900
@@ -124,8 +124,8 @@ def _environment(data_dir: Path, url: str, port: int, egress_allow: str) -> dict
         "PORT": str(port),
         "SITE_URL": url,
         "SANDBOX": "1",
-        # Empty values win over a .env file that configures the real site.
-        "DATABASE_URL": "",
+        # A .env file configures the real site; these win over it.
+        "DATABASE_URL": f"sqlite:///{data_dir}/db.sqlite3",
         "REDIS_URL": "",
         "S3_BUCKET": "",
         "EGRESS_ALLOW": egress_allow,

@@ -37,6 +37,9 @@ EXACT = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL
 DEEP = Interpolation.BILINEAR | Interpolation.ACCURATE_RND
 """For 16-bit RGB: there FULL_CHR_H_INT swaps colours about."""
 
+SWAPPED = {"rgb555be", "bgr555be", "rgb565be", "bgr565be"}
+"""On its way from these to 24 bits the scaler forgets to swap the bytes; to their little-endian twins it does not."""
+
 CUBE_SIZE = 33
 
 REFERENCE_WHITE_NITS = 203.0
@@ -58,6 +61,7 @@ class ToRgb:
     def __init__(self, codec: VideoCodecContext, scratch: Path) -> None:
         self._codec = codec
         self._scaler = VideoReformatter()
+        self._swapper = VideoReformatter()
         self._scratch = scratch
         self._mapper: ToneMapper | None = None
 
@@ -65,6 +69,8 @@ class ToRgb:
         """RGB, and the frame's own alpha if it has one."""
         if is_hdr(frame, self._codec):
             return self._tone_mapped(frame), None
+        if frame.format.name in SWAPPED:
+            frame = self._swapper.reformat(frame, format=f"{frame.format.name[:-2]}le", threads=1)
         has_alpha = any(part.is_alpha for part in frame.format.components)
         matrix, range_ = self._describe(frame)
         picture = self._scaler.reformat(

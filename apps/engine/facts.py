@@ -21,10 +21,15 @@ from apps.engine.geometry import Orientation
 from apps.engine.missing import Holes, is_torn, present, refuse_below_half
 from apps.engine.report import Facts
 from apps.engine.seek import entries_of
-from apps.engine.source import Source, open_source
+from apps.engine.source import MAX_PIXELS, Source, open_source
 
 MAX_BLIND_PACKETS = 300
 """Packets tried for a first picture before the file is called undecodable; a recording may begin mid-scene."""
+
+NO_PICTURE = (
+    "No picture in this video can be decoded. The file is damaged, its codec unsupported, "
+    f"or its pictures are larger than {MAX_PIXELS // 10**6} million pixels."
+)
 
 MAX_DISPLAY_SIDE = 16_384
 
@@ -118,7 +123,7 @@ def survey(path: Path, *, limits: Limits | None = None, keep_audio: bool = True)
         holes = Holes.of(source)
         frame, broken = _demux(source, video, audio, holes)
         if frame is None:
-            raise InputRefused("No picture in this video can be decoded. The file is damaged or its codec unsupported.")
+            raise InputRefused(NO_PICTURE)
         if frame.pts is not None and video.header_start is not None:
             # The container names its first packet's time; a picture that is shown may come before that one.
             video.header_start = min(video.header_start, frame.pts)
@@ -191,7 +196,9 @@ def _judge(
         audio_span = audio.start_time, audio.end_without_leaps(video.end_time)
     origin = min(video.start_time, audio_span[0]) if audio_span else video.start_time
     span = Fraction(stamps[-1] - stamps[0]) * video.time_base if len(stamps) > 1 else Fraction(0)
-    rate = _rate(len(video.stamps), span, frame_time)
+    # Some codecs have hidden frames, at the time of one that is shown; more of them than that are no codec's doing.
+    counted = len(stamps) if len(video.stamps) <= 2 * len(stamps) else len(video.stamps)
+    rate = _rate(counted, span, frame_time)
     orientation = Orientation.of(frame, source.pixel_shape)
     if max(orientation.width, orientation.height) > MAX_DISPLAY_SIDE:
         raise InputRefused(f"The picture is larger than {MAX_DISPLAY_SIDE} pixels on one side.")
@@ -226,7 +233,7 @@ def _judge(
 
 
 def _rate(frames: int, span: Fraction, frame_time: Fraction) -> Fraction:
-    """Frames a second, counting also those that claim the same time: they cost as much work as others."""
+    """Frames a second; of many that all claim one time, as many as there are in a frame's time."""
     if span:
         return (frames - 1) / span
     return frames / frame_time if frame_time else Fraction(25)

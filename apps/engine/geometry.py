@@ -35,8 +35,8 @@ class Orientation:
 
     @property
     def degrees(self) -> int:
-        """Clockwise turn that a player applies."""
-        return (-90 * self.quarter_turns) % 360
+        """Clockwise, as other tools tell it: of a mirrored picture, the turn before it is put upside down."""
+        return (-90 * self.quarter_turns + 180 * self.mirrored) % 360
 
     @property
     def width(self) -> int:
