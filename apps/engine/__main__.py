@@ -46,6 +46,26 @@ def make_parser() -> Parser:
     parser.add_argument("--matte", metavar="FILE", type=Path, help="also write the matte, lossless gray FFV1 in MKV")
     parser.add_argument("--fgr", metavar="DIR", type=Path, help="also write the straight foreground as NNNNN.png")
     parser.add_argument("--trim", metavar="S:E", help="keep seconds S to E from the first frame; either may be empty")
+    _add_composing(parser)
+    parser.add_argument("--no-audio", action="store_true", help="leave the sound out")
+    parser.add_argument("--threads", type=_count, default=0, metavar="N", help="0 means all cores")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--precision", choices=("auto", "fp32", "fp16", "int8"), default="auto", help="of the networks")
+    parser.add_argument("--max-seconds", type=_positive, metavar="S")
+    parser.add_argument("--max-side", type=_count, metavar="PIXELS")
+    parser.add_argument("--max-fps", type=_positive, metavar="FPS")
+    parser.add_argument("--models-dir", type=Path, default=None, metavar="DIR", help="default: $DATA_DIR/models")
+    only = "only networks under Apache or MIT licences, as MODEL_LICENCES=permissive does"
+    parser.add_argument("--permissive", action="store_true", help=only)
+    parser.add_argument("--probe", action="store_true", help="only say what IN is")
+    parser.add_argument("--json", action="store_true", help="report on stdout, one JSON object a line")
+    parser.add_argument("--without", metavar="STAGE,…", help=argparse.SUPPRESS)
+    parser.add_argument("--contain", type=int, default=None, metavar="PID", help=argparse.SUPPRESS)
+    return parser
+
+
+def _add_composing(parser: Parser) -> None:
+    """Where the frame lies, and its edge."""
     parser.add_argument("--canvas", metavar="WxH", help="size of the result in pixels, 16 to 4096 a side")
     parser.add_argument("--anchor", help=f"where the frame lies on the canvas: {', '.join(ANCHORS)}")
     parser.add_argument(
@@ -58,24 +78,6 @@ def make_parser() -> Parser:
     )
     parser.add_argument("--despill", type=float, metavar="SHARE", help="take a green or blue wall's light off, 0 to 1")
     parser.add_argument("--on-limit", default=ON_LIMIT[0], help="reject or reduce what is too much for gif and webp")
-    parser.add_argument("--no-audio", action="store_true", help="leave the sound out")
-    parser.add_argument("--threads", type=_count, default=0, metavar="N", help="0 means all cores")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--precision", choices=("auto", "fp32", "fp16", "int8"), default="auto", help="of the networks")
-    parser.add_argument("--max-seconds", type=_positive, metavar="S")
-    parser.add_argument("--max-side", type=_count, metavar="PIXELS")
-    parser.add_argument("--max-fps", type=_positive, metavar="FPS")
-    parser.add_argument("--models-dir", type=Path, default=None, metavar="DIR", help="default: $DATA_DIR/models")
-    parser.add_argument(
-        "--permissive",
-        action="store_true",
-        help="only networks under Apache or MIT licences, as MODEL_LICENCES=permissive does",
-    )
-    parser.add_argument("--probe", action="store_true", help="only say what IN is")
-    parser.add_argument("--json", action="store_true", help="report on stdout, one JSON object a line")
-    parser.add_argument("--without", metavar="STAGE,…", help=argparse.SUPPRESS)
-    parser.add_argument("--contain", type=int, default=None, metavar="PID", help=argparse.SUPPRESS)
-    return parser
 
 
 def _joined(argv: list[str]) -> list[str]:

@@ -60,16 +60,7 @@ def parse_request(fields: Mapping[str, Any], *, needs_video: bool = True) -> Job
     _refuse_what_is_not_there_yet(given)
     try:
         background, image_url, image_id = _background(given)
-        options = Options(
-            model=_one_of(given, "model", MODELS),
-            format=str(given.get("output_format", "webm")),
-            background=background,
-            trim=parse_trim(given.get("trim")),
-            keep_audio=_flag(given, "keep_audio", default=True),
-            composition=parse_composition(given.get("composition")),
-            edge=parse_edge(given.get("edge")),
-            on_limit=_one_of(given, "on_limit", ON_LIMIT),
-        )
+        options = _engine_options(given, background)
     except EngineError as error:
         raise AppError.from_engine(error) from error
     if needs_video and not {"video_url", "video_id"} & set(given):
@@ -87,6 +78,19 @@ def parse_request(fields: Mapping[str, Any], *, needs_video: bool = True) -> Job
         webhook_url=_url(given, "webhook_url") or "",
         auto_start=_flag(given, "auto_start", default=True),
         requested=given,
+    )
+
+
+def _engine_options(given: Mapping[str, Any], background: Background) -> Options:
+    return Options(
+        model=_one_of(given, "model", MODELS),
+        format=str(given.get("output_format", "webm")),
+        background=background,
+        trim=parse_trim(given.get("trim")),
+        keep_audio=_flag(given, "keep_audio", default=True),
+        composition=parse_composition(given.get("composition")),
+        edge=parse_edge(given.get("edge")),
+        on_limit=_one_of(given, "on_limit", ON_LIMIT),
     )
 
 
