@@ -60,16 +60,7 @@ def parse_request(fields: Mapping[str, Any], *, needs_video: bool = True) -> Job
     _refuse_what_is_not_there_yet(given)
     try:
         background, image_url, image_id = _background(given)
-        options = Options(
-            model=_one_of(given, "model", MODELS),
-            format=str(given.get("output_format", "webm")),
-            background=background,
-            trim=parse_trim(given.get("trim")),
-            keep_audio=_flag(given, "keep_audio", default=True),
-            composition=parse_composition(given.get("composition")),
-            edge=parse_edge(given.get("edge")),
-            on_limit=_one_of(given, "on_limit", ON_LIMIT),
-        )
+        options = _options(given, background)
     except EngineError as error:
         raise AppError.from_engine(error) from error
     if needs_video and not {"video_url", "video_id"} & set(given):
@@ -126,6 +117,19 @@ def as_fields(options: Options, *, background_id: str | None = None) -> dict[str
 
 def refusal(message: str, param: str) -> AppError:
     return AppError("invalid_request", message, param=param)
+
+
+def _options(given: Mapping[str, Any], background: Background) -> Options:
+    return Options(
+        model=_one_of(given, "model", MODELS),
+        format=str(given.get("output_format", "webm")),
+        background=background,
+        trim=parse_trim(given.get("trim")),
+        keep_audio=_flag(given, "keep_audio", default=True),
+        composition=parse_composition(given.get("composition")),
+        edge=parse_edge(given.get("edge")),
+        on_limit=_one_of(given, "on_limit", ON_LIMIT),
+    )
 
 
 def _refuse_what_is_not_there_yet(given: Mapping[str, Any]) -> None:
