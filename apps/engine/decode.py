@@ -74,6 +74,8 @@ class Decoder:
             self._first = survey.entries[0] * self.clock - survey.origin
         self._errors = self._corrupt = self._repaired = 0
         self._was_hdr = self._was_resized = self._gave_up = False
+        self.shown = 0
+        """Pictures given out so far."""
 
     def _make_codec(self, threads: int) -> VideoCodecContext:
         codec = self._source.video.codec_context
@@ -107,6 +109,7 @@ class Decoder:
             rgb, alpha = self._display(frame)
             waiting = Picture(index, time, time + self._duration(frame), rgb, alpha)
             index += 1
+            self.shown = index
             self._check_length(time + self._duration(frame))
         if waiting is not None:
             if self._trim is not None and self._trim[1] is not None and self._first is not None:

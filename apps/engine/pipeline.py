@@ -130,7 +130,8 @@ class Work:
                 max_seconds=self._task.limits.max_seconds, threads=self._task.threads,
             )  # fmt: skip
             self._run_stages(decoder, meter, stack)
-            notices = decoder.notices(len(self._record))
+            # Not what was written: frames left out of an animation are not missing.
+            notices = decoder.notices(decoder.shown)
         promise = self._promise()
         self._verify(promise, meter)
         outputs = self._describe(promise)
