@@ -188,11 +188,33 @@ def _judge(
     # Some codecs have hidden frames, at the time of one that is shown; more of them than that are no codec's doing.
     counted = len(stamps) if len(video.stamps) <= 2 * len(stamps) else len(video.stamps)
     rate = _rate(counted, span, frame_time)
+    facts = _facts(source, video, frame, typical, rate, has_audio=has_audio, length=video.end_time - origin)
+    end = max(video.end_time, audio.end_time if audio is not None else Fraction(0))
+    length = video.end_time - stamps[0] * video.time_base if stamps else Fraction(0)
+    share = present(source, frames=len(video.stamps), span=length, end=end, holes=holes)
+    # Headers round: a frame or two and five hundredths are nothing.
+    is_cut_off = share < Fraction(19, 20) and (1 - share) * len(video.stamps) > 2
+    is_sound_torn = audio is not None and audio.is_torn
+    is_cut_off = is_broken or is_cut_off
+    return Survey(facts, origin, video.start_time, frame_time, audio_span, is_sound_torn, share, is_cut_off)
+
+
+def _facts(
+    source: Source,
+    video: Track,
+    frame: VideoFrame,
+    typical: float,
+    rate: Fraction,
+    *,
+    has_audio: bool,
+    length: Fraction,
+) -> Facts:
     orientation = Orientation.of(frame, source.pixel_shape)
     if max(orientation.width, orientation.height) > MAX_DISPLAY_SIDE:
         raise InputRefused(f"The picture is larger than {MAX_DISPLAY_SIDE} pixels on one side.")
     sound = source.audio.codec_context if source.audio is not None and has_audio else None
-    facts = Facts(
+    gaps = [after - before for before, after in itertools.pairwise(sorted(set(video.stamps)))]
+    return Facts(
         container=source.container.format.name,
         video_codec=source.video.codec_context.codec.canonical_name,
         pixel_format=frame.format.name,
@@ -200,7 +222,7 @@ def _judge(
         height=orientation.height,
         fps=round(float(rate), 3),
         frames=len(video.stamps),
-        duration=round(float(max(video.end_time - origin, frame_time)), 6),
+        duration=round(float(max(length, typical * video.time_base)), 6),
         rotation=orientation.degrees,
         has_audio=sound is not None,
         audio_codec=sound.codec.canonical_name if sound else None,
@@ -211,14 +233,6 @@ def _judge(
         is_interlaced=bool(frame.interlaced_frame),
         is_variable_rate=bool(gaps) and max(gaps) - min(gaps) > max(2, typical * 0.05),
     )
-    end = max(video.end_time, audio.end_time if audio is not None else Fraction(0))
-    length = video.end_time - stamps[0] * video.time_base if stamps else Fraction(0)
-    share = present(source, frames=len(video.stamps), span=length, end=end, holes=holes)
-    # Headers round: a frame or two and five hundredths are nothing.
-    is_cut_off = share < Fraction(19, 20) and (1 - share) * len(video.stamps) > 2
-    is_sound_torn = audio is not None and audio.is_torn
-    is_cut_off = is_broken or is_cut_off
-    return Survey(facts, origin, video.start_time, frame_time, audio_span, is_sound_torn, share, is_cut_off)
 
 
 def _rate(frames: int, span: Fraction, frame_time: Fraction) -> Fraction:
