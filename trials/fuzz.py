@@ -163,7 +163,8 @@ def look(copy: Copy, nurse: Nursery, seconds: float) -> list[Found]:
         processed = nurse.run([*more, *LIMITS, "--", str(path), str(Path(name) / "out")], seconds=seconds)
         left = [entry.name for entry in Path(name).iterdir() if entry.name not in ("copy", "out")]
     rows = [Found(copy, "probe", probed), Found(copy, format_name, processed)]
-    if left:
+    # Whoever has to be killed cannot tidy up; the house does it for its children.
+    if left and not processed.hung:
         note = Ended(processed.status, False, 0, {"error": {"code": f"left {left} behind"}}, "")
         rows.append(Found(copy, "left behind", note))
     return rows

@@ -8,7 +8,6 @@ from array import array
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import av
 from av.packet import Packet
@@ -191,56 +190,60 @@ def _judge(
     frame_time = Fraction(typical) * video.time_base
     if stamps:
         video.end = max(video.end or 0, stamps[-1] + (0 if (video.end or 0) > stamps[-1] else round(typical)))
-    is_heard = audio is not None and bool(audio.stamps)
+    has_audio = audio is not None and bool(audio.stamps)
     audio_span = None
-    if audio is not None and is_heard and keep_audio:
+    if audio is not None and has_audio and keep_audio:
         audio_span = audio.start_time, audio.end_without_leaps(video.end_time)
     origin = min(video.start_time, audio_span[0]) if audio_span else video.start_time
     span = Fraction(stamps[-1] - stamps[0]) * video.time_base if len(stamps) > 1 else Fraction(0)
     # Some codecs have hidden frames, at the time of one that is shown; more of them than that are no codec's doing.
     counted = len(stamps) if len(video.stamps) <= 2 * len(stamps) else len(video.stamps)
-    facts = Facts(
-        fps=round(float(_rate(counted, span, frame_time)), 3),
-        frames=len(video.stamps),
-        duration=round(float(max(video.end_time - origin, frame_time)), 6),
-        is_variable_rate=bool(gaps) and max(gaps) - min(gaps) > max(2, typical * 0.05),
-        **_picture_facts(source, frame),
-        **_sound_facts(source, is_heard=is_heard),
-    )
+    rate = _rate(counted, span, frame_time)
+    facts = _facts(source, video, frame, typical, rate, has_audio=has_audio, length=video.end_time - origin)
     end = max(video.end_time, audio.end_time if audio is not None else Fraction(0))
     length = video.end_time - stamps[0] * video.time_base if stamps else Fraction(0)
     share = present(source, frames=len(video.stamps), span=length, end=end, holes=holes)
     # Headers round: a frame or two and five hundredths are nothing.
-    is_cut_off = is_broken or (share < Fraction(19, 20) and (1 - share) * len(video.stamps) > 2)
+    is_cut_off = share < Fraction(19, 20) and (1 - share) * len(video.stamps) > 2
     is_sound_torn = audio is not None and audio.is_torn
+    is_cut_off = is_broken or is_cut_off
     return Survey(facts, origin, video.start_time, frame_time, audio_span, is_sound_torn, share, is_cut_off)
 
 
-def _picture_facts(source: Source, frame: VideoFrame) -> dict[str, Any]:
+def _facts(
+    source: Source,
+    video: Track,
+    frame: VideoFrame,
+    typical: float,
+    rate: Fraction,
+    *,
+    has_audio: bool,
+    length: Fraction,
+) -> Facts:
     orientation = Orientation.of(frame, source.pixel_shape)
     if max(orientation.width, orientation.height) > MAX_DISPLAY_SIDE:
         raise InputRefused(f"The picture is larger than {MAX_DISPLAY_SIDE} pixels on one side.")
-    return {
-        "container": source.container.format.name,
-        "video_codec": source.video.codec_context.codec.canonical_name,
-        "pixel_format": frame.format.name,
-        "width": orientation.width,
-        "height": orientation.height,
-        "rotation": orientation.degrees,
-        "has_alpha": source.has_alpha,
-        "is_hdr": is_hdr(frame, source.video.codec_context),
-        "is_interlaced": bool(frame.interlaced_frame),
-    }
-
-
-def _sound_facts(source: Source, *, is_heard: bool) -> dict[str, Any]:
-    sound = source.audio.codec_context if source.audio is not None and is_heard else None
-    return {
-        "has_audio": sound is not None,
-        "audio_codec": sound.codec.canonical_name if sound else None,
-        "audio_channels": sound.channels if sound else None,
-        "audio_rate": sound.sample_rate if sound else None,
-    }
+    sound = source.audio.codec_context if source.audio is not None and has_audio else None
+    gaps = [after - before for before, after in itertools.pairwise(sorted(set(video.stamps)))]
+    return Facts(
+        container=source.container.format.name,
+        video_codec=source.video.codec_context.codec.canonical_name,
+        pixel_format=frame.format.name,
+        width=orientation.width,
+        height=orientation.height,
+        fps=round(float(rate), 3),
+        frames=len(video.stamps),
+        duration=round(float(max(length, Fraction(typical) * video.time_base)), 6),
+        rotation=orientation.degrees,
+        has_audio=sound is not None,
+        audio_codec=sound.codec.canonical_name if sound else None,
+        audio_channels=sound.channels if sound else None,
+        audio_rate=sound.sample_rate if sound else None,
+        has_alpha=source.has_alpha,
+        is_hdr=is_hdr(frame, source.video.codec_context),
+        is_interlaced=bool(frame.interlaced_frame),
+        is_variable_rate=bool(gaps) and max(gaps) - min(gaps) > max(2, typical * 0.05),
+    )
 
 
 def _rate(frames: int, span: Fraction, frame_time: Fraction) -> Fraction:

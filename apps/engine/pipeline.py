@@ -206,7 +206,9 @@ class Work:
         try:
             for item in composed:
                 if self._zero is None:
-                    self._zero = item.cutout.time if self._plan.trim else Fraction(0)
+                    # What has no sound has no clock either that could begin before its first picture.
+                    begins_here = self._plan.trim or not self._row.audio
+                    self._zero = item.cutout.time if begins_here else Fraction(0)
                     self._open_writers(writers, item, decoder, stack)
                 self._write(writers, item)
                 meter.processed(len(self._record), float(item.cutout.end / self._length))

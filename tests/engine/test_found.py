@@ -22,6 +22,7 @@ from apps.engine.source import Reader, open_source
 from tests import judge
 from tests.clips import FRAMES, HEIGHT, WIDTH, make_clip
 from tests.engine.work import ScriptedModel, run
+from trials import drawn
 
 
 def test_a_hole_that_opens_late_is_a_hole_in_a_gif(tmp_path):
@@ -35,6 +36,21 @@ def test_a_hole_that_opens_late_is_a_hole_in_a_gif(tmp_path):
     judge.need_ffmpeg()
     shown = judge.frames(tmp_path / "out.gif", "gif")
     assert [np.array_equal(frame[..., 3], matte) for frame, matte in zip(shown, mattes, strict=True)] == [True] * 4
+
+
+@pytest.mark.parametrize("format_name", ["gif", "webp"])
+def test_an_animation_begins_with_its_first_picture(tmp_path, format_name):
+    """The film's first two are damaged; an animation has no way to begin late."""
+    clip = drawn.write(tmp_path / "a.avi", drawn.Kind("a.avi", "mjpeg", "yuvj420p"))
+    data = clip.read_bytes()
+    starts = [found.start() for found in re.finditer(rb"\xff\xd8\xff", data)]
+    assert len(starts) == drawn.FRAMES
+    clip.write_bytes(data[: starts[0]] + bytes(starts[2] - 100 - starts[0]) + data[starts[2] - 100 :])
+
+    result = run(clip, tmp_path / "out", Options(model="chroma", format=format_name))
+
+    assert result.frames == drawn.FRAMES - 2
+    assert result.decoded_seconds == pytest.approx((drawn.FRAMES - 2) / drawn.RATE)
 
 
 def stray(path: Path, seconds: int) -> Path:
