@@ -8,14 +8,14 @@ import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from apps.engine import compose
+from apps.engine import compose, preview
 from apps.engine.audio import Cut, SoundSource
 from apps.engine.decode import Decoder, Picture
 from apps.engine.encode import WRITERS, Cutout, ForegroundWriter, MatteWriter, Spec, Writer
@@ -26,6 +26,7 @@ from apps.engine.formats import FORMATS
 from apps.engine.matting.base import Matte, Model
 from apps.engine.matting.despill import Despill
 from apps.engine.options import Background, kept_seconds
+from apps.engine.preview import PreviewWriter
 from apps.engine.progress import Meter
 from apps.engine.quality import Quality
 from apps.engine.record import Record
@@ -127,6 +128,8 @@ class Work:
         self._target = drafts.draft(task.target)
         self._matte = drafts.draft(task.matte) if task.matte else drafts.scratch(task.target, ".matte")
         self._foreground = drafts.draft(task.foreground) if task.foreground else None
+        self._preview = drafts.draft(task.preview) if task.preview else None
+        self._preview_clock = Fraction(1, 1000)
         self._decoded = self._inferred = 0
         self._quality = Quality()
         self._largest_share = 0.0
@@ -278,6 +281,11 @@ class Work:
         self._clock = result.clock
         writers.append((result, False))
         writers.append((MatteWriter(self._matte, spec), True))
+        if self._preview is not None:
+            # Sound is read once a file: each goes at its own pace.
+            small = PreviewWriter(self._preview, replace(spec, sound=self._open_sound(decoder, stack)))
+            self._preview_clock = small.clock
+            writers.append((small, self._row.shows_matte))
         if self._foreground is not None:
             writers.append((ForegroundWriter(self._foreground, spec), True))
 
@@ -314,6 +322,15 @@ class Work:
         verify(self._target, promise, step=step)
         if self._opaque:
             verify_matte(self._matte, promise)
+        if self._preview is not None:
+            verify(self._preview, self._preview_promise(promise), step=lambda _: _stop_if(self._canceled))
+
+    def _preview_promise(self, promise: Promise) -> Promise:
+        width, height = preview.size_of(promise.width, promise.height)
+        format_name = preview.format_of(opaque=self._opaque)
+        return replace(
+            promise, format=format_name, width=width, height=height, clock=self._preview_clock, matte=None
+        )  # fmt: skip
 
     def _describe(self, promise: Promise) -> list[OutputFile]:
         row = self._row
@@ -325,6 +342,11 @@ class Work:
             outputs.append(
                 self._output("matte", "mkv", self._task.matte, self._matte, promise.width, promise.height, "none")
             )
+        if self._task.preview is not None and self._preview is not None:
+            small = self._preview_promise(promise)
+            size = FORMATS[small.format].frame_size(small.width, small.height)
+            alpha_mode = "none" if self._opaque else "straight"
+            outputs.append(self._output("preview", small.format, self._task.preview, self._preview, *size, alpha_mode))
         return outputs
 
     def _output(
@@ -343,7 +365,7 @@ class Work:
             duration=round(float(self._record.end), 6),
             sha256=digest,
             alpha_mode=alpha_mode,
-            has_audio=kind == "result" and self._sound is not None,
+            has_audio=kind != "matte" and self._sound is not None,
         )
 
     def _notices(self) -> Iterator[Notice]:
