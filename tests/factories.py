@@ -147,12 +147,14 @@ def make_quality(*, flags: int = 1) -> dict[str, Any]:
     }
 
 
-def make_output(job: Job, *, kind: str = "result", content: bytes = b"a cutout") -> Output:
+def make_output(
+    job: Job, *, kind: str = "result", content: bytes = b"a cutout", format_: str = "", **facts: Any
+) -> Output:
     output = Output(
         job=job,
         attempt=job.attempt,
         kind=kind,
-        format=job.output_format,
+        format=format_ or job.output_format,
         size=len(content),
         sha256=hashlib.sha256(content).hexdigest(),
         facts={
@@ -162,6 +164,7 @@ def make_output(job: Job, *, kind: str = "result", content: bytes = b"a cutout")
             "duration": 10.0,
             "alpha_mode": "straight",
             "has_audio": True,
+            **facts,
         },
     )
     output.file.save(f"{kind}.webm", ContentFile(content), save=False)

@@ -90,7 +90,7 @@ def test_one_job_from_upload_to_download(api: Caller, house: House, receiver: Re
     assert (done["status"], done["progress"], done["stage"], done["error"]) == ("completed", 100, None, None)
     assert (done["frames_done"], done["frames_total"]) == (25, 25)
     assert done["input"]["sha256"] == hashlib.sha256(content).hexdigest()
-    assert sorted(output["kind"] for output in done["outputs"]) == ["matte", "result"]
+    assert sorted(output["kind"] for output in done["outputs"]) == ["matte", "preview", "result"]
     names = list(JobEvent.objects.filter(job_id=job["id"]).values_list("name", flat=True))
     assert names == ["created", "queued", "started", "verified", "completed"]
 

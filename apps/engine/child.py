@@ -194,6 +194,7 @@ def start(
     *,
     models_dir: Path,
     matte: Path | None = None,
+    preview: Path | None = None,
     background_image: Path | None = None,
     limits: Limits | None = None,
     threads: int = 0,
@@ -224,8 +225,10 @@ def start(
         arguments.append("--permissive")
     if matte is not None:
         arguments.append(f"--matte={matte.absolute()}")
+    if preview is not None:
+        arguments.append(f"--preview={preview.absolute()}")
     arguments += ["--", str(source.absolute()), str(target.absolute())]
-    written = (target.absolute(), *(() if matte is None else (matte.absolute(),)))
+    written = tuple(path.absolute() for path in (target, matte, preview) if path is not None)
     return Run(arguments, written=written, log=log)
 
 

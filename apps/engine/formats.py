@@ -24,6 +24,8 @@ class Format:
     """The matte lies below the colours, in a frame of twice the height."""
     shows_matte: bool = False
     """Its picture is the matte, whatever the background."""
+    needs_preview: bool = False
+    """Some browser in use cannot show it, or not its alpha."""
     max_seconds: float | None = None
     max_short_side: int | None = None
     max_fps: int | None = None
@@ -44,11 +46,11 @@ FORMATS: dict[str, Format] = {
     for row in (
         Format(
             "webm", ".webm", "video/webm", alpha=True, audio=True, opens_in="Chrome, Edge, Firefox, OBS",
-            demuxer="matroska",
+            demuxer="matroska", needs_preview=True,
         ),
         Format(
             "mov", ".mov", "video/quicktime", alpha=True, audio=True, opens_in="Premiere, Final Cut, Resolve",
-            demuxer="mov",
+            demuxer="mov", needs_preview=True,
         ),
         Format(
             "mp4", ".mp4", "video/mp4", alpha=False, audio=True, opens_in="every player",
@@ -64,6 +66,7 @@ FORMATS: dict[str, Format] = {
         ),
         Format(
             "png_sequence", ".zip", "application/zip", alpha=True, audio=True, opens_in="compositing tools, scripts",
+            needs_preview=True,
         ),
         Format(
             "stacked_mp4", "-stacked.mp4", "video/mp4", alpha=True, audio=True,

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import cv2
 
-from apps.engine import compose
+from apps.engine import compose, preview
 from apps.engine.audio import Cut, SoundSource
 from apps.engine.composer import Composed, Composer
 from apps.engine.decode import Decoder, Picture, thinned
@@ -26,6 +26,7 @@ from apps.engine.flow import Flow, Lane
 from apps.engine.formats import FORMATS
 from apps.engine.matting.base import Matte, Model
 from apps.engine.plan import Plan, make_plan
+from apps.engine.preview import PreviewWriter
 from apps.engine.progress import Meter
 from apps.engine.quality import Quality
 from apps.engine.record import Record
@@ -113,6 +114,8 @@ class Work:
         self._matte = drafts.draft(task.matte) if task.matte else drafts.scratch(task.target, ".matte")
         self._proof = self._matte
         self._foreground = drafts.draft(task.foreground) if task.foreground else None
+        self._preview = drafts.draft(task.preview) if task.preview else None
+        self._preview_clock = Fraction(1, 1000)
         self._decoded = self._inferred = 0
         self._quality = Quality()
         self._composer = Composer(task, plan, found.facts, self._quality)
@@ -250,6 +253,11 @@ class Work:
         writers.append((result, CUTOUT))
         if self._composer.alters:
             writers.append((MatteWriter(self._proof, spec), CUTOUT))
+        if self._preview is not None:
+            # Sound is read once a file: each goes at its own pace.
+            small = PreviewWriter(self._preview, replace(spec, sound=self._open_sound(decoder, stack)))
+            self._preview_clock = small.clock
+            writers.append((small, CUTOUT))
         height, width = first.matte.alpha.shape
         spec = replace(spec, width=width, height=height)
         writers.append((MatteWriter(self._matte, spec), MATTE))
@@ -290,6 +298,15 @@ class Work:
         verify(self._target, promise, step=step)
         if self._opaque or self._composer.alters:
             verify_matte(self._matte, promise)
+        if self._preview is not None:
+            verify(self._preview, self._preview_promise(promise), step=lambda _: _stop_if(self._canceled))
+
+    def _preview_promise(self, promise: Promise) -> Promise:
+        width, height = preview.size_of(promise.width, promise.height)
+        format_name = preview.format_of(opaque=self._opaque)
+        return replace(
+            promise, format=format_name, width=width, height=height, clock=self._preview_clock, matte=None
+        )  # fmt: skip
 
     def _describe(self, promise: Promise) -> list[OutputFile]:
         row, facts = self._row, self._found.facts
@@ -301,6 +318,11 @@ class Work:
             outputs.append(
                 self._output("matte", "mkv", self._task.matte, self._matte, facts.width, facts.height, "none")
             )
+        if self._task.preview is not None and self._preview is not None:
+            small = self._preview_promise(promise)
+            size = FORMATS[small.format].frame_size(small.width, small.height)
+            alpha_mode = "none" if self._opaque else "straight"
+            outputs.append(self._output("preview", small.format, self._task.preview, self._preview, *size, alpha_mode))
         return outputs
 
     def _output(
@@ -319,7 +341,7 @@ class Work:
             duration=round(float(self._record.end), 6),
             sha256=digest,
             alpha_mode=alpha_mode,
-            has_audio=kind == "result" and self._sound is not None,
+            has_audio=kind != "matte" and self._sound is not None,
         )
 
     def _notices(self) -> Iterator[Notice]:

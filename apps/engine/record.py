@@ -90,8 +90,8 @@ def checksum(alpha: NDArray[np.uint8]) -> int:
     return zlib.crc32(np.ascontiguousarray(alpha).data)
 
 
-def thumbnail(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
-    """What is visible, small: hidden colours do not count."""
+def thumbnail(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8] | None, *, side: int | None = None) -> NDArray[np.uint8]:
+    """What is visible, small: hidden colours do not count. `side` compares with a picture of another size."""
     visible = rgb if alpha is None else premultiplied(rgb, alpha)
-    side = max(1, min(MAX_THUMB_SIDE, min(rgb.shape[:2]) // THUMB_SHARE))
+    side = side or max(1, min(MAX_THUMB_SIDE, min(rgb.shape[:2]) // THUMB_SHARE))
     return np.asarray(cv2.resize(visible, (side, side), interpolation=cv2.INTER_AREA), np.uint8)

@@ -55,7 +55,7 @@ class OutputFile:
     """One file written and proved."""
 
     kind: str
-    """`result` or `matte`."""
+    """`result`, `matte` or `preview`."""
     format: str
     path: str
     bytes: int

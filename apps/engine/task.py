@@ -23,6 +23,7 @@ class Task:
     """Called once the input is known to be good: loading weights takes seconds."""
     matte: Path | None = None
     foreground: Path | None = None
+    preview: Path | None = None
     background_image: Path | None = None
     limits: Limits = field(default_factory=Limits)
     threads: int = 0
@@ -34,7 +35,7 @@ class Task:
         self._check_paths()
 
     def _check_paths(self) -> None:
-        written = {"output": self.target, "matte": self.matte, "fgr": self.foreground}
+        written = {"output": self.target, "matte": self.matte, "fgr": self.foreground, "preview": self.preview}
         seen: dict[Path, str] = {self.source.resolve(): "input"}
         if self.background_image is not None:
             seen[self.background_image.resolve()] = "bg_image"

@@ -68,8 +68,9 @@ class Promise:
     clock: Fraction
     opaque: bool
     record: Record
-    matte: Path
-    """What the result's alpha is held against: the kept matte, or beside it the alpha that was made from it."""
+    matte: Path | None
+    """What the result's alpha is held against: the kept matte, or beside it the alpha that was made from it. None when
+    it is not compared pixel by pixel: a preview's is another size."""
     audio_span: tuple[Fraction, Fraction] | None
     """On the output's clock; None when it must have no sound."""
 
@@ -103,7 +104,7 @@ def _read_matte(path: Path) -> Iterator[Shown]:
 
 
 def _verify_frames(path: Path, promise: Promise, step: Callable[[int], None]) -> None:
-    mattes = None if promise.opaque else _read_matte(promise.matte)
+    mattes = None if promise.opaque or promise.matte is None else _read_matte(promise.matte)
     count = 0
     for count, shown in enumerate(read_back(path, promise.format, opaque=promise.opaque), 1):
         if count > len(promise.record):
@@ -166,8 +167,9 @@ def _check_colour(shown: Shown, matte: Shown | None, count: int, promise: Promis
     if FORMATS[promise.format].shows_matte and matte is not None and matte.alpha is not None:
         found, expected = thumbnail(picture, None), thumbnail(np.dstack([matte.alpha] * 3), None)
     else:
-        found = thumbnail(picture, None if shown.alpha is None else np.ascontiguousarray(shown.alpha[visible]))
         expected = promise.record.thumbnail(count - 1)
+        alpha = None if shown.alpha is None else np.ascontiguousarray(shown.alpha[visible])
+        found = thumbnail(picture, alpha, side=len(expected))
     mean = float(np.abs(found.astype(np.int16) - expected).mean())
     if mean > COLOUR_TOLERANCE[promise.format]:
         raise VerificationFailed(f"The picture of frame {count} is not the one that was encoded (off by {mean:.1f}).")

@@ -132,6 +132,7 @@ class Output(models.Model):
     class Kind(models.TextChoices):
         RESULT = "result"
         MATTE = "matte"
+        PREVIEW = "preview"
         POSTER = "poster"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)

@@ -65,7 +65,8 @@ def output_url(job: Job, output: Output) -> str | None:
         filename, content_type = download_name(job, "-matte.mkv"), MATTE_TYPE
     else:
         row = FORMATS[output.format]
-        filename, content_type = download_name(job, row.suffix), row.content_type
+        suffix = "-preview.mp4" if output.kind == Output.Kind.PREVIEW else row.suffix
+        filename, content_type = download_name(job, suffix), row.content_type
     return media.url(str(output.file.name), filename=filename, content_type=content_type)
 
 

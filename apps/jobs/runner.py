@@ -237,6 +237,7 @@ def _work(job: Job, folder: Path, *, source: Path, background: Path | None) -> R
         options,
         models_dir=Path(settings.MODELS_DIR),
         matte=folder / "matte.mkv",
+        preview=folder / "preview.mp4" if FORMATS[options.format].needs_preview else None,
         background_image=background,
         limits=child.Limits(
             max_seconds=job.held_seconds + SLACK_SECONDS, max_side=settings.MAX_SIDE, max_fps=settings.MAX_FPS

@@ -103,7 +103,7 @@ class JobFields(StartFields):
 
 class OutputJson(serializers.Serializer[Any]):
     id = serializers.UUIDField()
-    kind = serializers.CharField(help_text="result or matte")
+    kind = serializers.CharField(help_text="result, matte or preview")
     format = serializers.CharField()
     url = serializers.URLField(allow_null=True, help_text="Signed, good for an hour; null once deleted.")
     bytes = serializers.IntegerField()

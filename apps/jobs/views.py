@@ -20,21 +20,21 @@ from apps.accounts.requests import SignedInRequest
 from apps.api import request_id
 from apps.credits import prices
 from apps.credits.services import open_wallet
+from apps.engine.formats import FORMATS
 from apps.errors import AppError
 from apps.jobs import services
 from apps.jobs.chart import chart
 from apps.jobs.choices import format_cards, model_cards
 from apps.jobs.forms import BACKGROUNDS, CutoutForm, HistoryFilter, address_of, more_of
 from apps.jobs.models import Job, JobQuerySet
-from apps.jobs.representation import as_json, options_of
+from apps.jobs.player import PLAYED, playing, snippet
+from apps.jobs.representation import as_json, download_name, options_of
 from apps.projects.models import Asset, Project
 from apps.projects.services import asset_url, content_type, create_asset, default_project
 from apps.projects.templatetags.clips import here
 from apps.projects.uploads import takes_files
 
 PAGE = 20
-PLAYED = ("webm", "mp4")
-"""Formats that browsers show in a player, which can be sent to a moment."""
 DOUBLE_CLICK_SECONDS = 600
 """How long a page's Start button is remembered as pressed."""
 
@@ -220,11 +220,13 @@ def _shown(job: Job) -> dict[str, Any]:
     trim = options_of(job).trim
     offset = trim[0] if trim else 0
     original = asset_url(kept) if kept and content_type(kept).startswith("video/") else ""
+    outputs = {output["kind"]: output for output in said["outputs"]}
     return {
         "job": job,
         "said": said,
-        "result": next((output for output in said["outputs"] if output["kind"] == "result"), None),
-        "matte": next((output for output in said["outputs"] if output["kind"] == "matte"), None),
+        "result": outputs.get("result"),
+        "matte": outputs.get("matte"),
+        **_player(job, outputs),
         "original_url": original,
         "source_kept": kept is not None,
         "again": _again(job, said["background"]),
@@ -243,6 +245,14 @@ def _quality(job: Job, result: str | None, original: str, offset: float) -> dict
     plays = result if result and job.output_format in PLAYED else ""
     rows = chart(job.quality, offset=0 if plays else offset)
     return {"quality": rows, "quality_seconds": job.quality["duration"], "seek_url": here(plays or original)}
+
+
+def _player(job: Job, outputs: dict[str, Any]) -> dict[str, Any]:
+    shown = playing(outputs.get("result"), outputs.get("preview"))
+    row = FORMATS[job.output_format]
+    if shown is None or not row.stacked:
+        return {"playing": shown}
+    return {"playing": shown, "snippet": snippet(download_name(job, row.suffix), shown.width, shown.height)}
 
 
 def _again(job: Job, background: dict[str, Any]) -> str:

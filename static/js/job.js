@@ -23,13 +23,14 @@ class Compare {
   constructor(box) {
     this.box = box;
     this.result = box.querySelector(".result video");
-    this.original = box.querySelector(".original video");
+    this.original = box.querySelector(".original video"); // null once it is deleted
     this.offset = Number(box.dataset.offset || 0);
     this.transport = document.getElementById("transport");
     this.join();
     this.bindTransport();
     this.bindBackdrops();
     const dropOriginal = () => this.withoutOriginal();
+    if (!this.original) return;
     if (isBroken(this.original)) dropOriginal();
     else this.original.addEventListener("error", dropOriginal, { once: true });
   }
@@ -42,7 +43,15 @@ class Compare {
     this.box.append(frame);
     this.box.classList.add("is-live");
     this.frame = frame;
-    frame.style.setProperty("--ratio", this.result.width / this.result.height);
+    frame.style.setProperty("--ratio", this.result.getAttribute("width") / this.result.getAttribute("height"));
+    if (this.original) this.addHandle(frame);
+    for (const video of [this.result, this.original].filter(Boolean)) {
+      video.controls = false;
+      video.loop = false;
+    }
+  }
+
+  addHandle(frame) {
     const range = document.createElement("input");
     Object.assign(range, { type: "range", min: 0, max: 100, step: 0.5, value: 50, className: "compare-range" });
     range.setAttribute("aria-label", "How much of the original to show");
@@ -55,10 +64,6 @@ class Compare {
     };
     range.addEventListener("input", place);
     place();
-    for (const video of [this.result, this.original]) {
-      video.controls = false;
-      video.loop = false;
-    }
     this.original.muted = true;
   }
 
@@ -101,7 +106,7 @@ class Compare {
       scrub.setAttribute("aria-valuetext", time.textContent);
     };
     const showState = () => {
-      play.setAttribute("aria-label", result.paused ? "Play both" : "Pause both");
+      play.setAttribute("aria-label", `${result.paused ? "Play" : "Pause"}${this.original ? " both" : ""}`);
       play.dataset.state = result.paused ? "paused" : "playing";
     };
     play.addEventListener("click", () => {
@@ -181,12 +186,57 @@ class Quality {
   }
 }
 
+// Safari plays WebM without its alpha: asked with a film of one frame in which nothing is solid.
+async function showsAlpha(url) {
+  const video = document.createElement("video");
+  Object.assign(video, { muted: true, playsInline: true, preload: "auto", src: url });
+  const loaded = await new Promise((done) => {
+    video.addEventListener("loadeddata", () => done(true), { once: true });
+    video.addEventListener("error", () => done(false), { once: true });
+    setTimeout(() => done(false), 20000);
+    video.load();
+  });
+  if (!loaded) return false;
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [1, 1];
+  const pen = canvas.getContext("2d");
+  pen.drawImage(video, 0, 0);
+  return pen.getImageData(0, 0, 1, 1).data[3] < 128;
+}
+
+// Where the result or its alpha cannot be shown, its small copy is.
+async function playSpare(box) {
+  const video = box.querySelector("video[data-spare]");
+  if (!video) return;
+  const isStacked = video.hasAttribute("data-spare-stacked");
+  const use = () => {
+    if (box.dataset.shows === "spare") return;
+    box.dataset.shows = "spare";
+    video.src = video.dataset.spare;
+    if (!isStacked) return;
+    const [player, place] = [document.createElement("stacked-player"), document.createComment("")];
+    video.replaceWith(place);
+    player.append(video);
+    place.replaceWith(player);
+  };
+  if (isBroken(video)) use();
+  else video.addEventListener("error", use, { once: true });
+  if (!isStacked) return;
+  if (await showsAlpha(box.dataset.seeThrough)) box.dataset.shows ||= "result";
+  else use();
+}
+
 function enliven() {
   const job = document.getElementById("job");
   if (!job) return;
   announce(job);
   const box = job.querySelector("[data-compare]:not(.is-live)");
   const compare = box ? new Compare(box) : null;
+  const shown = job.querySelector(".compare:not([data-asked])");
+  if (shown) {
+    shown.dataset.asked = "";
+    playSpare(shown);
+  }
   const quality = job.querySelector("#quality:not(.is-live)");
   if (quality) new Quality(quality, job, compare);
 }

@@ -11,7 +11,7 @@ from django.urls import reverse
 from apps.credits.models import Wallet
 from apps.engine.options import Background
 from apps.jobs.models import Job, Output
-from tests.factories import make_asset, make_job, make_project
+from tests.factories import make_asset, make_job, make_output, make_project
 
 pytestmark = pytest.mark.usefixtures("all_installed")
 
@@ -102,6 +102,42 @@ def test_what_no_browser_can_show_is_said_and_the_original_shown(alice, browser,
 
     assert "No browser can show" in page
     assert page.count("<video") == 1
+
+
+@pytest.mark.parametrize("name", ["mov", "png_sequence"])
+def test_what_no_browser_can_show_is_shown_by_its_preview(alice, browser, name):
+    job = make_job(alice, status="completed", output_format=name)
+    make_output(job, kind="preview", format_="stacked_mp4", width=320, height=360)
+
+    page = page_of(browser, job)
+
+    assert "this is a small preview" in page
+    assert page.count("<stacked-player>") == 1
+    assert "data-compare" in page
+
+
+def test_a_webm_brings_a_spare_for_browsers_that_lose_its_alpha(alice, browser):
+    job = make_job(alice, status="completed")
+    preview = make_output(job, kind="preview", format_="stacked_mp4", width=320, height=360)
+
+    page = page_of(browser, job)
+
+    assert f'data-spare="/media/{preview.file.name}?' in page
+    assert "data-spare-stacked" in page
+    assert "<stacked-player>" not in page
+
+
+def test_a_stacked_result_plays_and_can_be_put_on_any_page(alice, browser):
+    job = make_job(alice, status="completed", output_format="stacked_mp4")
+    job.outputs.update(facts={**job.outputs.get().facts, "height": 360})
+
+    page = page_of(browser, job)
+
+    assert page.count("<stacked-player>") == 1
+    assert re.search(r'width="320"\s+height="180"', page)
+    snippet = unescape(page.split('<code id="embed-snippet">')[1].split("</code>")[0])
+    assert '<video src="clip-cutout-stacked.mp4" width="320" height="180"' in snippet
+    assert 'customElements.define("stacked-player", StackedPlayer);' in snippet
 
 
 def test_media_are_named_without_the_site_so_that_any_name_of_it_works(alice, browser, settings):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from django.urls import reverse
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
@@ -15,19 +17,21 @@ from pytest_django import Settings
 from pytest_django.live_server_helper import LiveServer
 
 from apps.accounts.models import User
+from apps.engine.encode import WRITERS, Cutout, Spec
 from apps.engine.matting import weights
 from apps.engine.matting.weights import ModelStatus
 from apps.engine.options import MODELS
 from apps.jobs import choices
 from apps.jobs.models import Job, Output
-from tests.factories import make_job, make_quality
+from tests import clips
+from tests.factories import make_asset, make_job, make_output, make_quality
 from tests.live import KEYER, House, open_keyer_door, running_house
 
 pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
 
 ARGUMENTS = (
-    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--no-first-run",
+    "--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--no-first-run",
 )  # fmt: skip
 PASSWORD = "correct horse battery"
 A_MINUTE = 60_000
@@ -294,6 +298,49 @@ def test_cancel_while_it_waits_gives_the_credits_back(visitor, alice: User, all_
 
     job.refresh_from_db()
     assert job.status == "canceled"
+
+
+def film(folder: Path, name: str, *, opaque: bool = False) -> bytes:
+    """A disc on nothing, in one of our files."""
+    path = folder / name
+    spec = Spec(96, 64, Fraction(25), Fraction(1, 1000), opaque=opaque, threads=1)
+    writer = WRITERS[name](path, spec)
+    for index in range(5):
+        rgb = np.full((64, 96, 3), clips.SUBJECT, np.uint8)
+        writer.write(Cutout(index, Fraction(index, 25), Fraction(index + 1, 25), rgb, clips.matte(index)))
+    writer.close()
+    return path.read_bytes()
+
+
+def open_result(page: Page, path: str, see_through: bytes | None) -> None:
+    if see_through:
+        page.route("**/see-through*.webm", lambda route: route.fulfill(body=see_through, content_type="video/webm"))
+    page.goto(path, wait_until="commit")
+
+
+def see_which(page: Page, which: str) -> int:
+    """How many stacked players there are, once the page has decided."""
+    expect(page.locator(".compare")).to_have_attribute("data-shows", which, timeout=A_MINUTE)
+    return page.locator(".result stacked-player canvas").count()
+
+
+@pytest.mark.parametrize("loses_alpha", [False, True])
+def test_where_webm_loses_its_alpha_the_stacked_copy_plays(
+    visitor, alice: User, tmp_path, settings, live_server, loses_alpha
+):
+    settings.SITE_URL = live_server.url
+    job = make_job(alice, status="completed", asset=make_asset(alice, content=film(tmp_path, "mp4", opaque=True)))
+    job.outputs.all().delete()
+    make_output(job, content=film(tmp_path, "webm"), width=96, height=64)
+    make_output(job, kind="preview", content=film(tmp_path, "stacked_mp4"), format_="stacked_mp4", width=96, height=128)
+    person = visitor()
+    person.does(sign_in, alice.email)
+
+    person.does(
+        open_result, reverse("web:job", args=[job.pk]), film(tmp_path, "webm", opaque=True) if loses_alpha else None
+    )
+
+    assert person.does(see_which, "spare" if loses_alpha else "result") == int(loses_alpha)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
