@@ -223,10 +223,8 @@ def start(
         arguments.append("--no-audio")
     if permissive:
         arguments.append("--permissive")
-    if matte is not None:
-        arguments.append(f"--matte={matte.absolute()}")
-    if preview is not None:
-        arguments.append(f"--preview={preview.absolute()}")
+    beside = {"matte": matte, "preview": preview}
+    arguments += [f"--{name}={path.absolute()}" for name, path in beside.items() if path is not None]
     arguments += ["--", str(source.absolute()), str(target.absolute())]
     written = tuple(path.absolute() for path in (target, matte, preview) if path is not None)
     return Run(arguments, written=written, log=log)
