@@ -199,7 +199,7 @@ def _judge(
     # Some codecs have hidden frames, at the time of one that is shown; more of them than that are no codec's doing.
     counted = len(stamps) if len(video.stamps) <= 2 * len(stamps) else len(video.stamps)
     rate = _rate(counted, span, frame_time)
-    facts = _facts(source, video, frame, typical, rate, has_audio=has_audio, length=video.end_time - origin)
+    facts = _facts(source, video, frame, frame_time, rate, has_audio=has_audio, length=video.end_time - origin)
     end = max(video.end_time, audio.end_time if audio is not None else Fraction(0))
     length = video.end_time - stamps[0] * video.time_base if stamps else Fraction(0)
     share = present(source, frames=len(video.stamps), span=length, end=end, holes=holes)
@@ -214,7 +214,7 @@ def _facts(
     source: Source,
     video: Track,
     frame: VideoFrame,
-    typical: float,
+    frame_time: Fraction,
     rate: Fraction,
     *,
     has_audio: bool,
@@ -225,6 +225,7 @@ def _facts(
         raise InputRefused(f"The picture is larger than {MAX_DISPLAY_SIDE} pixels on one side.")
     sound = source.audio.codec_context if source.audio is not None and has_audio else None
     gaps = [after - before for before, after in itertools.pairwise(sorted(set(video.stamps)))]
+    spread = max(gaps) - min(gaps) if gaps else 0
     return Facts(
         container=source.container.format.name,
         video_codec=source.video.codec_context.codec.canonical_name,
@@ -233,7 +234,7 @@ def _facts(
         height=orientation.height,
         fps=round(float(rate), 3),
         frames=len(video.stamps),
-        duration=round(float(max(length, Fraction(typical) * video.time_base)), 6),
+        duration=round(float(max(length, frame_time)), 6),
         rotation=orientation.degrees,
         has_audio=sound is not None,
         audio_codec=sound.codec.canonical_name if sound else None,
@@ -242,7 +243,7 @@ def _facts(
         has_alpha=source.has_alpha,
         is_hdr=is_hdr(frame, source.video.codec_context),
         is_interlaced=bool(frame.interlaced_frame),
-        is_variable_rate=bool(gaps) and max(gaps) - min(gaps) > max(2, typical * 0.05),
+        is_variable_rate=spread > 2 and spread > frame_time / video.time_base / 20,
     )
 
 
