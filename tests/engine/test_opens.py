@@ -55,6 +55,8 @@ def listener() -> Iterator[tuple[int, list[object]]]:
 def watch(script: str, *arguments: str, log: Path) -> subprocess.CompletedProcess[str]:
     """Python without the network wall around it, so that only the door itself can hold; every call is written down."""
     tracer = shutil.which("strace") or missing("strace")
+    if subprocess.run([tracer, "-qq", "-o", os.devnull, "true"], check=False).returncode:
+        pytest.skip("this machine allows nobody to trace a process")
     command = [tracer, "-f", "-qq", "-s", "500", "-e", f"trace={WATCHED}", "-o", str(log), sys.executable, "-c", script]
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
     return subprocess.run(
