@@ -42,7 +42,13 @@ def frames(path: Path, format_name: str) -> Frames:
         "ffmpeg", *decoder, "-i", str(path), "-map", "0:v:0", "-fps_mode", "passthrough",
         "-f", "rawvideo", "-pix_fmt", "rgba", "-",
     )  # fmt: skip
-    return np.frombuffer(raw, np.uint8).reshape(-1, height, width, 4)
+    shown = np.frombuffer(raw, np.uint8).reshape(-1, height, width, 4)
+    if format_name == "stacked_mp4":
+        # As a player does: the colours with the grey below as their alpha.
+        return np.concatenate([shown[:, : height // 2, :, :3], shown[:, height // 2 :, :, 1:2]], axis=3)
+    if format_name == "matte_mp4":
+        return np.concatenate([shown[..., :3], shown[..., 1:2]], axis=3)
+    return shown
 
 
 def size(path: Path) -> tuple[int, int]:

@@ -234,7 +234,7 @@ class Decoder:
 
     def notices(self) -> list[Notice]:
         """What its user should know; refuses a file of which less than half could be shown."""
-        if not self._shown and self._trim is not None and self._first is not None:
+        if not self._shown and not self._wanted_packets and self._trim is not None and self._first is not None:
             start, end = self._trim
             span = f"from {start:g} s on" if end is None else f"between {start:g} and {end:g} s"
             raise InputRefused(f"No frame of this video begins {span}: trim less of it.")

@@ -75,7 +75,8 @@ def test_without_a_wish_everything_but_the_keyer_is_measured() -> None:
     names = [row.name for row in plan([], ablate=False)]
 
     models = ["original", "light", "human", "pro", "human-permissive", "pro-permissive"]
-    assert names == [*models, "raw-u2net", "raw-u2netp", "raw-modnet", "raw-isnet", "raw-rvm", "rembg"]
+    told = ["light told the truth", "original told the truth"]
+    assert names == [*models, *told, "raw-u2net", "raw-u2netp", "raw-modnet", "raw-isnet", "raw-rvm", "rembg"]
 
 
 def costs(**scores: object) -> dict:
