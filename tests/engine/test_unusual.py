@@ -23,7 +23,7 @@ def decode(path: Path, tmp_path: Path) -> tuple[list[Picture], list[str]]:
     with open_source(path) as source:
         decoder = Decoder(source, found, scratch=tmp_path, threads=1)
         pictures = list(decoder.pictures())
-        return pictures, [notice.code for notice in decoder.notices(len(pictures))]
+        return pictures, [notice.code for notice in decoder.notices()]
 
 
 def write(path: Path, codec: str, pixel_format: str, *, width=WIDTH, height=HEIGHT, frames=3, rate=RATE) -> Path:
