@@ -215,9 +215,6 @@ def start(
         if background_image is None:
             raise errors.BadOptions("A background image is required when bg_type is image.", param="bg_image")
         arguments += [f"--bg-image={background_image.absolute()}", "--fit", options.background.fit]
-    if options.trim is not None:
-        begin, end = options.trim
-        arguments += [f"--trim={begin!r}:{'' if end is None else repr(end)}"]
     arguments += shaping(options)
     if not options.keep_audio:
         arguments.append("--no-audio")
@@ -231,7 +228,7 @@ def start(
 
 
 def shaping(options: Options) -> list[str]:
-    """What is asked of place, edge and limits."""
+    """What is asked of time, place, edge and limits."""
     composition, edge = options.composition, options.edge
     x, y = composition.offset
     arguments = [
@@ -242,6 +239,9 @@ def shaping(options: Options) -> list[str]:
     if composition.canvas is not None:
         width, height = composition.canvas
         arguments.append(f"--canvas={width}x{height}")
+    if options.trim is not None:
+        begin, end = options.trim
+        arguments.append(f"--trim={begin!r}:{'' if end is None else repr(end)}")
     return arguments
 
 
