@@ -20,12 +20,12 @@ from unittest.mock import patch
 
 import numpy as np
 
-from apps.engine import __main__ as engine
 from apps.engine.matting.base import Frame
 from apps.engine.matting.modnet import MODNet
 from apps.engine.matting.opening import Opened, Opener
 from apps.engine.matting.scale import Map
 from apps.engine.matting.u2net import MEAN, STD, U2Net
+from bench import product
 from bench.video import Alpha, alphas_of, frames_of
 
 SHOWN: dict[str, Callable[[Map], Map]] = {
@@ -88,12 +88,9 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.oracle", usage="%(prog)s CLIP TRUTH -- ARGUMENTS")
     parser.add_argument("clip", type=Path)
     parser.add_argument("truth", type=Path)
-    if "--" not in argv:
-        parser.error("the engine's arguments follow after --")
-    border = argv.index("--")
-    given = parser.parse_args(argv[:border])
+    given, arguments = product.split(parser, argv)
     with Truth(given.clip, given.truth).for_product():
-        return engine.main(argv[border + 1 :])
+        return product.run(arguments)
 
 
 if __name__ == "__main__":

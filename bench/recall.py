@@ -7,11 +7,10 @@ product costs and a few milliseconds a frame; a recalled one's costs mean nothin
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
-from apps.engine import __main__ as engine
+from bench import product
 from bench.answers import MODES, Answers
 
 
@@ -21,15 +20,10 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("answers", type=Path)
     parser.add_argument("mode", choices=MODES)
-    if "--" not in argv:
-        parser.error("the engine's arguments follow after --")
-    border = argv.index("--")
-    given = parser.parse_args(argv[:border])
-    # The row says which networks are measured, whatever is wished for on this machine.
-    os.environ.pop("MODEL_LICENCES", None)
+    given, arguments = product.split(parser, argv)
     answers = Answers(given.answers, given.mode)
     with answers.for_product():
-        status = engine.main(argv[border + 1 :])
+        status = product.run(arguments)
     print(f"answers: {answers.recalled} recalled, {answers.computed} computed", file=sys.stderr)
     return status
 
