@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -13,6 +15,7 @@ from apps.credits.models import PriceList
 from apps.engine.options import Options
 from apps.engine.report import OutputFile, Result
 from apps.jobs import services
+from tests import clips
 from tests.factories import make_quality
 
 CHROMA = Options(model="chroma")
@@ -69,3 +72,17 @@ def a_file(kind: str = "result") -> OutputFile:
         alpha_mode="straight",
         has_audio=True,
     )
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    """A second of the disc."""
+    return clips.make_clip(tmp_path / "clip.mp4", frames=25)
+
+
+@pytest.fixture
+def clean_scratch(settings: Any, tmp_path: Path) -> Iterator[None]:
+    settings.SCRATCH_DIR = tmp_path / "scratch"
+    settings.SCRATCH_DIR.mkdir()
+    yield
+    assert list(settings.SCRATCH_DIR.iterdir()) == []
