@@ -203,7 +203,7 @@ class Decoder:
     def _packets(self) -> Iterator[Packet[av.VideoStream] | None]:
         """Up to where the file can be read, then the None that flushes the decoder."""
         try:
-            for packet in packets_from(self._source, self._entry):
+            for packet in self._survey.splices.mended(packets_from(self._source, self._entry)):
                 if packet.size:
                     self._wanted_packets += self._is_wanted(packet)
                     yield packet
@@ -251,6 +251,9 @@ class Decoder:
             found.append(Notice("corrupt_frames", f"{count} damaged frames in the input; they may show errors."))
         if self._repaired:
             found.append(Notice("timestamps_repaired", f"{self._repaired} frames had no usable time and were set."))
+        if self._survey.splices:
+            parts = len(self._survey.splices) + 1
+            found.append(Notice("timestamps_repaired", f"{parts} recordings with their own clocks were set in a row."))
         if self._was_hdr:
             found.append(Notice("hdr_tone_mapped", "The HDR input was converted to standard dynamic range."))
         if self._was_resized:

@@ -273,8 +273,9 @@ class Work:
         is_trimmed = self._plan.trim is not None
         cut = Cut(self._found.origin + self._zero, decoder.absolute_end, is_trimmed=is_trimmed)
         sound = SoundSource(
-            source.container, source.audio, cut, self._found.audio_span, is_torn=self._found.is_sound_torn
-        )
+            source.container, source.audio, cut, self._found.audio_span,
+            is_torn=self._found.is_sound_torn, splices=self._found.splices,
+        )  # fmt: skip
         return sound if sound.kept_span is not None else None
 
     def _promise(self) -> Promise:
