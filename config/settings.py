@@ -8,12 +8,21 @@ from typing import Any
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
+from environ.fileaware_mapping import FileAwareMapping
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 
+class SecretFiles(FileAwareMapping):  # type: ignore[misc]
+    def __getitem__(self, key: str) -> str:
+        value = str(super().__getitem__(key))
+        return value.rstrip("\r\n") if f"{key}_FILE" in self.env else value
+
+
 class Environment(environ.FileAwareEnv):  # type: ignore[misc]
     """X_FILE names a file that holds X, for container secrets. A value that makes no sense is named, not guessed at."""
+
+    ENVIRON = SecretFiles()
 
     def int(self, var: str, default: Any = environ.Env.NOTSET) -> int:
         try:
@@ -349,7 +358,12 @@ LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s request=%(request_id)s %(message)s"}},
+    "formatters": {
+        "line": {
+            "()": "apps.ops.logs.Formatter",
+            "format": "%(asctime)s %(levelname)s %(name)s request=%(request_id)s %(message)s",
+        }
+    },
     "filters": {"request_id": {"()": "apps.api.request_id.RequestIdFilter"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["request_id"]}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
