@@ -8,12 +8,21 @@ from typing import Any
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
+from environ.fileaware_mapping import FileAwareMapping
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 
+class SecretFiles(FileAwareMapping):  # type: ignore[misc]
+    def __getitem__(self, key: str) -> str:
+        value = str(super().__getitem__(key))
+        return value.rstrip("\r\n") if f"{key}_FILE" in self.env else value
+
+
 class Environment(environ.FileAwareEnv):  # type: ignore[misc]
     """X_FILE names a file that holds X, for container secrets. A value that makes no sense is named, not guessed at."""
+
+    ENVIRON = SecretFiles()
 
     def int(self, var: str, default: Any = environ.Env.NOTSET) -> int:
         try:
@@ -204,7 +213,7 @@ if S3_BUCKET:
         },
     }
 STATIC_URL = "/static/"
-STATIC_ROOT = DATA_DIR / "static"
+STATIC_ROOT = Path(env.str("STATIC_ROOT", default=str(DATA_DIR / "static")))
 STATICFILES_DIRS = [BASE_DIR / "static"]
 # Compressing what no browser asks for was most of the first start: source maps, and a second copy of each file.
 WHITENOISE_KEEP_ONLY_HASHED_FILES = True
@@ -315,6 +324,7 @@ ENGINE_DEVICE = env.one_of("ENGINE_DEVICE", "auto", "cpu", "cuda")
 ENGINE_PRECISION = env.one_of("ENGINE_PRECISION", "auto", "fp32", "fp16", "int8")
 MODEL_LICENCES = env.one_of("MODEL_LICENCES", "all", "permissive")
 MODEL_SOURCE_DIR = env.str("MODEL_SOURCE_DIR", default="")
+ALIVE_FILE = env.str("ALIVE_FILE", default="")
 LEASE_SECONDS = env.int("LEASE_SECONDS", default=30)
 MAX_ATTEMPTS = env.int("MAX_ATTEMPTS", default=3)
 MAX_JOBS_AT_ONCE = env.int("MAX_JOBS_AT_ONCE", default=3)  # of one account; more wait in the queue
@@ -349,7 +359,12 @@ LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s request=%(request_id)s %(message)s"}},
+    "formatters": {
+        "line": {
+            "()": "apps.ops.logs.Formatter",
+            "format": "%(asctime)s %(levelname)s %(name)s request=%(request_id)s %(message)s",
+        }
+    },
     "filters": {"request_id": {"()": "apps.api.request_id.RequestIdFilter"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["request_id"]}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},

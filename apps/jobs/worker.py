@@ -7,10 +7,12 @@ import logging
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import rq
+from django.conf import settings
 from django.db import DatabaseError, connections
 from rq.serializers import JSONSerializer
 
@@ -42,6 +44,12 @@ def horse_killed(task: Any, pid: int, status: int, usage: Any) -> None:
         close_connections()
 
 
+def show_life() -> None:
+    """For whoever watches this process from outside and cannot ask it: a container's health check."""
+    if settings.ALIVE_FILE:
+        Path(settings.ALIVE_FILE).touch()
+
+
 class Worker(rq.Worker):
     """Numbers are here because the commands that start workers have no options for all of them."""
 
@@ -54,6 +62,11 @@ class Worker(rq.Worker):
             "work_horse_killed_handler": horse_killed,
         }
         super().__init__(*args, **options)
+
+    def heartbeat(self, *args: Any, **options: Any) -> None:
+        """Sent while waiting and while working, at least every 75 s."""
+        super().heartbeat(*args, **options)
+        show_life()
 
     def fork_work_horse(self, job: Any, queue: Any) -> None:
         close_connections()
