@@ -118,7 +118,7 @@ def lock_wallet(job: Job) -> None:
 def tell(job: Job, event: str) -> None:
     """Note, in the caller's transaction, that the job's owner is to hear of it as it is now."""
     url, body = job.webhook_url, as_json(job)
-    webhooks.emit(job.owner, event, url=url, body=body, subject=job.pk, request_id=job.request_id)
+    webhooks.emit(job.owner, event, body=body, url=url, subject=job.pk, request_id=job.request_id)
 
 
 def _finish(

@@ -16,6 +16,7 @@ from django.utils import timezone
 from apps.credits import stripe
 from apps.jobs import doorbell, retention, services
 from apps.jobs.models import Job
+from apps.webhooks import sending
 from apps.webhooks import services as webhooks
 
 log = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ def reap_lost() -> int:
 
 
 def send_due() -> int:
-    return webhooks.due()
+    return sending.ring_for_due()
 
 
 def delete_media() -> int:
@@ -64,7 +65,7 @@ def ask_stripe() -> int:
 
 
 def sweep() -> int:
-    return retention.sweep_scratch()
+    return retention.sweep_scratch() + webhooks.sweep()
 
 
 def _tried(step: Callable[[], int]) -> int:

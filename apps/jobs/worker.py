@@ -15,6 +15,7 @@ from django.db import DatabaseError, connections
 from rq.serializers import JSONSerializer
 
 from apps.jobs import runner, services
+from apps.webhooks import sending
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,11 @@ def horse_killed(task: Any, pid: int, status: int, usage: Any) -> None:
         log.exception("the lease of %s has to run out by itself", task.id)
     finally:
         close_connections()
+
+
+def ask_to_stop() -> None:
+    runner.stop_sign.put_up()
+    sending.stop_sign.set()
 
 
 class Worker(rq.Worker):
@@ -69,7 +75,7 @@ class Worker(rq.Worker):
 
     def setup_work_horse_signals(self) -> None:
         super().setup_work_horse_signals()  # type: ignore[no-untyped-call]
-        signal.signal(signal.SIGTERM, lambda *_: runner.stop_sign.put_up())
+        signal.signal(signal.SIGTERM, lambda *_: ask_to_stop())
 
     def handle_warm_shutdown_request(self) -> None:
         """The first SIGTERM: a job is given back within seconds; a short task is let finish."""

@@ -9,11 +9,11 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from apps.accounts.requests import SignedInRequest
-from apps.webhooks.services import signing_secret
+from apps.webhooks import signing
 
 
 @login_required
 @never_cache
 @require_safe
 def secret(request: SignedInRequest) -> HttpResponse:
-    return render(request, "webhooks/secret.html", {"secret": signing_secret(request.user)})
+    return render(request, "webhooks/secret.html", {"secret": signing.of_account(request.user).secret})
