@@ -242,6 +242,7 @@ vars().update(EMAIL_CONFIG)
 if SANDBOX:
     EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
     EMAIL_FILE_PATH = DATA_DIR / "mail"
+EMAIL_TIMEOUT = 15
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="Clearmatte <noreply@localhost>")
 
 # --- the wire ----------------------------------------------------------------------------------

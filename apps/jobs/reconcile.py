@@ -13,6 +13,7 @@ from django.db import DatabaseError
 from django.db.models import Q
 from django.utils import timezone
 
+from apps.accounts import mail
 from apps.credits import stripe
 from apps.jobs import doorbell, retention, services
 from apps.jobs.models import Job
@@ -53,7 +54,7 @@ def reap_lost() -> int:
 
 
 def send_due() -> int:
-    return sending.ring_for_due()
+    return sending.ring_for_due() + mail.ring_for_due()
 
 
 def delete_media() -> int:
@@ -65,7 +66,7 @@ def ask_stripe() -> int:
 
 
 def sweep() -> int:
-    return retention.sweep_scratch() + webhooks.sweep()
+    return retention.sweep_scratch() + webhooks.sweep() + mail.sweep()
 
 
 def _tried(step: Callable[[], int]) -> int:

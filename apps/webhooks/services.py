@@ -16,6 +16,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from apps import egress
+from apps.accounts import mail
 from apps.accounts.models import User
 from apps.errors import AppError
 from apps.webhooks import doorbell, signing
@@ -86,6 +87,8 @@ def disable_endpoint(endpoint: Endpoint, because: str = Endpoint.Because.OWNER) 
             return False
         endpoint.refresh_from_db()
         end(Delivery.objects.filter(endpoint=endpoint), note=f"The endpoint was {words(endpoint)}.")
+        if because != Endpoint.Because.OWNER:
+            _tell_owner(endpoint)
     log.info("endpoint=%s disabled because=%s", endpoint.pk, because)
     return True
 
@@ -208,6 +211,12 @@ def checked_events(events: Iterable[str]) -> list[str]:
 
 def host_of(url: str) -> str:
     return urlsplit(url).netloc.lower()[:300]
+
+
+def _tell_owner(endpoint: Endpoint) -> None:
+    because = Endpoint.Because(endpoint.disabled_because).label
+    key = f"endpoint:{endpoint.pk}:{endpoint.disabled_at}"
+    mail.webhook_disabled(endpoint.user, endpoint_id=endpoint.pk, url=endpoint.url, because=because, key=key)
 
 
 def _written(endpoint: Endpoint | None, url: str, data: dict[str, Any], **fields: Any) -> Delivery:

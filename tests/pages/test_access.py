@@ -13,7 +13,7 @@ from apps.accounts.services import issue_key
 from tests.factories import make_asset, make_job, make_project
 
 PUBLIC = ("web:home", "web:pricing", "account_login", "account_signup", "account_reset_password")
-PRIVATE = ("web:new", "web:jobs", "web:projects", "web:credits", "web:keys", "web:webhooks")
+PRIVATE = ("web:new", "web:jobs", "web:projects", "web:credits", "web:keys", "web:webhooks", "web:notices")
 INLINE = re.compile(r"<style|\sstyle=|\son[a-z]+=|javascript:|<script(?![^>]*\ssrc=)", re.IGNORECASE)
 
 

@@ -15,7 +15,7 @@ from django.utils import timezone
 from pytest_django import Settings
 from standardwebhooks import Webhook
 
-from apps.accounts.models import User
+from apps.accounts.models import Mail, User
 from apps.webhooks import doorbell, sending, services, signing
 from apps.webhooks.models import Attempt, Delivery, Endpoint
 from tests.fakes import Receiver, webhook_receiver
@@ -355,6 +355,8 @@ def test_a_410_disables_the_endpoint_and_ends_what_was_on_its_way(
 
     endpoint.refresh_from_db()
     assert (endpoint.is_enabled, endpoint.disabled_because) == (False, "gone")
+    (letter,) = Mail.objects.filter(user=alice, kind="webhook_disabled")
+    assert (letter.context["url"], letter.context["because"]) == (endpoint.url, "it answered 410 Gone")
     rows = [Delivery.objects.get(pk=row.pk) for row in (first, waiting)]
     assert [(row.state, row.note) for row in rows] == [
         (State.FAILED, ""),
@@ -394,6 +396,7 @@ def test_an_endpoint_that_failed_for_days_is_disabled(
 
     endpoint.refresh_from_db()
     assert endpoint.is_enabled == is_enabled
+    assert Mail.objects.filter(user=alice, kind="webhook_disabled").exists() == (not is_enabled)
 
 
 def test_one_success_makes_an_endpoint_well_again(alice: User, endpoint: Endpoint, receiver: Receiver) -> None:
