@@ -79,7 +79,7 @@ class EndpointJson(serializers.ModelSerializer[Endpoint]):
 
     class Meta:
         model = Endpoint
-        fields = (
+        fields: tuple[str, ...] = (
             "id", "url", "description", "events", "enabled", "disabled_because", "disabled_at", "failing_since",
             "old_secret_until", "created_at",
         )  # fmt: skip
@@ -109,7 +109,7 @@ class DeliveryJson(serializers.ModelSerializer[Delivery]):
 
     class Meta:
         model = Delivery
-        fields = (
+        fields: tuple[str, ...] = (
             "id", "event", "state", "url", "job_id", "request_id", "note", "next_attempt_at", "created_at",
             "finished_at", "attempts",
         )  # fmt: skip

@@ -66,6 +66,7 @@ def hers(alice: User) -> dict[str, Any]:
     return {
         "v1/webhooks/": (endpoint, delivery),
         "webhooks/": (endpoint, delivery),
+        "webhooks/deliveries/": delivery,
         "v1/jobs/": job,
         "jobs/": job,
         "projects/": project,
