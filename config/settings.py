@@ -184,9 +184,9 @@ RQ_QUEUES = {
         "SERIALIZER": "rq.serializers.JSONSerializer",
         "DEFAULT_TIMEOUT": -1,
     }
-    for name in ("jobs", "default")
+    for name in ("jobs", "default", "webhooks")
 }
-"""`jobs` carries the long work; `default` the short (imports, webhooks), so that no job delays them."""
+"""`jobs` carries the long work, `default` imports and mail, `webhooks` deliveries: none delays another."""
 RQ = {"COMMIT_MODE": "on_db_commit"}
 RQ_SHOW_ADMIN_LINK = False  # its screens act on the queue past the services, and part of them without a second factor
 
@@ -251,6 +251,7 @@ vars().update(EMAIL_CONFIG)
 if SANDBOX:
     EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
     EMAIL_FILE_PATH = DATA_DIR / "mail"
+EMAIL_TIMEOUT = 15
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="Clearmatte <noreply@localhost>")
 
 # --- the wire ----------------------------------------------------------------------------------
@@ -333,6 +334,7 @@ JOB_TIMEOUT_SECONDS = env.int("JOB_TIMEOUT_SECONDS", default=6 * 3600)
 JOB_STALL_SECONDS = env.int("JOB_STALL_SECONDS", default=1800)
 RESULT_DAYS = env.int("RESULT_DAYS", default=7)
 SOURCE_HOURS = env.int("SOURCE_HOURS", default=24)
+WEBHOOK_LOG_DAYS = env.int("WEBHOOK_LOG_DAYS", default=30)
 MAX_UPLOAD_BYTES = env.int("MAX_UPLOAD_BYTES", default=500 * 1000 * 1000)
 MAX_SECONDS = env.int("MAX_SECONDS", default=600)
 MAX_SIDE = env.int("MAX_SIDE", default=4096)
