@@ -64,7 +64,7 @@ def ask_stripe() -> int:
 
 
 def sweep() -> int:
-    return retention.sweep_scratch()
+    return retention.sweep_scratch() + retention.sweep_uploads()
 
 
 def _tried(step: Callable[[], int]) -> int:
