@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -24,9 +23,8 @@ from apps.api.strict import StrictFields, Text, Whole
 from apps.api.views import ApiViewSet
 from apps.errors import AppError
 from apps.projects import models, resumable, services
-from apps.projects.models import Asset, Project
-
-FACTS = ("duration", "width", "height", "fps", "has_audio", "rotation")
+from apps.projects.models import Project
+from apps.projects.representation import begun_json, moment, state_json, upload_json
 
 
 class UploadFields(StrictFields):
@@ -257,43 +255,3 @@ class ProjectsViewSet(ApiViewSet):
 
 def is_json(request: Request) -> bool:
     return str(request.content_type).split(";")[0].strip().lower() == StrictJSONParser.media_type
-
-
-def begun_json(upload: models.Upload) -> dict[str, Any]:
-    told = {"success": True, "upload_id": str(upload.pk), "part_size": upload.part_size}
-    return {**told, "parts": resumable.urls(upload), "expires_at": moment(upload.expires_at)}
-
-
-def state_json(upload: models.Upload) -> dict[str, Any]:
-    here = resumable.received(upload)
-    is_open = upload.status == models.Upload.Status.OPEN
-    told = {
-        "success": True,
-        "upload_id": str(upload.pk),
-        "status": upload.status,
-        "filename": upload.filename,
-        "size": upload.size,
-        "part_size": upload.part_size,
-        "parts": [{"number": number, "size": here[number].size, "etag": here[number].etag} for number in sorted(here)],
-        "missing": [number for number in range(1, upload.part_count + 1) if number not in here] if is_open else [],
-        "error_code": upload.error_code or None,
-        "error": upload.error or None,
-        "expires_at": moment(upload.expires_at),
-    }
-    if upload.status == models.Upload.Status.COMPLETED:
-        told["image_id" if upload.kind == Asset.Kind.BACKGROUND else "video_id"] = str(upload.pk)
-    return told
-
-
-def moment(when: datetime) -> str:
-    return when.isoformat().replace("+00:00", "Z")
-
-
-def upload_json(asset: Asset) -> dict[str, Any]:
-    url = services.asset_url(asset)
-    if asset.kind == Asset.Kind.BACKGROUND:
-        size = {"width": asset.facts["width"], "height": asset.facts["height"]}
-        return {"success": True, "image_id": str(asset.id), "image_url": url, **size}
-    facts = {name: asset.facts[name] for name in FACTS}
-    named = {"video_id": str(asset.id), "video_url": url, "filename": asset.filename, "size": asset.size}
-    return {"success": True, **named, **facts}
