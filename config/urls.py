@@ -14,7 +14,7 @@ from apps.credits.urls import urlpatterns as credits_pages
 from apps.credits.webhook import stripe_webhook
 from apps.jobs.api import JobsViewSet
 from apps.jobs.urls import urlpatterns as jobs_pages
-from apps.projects.api import ProjectsViewSet, UploadsViewSet
+from apps.projects.api import PartsViewSet, ProjectsViewSet, UploadsViewSet
 from apps.projects.media import media
 from apps.projects.urls import urlpatterns as projects_pages
 from apps.webhooks.api import WebhooksViewSet
@@ -41,6 +41,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
     path("stripe/webhook", stripe_webhook, name="stripe-webhook"),
     path("v1/openapi.json", SchemaView.as_view(), name="openapi"),
+    path("v1/uploads/<uuid:pk>/parts/<int:number>", PartsViewSet.as_view({"put": "receive"}, schema=None)),
     path("v1/", include(v1.urls)),
     path("api/pricing", PricingViewSet.as_view({"get": "list"}, schema=None)),
     re_path(r"^(?:v1|api)(?:/.*)?$", unknown_address),

@@ -66,7 +66,7 @@ def ask_stripe() -> int:
 
 
 def sweep() -> int:
-    return retention.sweep_scratch() + webhooks.sweep() + mail.sweep()
+    return retention.sweep_scratch() + retention.sweep_uploads() + webhooks.sweep() + mail.sweep()
 
 
 def _tried(step: Callable[[], int]) -> int:
