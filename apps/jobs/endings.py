@@ -21,7 +21,7 @@ from apps.errors import AppError
 from apps.jobs import doorbell
 from apps.jobs.models import Job, Output
 from apps.jobs.pricing import price
-from apps.jobs.representation import as_json
+from apps.jobs.representation import as_json, options_of
 from apps.jobs.states import move
 from apps.webhooks import services as webhooks
 
@@ -163,6 +163,8 @@ def _finish(
 
 
 def _charge(job: Job, decoded_seconds: float) -> int:
+    if options_of(job).is_preview:
+        return 0
     if job.hold is None or job.pricing_version is None:
         raise RuntimeError(f"job {job.pk} ran without a hold")
     rates = PriceList.objects.get(version=job.pricing_version).rates

@@ -21,9 +21,9 @@ KEYS = [
     "id", "job_id", "status", "progress", "stage", "queue_position", "eta_seconds", "frames_done", "frames_total",
     "model", "model_version", "device", "output_format", "bg_type", "background", "video_url", "input", "output_url",
     "outputs", "error", "error_code", "credits", "warnings", "project", "metadata", "webhook_url", "webhook_events",
-    "pricing_version", "retried_from", "created_at", "started_at", "completed_at", "expires_at",
+    "pricing_version", "retried_from", "preview_duration", "created_at", "started_at", "completed_at", "expires_at",
 ]  # fmt: skip
-"""The contract's list of what a job answers, and `retried_from`, which it promises with retry."""
+"""The contract's list of what a job answers, and what its retries and previews are known by."""
 
 OUTPUT_KEYS = [
     "id", "kind", "format", "url", "bytes", "sha256", "width", "height", "frames", "duration", "alpha_mode",
