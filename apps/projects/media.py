@@ -129,6 +129,8 @@ def _answer(request: HttpRequest, path: Path, *, content_type: str, disposition:
         "X-Content-Type-Options": "nosniff",
         # A file of a user's is never a document of ours, whatever it contains.
         "Content-Security-Policy": "default-src 'none'; sandbox",
+        # The signature is the key: whoever was given the address may show the file on a page of theirs.
+        "Cross-Origin-Resource-Policy": "cross-origin",
     }
     if etag in re.split(r"\s*,\s*", request.headers.get("If-None-Match", "")):
         return HttpResponse(status=304, headers=headers)
