@@ -49,9 +49,10 @@ def _wallets() -> Iterator[Drift]:
 def _chains() -> Iterator[Drift]:
     """Each line says what the balance was after it; a line changed, lost or slipped in breaks the chain."""
     running = Window(Sum("amount"), partition_by=F("wallet"), order_by=F("id").asc())
-    broken = LedgerEntry.objects.annotate(running=running).exclude(balance_after=F("running"))
-    for entry in broken.select_related("wallet__user").order_by("id").iterator():
-        yield Drift(entry.wallet.user.email, f"balance after entry {entry.pk}", entry.balance_after, entry.running)
+    broken = LedgerEntry.objects.annotate(running=running).exclude(balance_after=F("running")).order_by("id")
+    rows = broken.values_list("wallet__user__email", "pk", "balance_after", "running")
+    for email, number, stored, counted in rows.iterator():
+        yield Drift(email, f"balance after entry {number}", stored, counted)
 
 
 def _purchases() -> Iterator[Drift]:

@@ -23,7 +23,7 @@ def credits_field(**how: Any) -> forms.DecimalField:
     return forms.DecimalField(min_value=how.pop("min_value", 0), max_value=MAX_CREDITS, decimal_places=2, **how)
 
 
-class PriceListForm(forms.ModelForm):
+class PriceListForm(forms.ModelForm):  # type: ignore[type-arg]
     """A new list opens as a copy of the one in force, so that only what changes is typed."""
 
     currency = forms.RegexField(r"^[a-z]{3}$", max_length=3, help_text="Of all packs: usd, eur, gbp…")
@@ -57,7 +57,9 @@ class PriceListForm(forms.ModelForm):
         return cleaned
 
     def _pack(self, number: int, cleaned: dict[str, Any]) -> dict[str, Any] | None:
-        typed = {name: cleaned.get(f"pack{number}_{name}") for name in ("id", "name", "credits", "price")}
+        typed: dict[str, Any] = {
+            name: cleaned.get(f"pack{number}_{name}") for name in ("id", "name", "credits", "price")
+        }
         if not any(typed.values()):
             return None
         if not all(typed.values()):

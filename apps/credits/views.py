@@ -149,7 +149,7 @@ def threshold(request: SignedInRequest) -> HttpResponse:
         form.save(open_wallet(request.user))
         messages.success(request, "Saved.")
     else:
-        messages.error(request, " ".join(error for errors in form.errors.values() for error in errors))
+        messages.error(request, " ".join(str(error) for error in form.errors["threshold"]))
     return redirect("web:credits")
 
 

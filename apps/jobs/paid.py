@@ -56,7 +56,8 @@ def start_due() -> int:
 
 
 def _begin(purchase: Purchase) -> Job:
-    job = Job.objects.for_user(purchase.user).with_details().filter(pk=purchase.start_job).first()
+    own = Job.objects.for_user(purchase.user).with_details()
+    job = own.filter(pk=purchase.start_job).first() if purchase.start_job else None
     if job is None:
         raise AppError("not_found", "The cutout that was to start is not there any more.")
     if job.status == Job.Status.CANCELED:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from django.db.models import Count, F, Q, QuerySet, Sum
 from django.db.models.functions import TruncDate
@@ -30,7 +31,7 @@ COLUMNS = ("date", "model", "project", "project_id", "api_key", "api_key_id", *F
 """Of the CSV file."""
 
 
-def ended(user: User, *, days: int, key: str = "") -> QuerySet[Job]:
+def ended(user: User, *, days: int, key: UUID | None = None) -> QuerySet[Job]:
     """The account's jobs that ended in the last `days` days, today included; of one API key, if named."""
     first = datetime.combine(first_day(days), time.min, UTC)
     jobs = Job.objects.for_user(user).filter(status__in=Job.FINAL, completed_at__gte=first).order_by()
@@ -41,7 +42,7 @@ def first_day(days: int) -> date:
     return timezone.now().astimezone(UTC).date() - timedelta(days=days - 1)
 
 
-def summary(user: User, *, days: int, key: str = "") -> dict[str, Any]:
+def summary(user: User, *, days: int, key: UUID | None = None) -> dict[str, Any]:
     """Totals, and one row for each day, model, project and key; a day without jobs has a row of zeros."""
     jobs = ended(user, days=days, key=key)
     by_day = {row["date"]: row for row in rows(jobs, date=TruncDate("completed_at", tzinfo=UTC))}
@@ -86,15 +87,15 @@ def table(user: User, *, days: int) -> Iterator[dict[str, Any]]:
     yield from sorted(cut, key=lambda row: (row["date"], row["model"], row["project"] or "", row["api_key"] or ""))
 
 
-def events(user: User, *, limit: int, key: str = "") -> list[dict[str, Any]]:
+def events(user: User, *, limit: int, key: UUID | None = None) -> list[dict[str, Any]]:
     """The newest calls for a job, however they ended or still stand."""
     jobs = Job.objects.for_user(user).select_related("project", "api_key", "hold")
     jobs = jobs.without_quality().order_by("-created_at", "pk")
-    return list(_events(jobs.filter(api_key=key) if key else jobs, limit))
+    return list(_events((jobs.filter(api_key=key) if key else jobs)[:limit]))
 
 
-def _events(jobs: Iterable[Job], limit: int) -> Iterator[dict[str, Any]]:
-    for job in jobs[:limit]:  # type: ignore[index]
+def _events(jobs: Iterable[Job]) -> Iterator[dict[str, Any]]:
+    for job in jobs:
         is_held = job.hold is not None and job.status not in Job.FINAL
         yield {
             "id": job.pk,
