@@ -194,7 +194,7 @@ class PriceListAdmin(admin.ModelAdmin):
             return [(None, {"fields": self.list_display})]
         packs = [tuple(f"pack{n}_{name}" for name in ("id", "name", "credits", "price")) for n in range(1, PACKS + 1)]
         return [
-            (None, {"fields": ("starts_at", "free_grant", "preview_allowance")}),
+            (None, {"fields": ("starts_at", "grant", "preview_allowance")}),
             ("Models", {"fields": (tuple(f"rate_{model}" for model in MODELS),)}),
             ("Packs", {"fields": ("currency", *packs), "description": "An empty row is no pack."}),
         ]
@@ -222,12 +222,24 @@ class PriceListAdmin(admin.ModelAdmin):
         return False
 
 
+class DriftedFilter(admin.SimpleListFilter):
+    title = "the books"
+    parameter_name = "drifted"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "drifted"), ("no", "add up")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[AuditRun]) -> QuerySet[AuditRun]:
+        asked = self.value()
+        return {"yes": queryset.exclude(drifts=[]), "no": queryset.filter(drifts=[])}.get(asked or "", queryset)
+
+
 @admin.register(AuditRun)
 class AuditRunAdmin(ReadOnlyAdmin):
     """Red when something drifted. The reconciler looks every ten minutes, `manage.py audit_ledger` at once."""
 
     list_display = ("started_at", "wallets", "verdict")
-    list_filter = (("drifts", admin.EmptyFieldListFilter), "started_at")
+    list_filter = (DriftedFilter, "started_at")
     fields = ("started_at", "wallets", "verdict", "found")
 
     @admin.display(description="the books")

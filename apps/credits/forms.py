@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from django import forms
+from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.utils import timezone
 
 from apps.credits import prices
@@ -27,7 +28,7 @@ class PriceListForm(forms.ModelForm):  # type: ignore[type-arg]
     """A new list opens as a copy of the one in force, so that only what changes is typed."""
 
     currency = forms.RegexField(r"^[a-z]{3}$", max_length=3, help_text="Of all packs: usd, eur, gbp…")
-    free_grant = credits_field(help_text="Credits for a new account.")
+    grant = credits_field(label="free grant", help_text="Credits for a new account.")
 
     class Meta:
         model = PriceList
@@ -39,7 +40,8 @@ class PriceListForm(forms.ModelForm):  # type: ignore[type-arg]
         self.initial = {**as_typed(source), "starts_at": timezone.now(), **self.initial}
         if self.instance.pk:
             self.initial["starts_at"] = self.instance.starts_at
-        self.fields["starts_at"].help_text = "UTC. Jobs priced before keep their list. A moment that has passed is now."
+        if field := self.fields.get("starts_at"):
+            field.help_text = "UTC. Jobs priced before keep their list. A moment that has passed means now."
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or {}
@@ -48,13 +50,23 @@ class PriceListForm(forms.ModelForm):  # type: ignore[type-arg]
         cleaned["starts_at"] = max(cleaned["starts_at"], timezone.now())
         row = self.instance
         row.rates = {model: from_credits(cleaned[f"rate_{model}"]) for model in MODELS}
-        row.free_grant = from_credits(cleaned["free_grant"])
+        row.free_grant = from_credits(cleaned["grant"])
         row.packs = [pack for number in range(1, PACKS + 1) if (pack := self._pack(number, cleaned))]
         if not row.packs:
-            raise forms.ValidationError("A list has at least one pack.")
+            raise ValidationError("A list has at least one pack.")
         if not row.pk:
             row.version = (PriceList.objects.order_by("-version").values_list("version", flat=True).first() or 0) + 1
         return cleaned
+
+    def add_error(self, field: str | None, error: ValidationError | str) -> None:
+        """What the model says of its own fields, which this form has not, is said of the whole list."""
+        if field is None and isinstance(error, ValidationError) and hasattr(error, "error_dict"):
+            strange = [name for name in error.error_dict if name not in self.fields]
+            said = {name: errors for name, errors in error.error_dict.items() if name in self.fields}
+            if strange and not self.errors:
+                said[NON_FIELD_ERRORS] = [each for name in strange for each in error.error_dict[name]]
+            error = ValidationError(said)
+        super().add_error(field, error)
 
     def _pack(self, number: int, cleaned: dict[str, Any]) -> dict[str, Any] | None:
         typed: dict[str, Any] = {
@@ -97,7 +109,7 @@ def as_typed(price_list: PriceList) -> dict[str, Any]:
     """A list as the form shows it."""
     shown: dict[str, Any] = {
         "currency": price_list.currency,
-        "free_grant": to_credits(price_list.free_grant),
+        "grant": to_credits(price_list.free_grant),
         "preview_allowance": price_list.preview_allowance,
         **{f"rate_{model}": to_credits(rate) for model, rate in price_list.rates.items()},
     }
@@ -120,9 +132,9 @@ class ThresholdForm(forms.Form):
         try:
             amount = from_credits(self.cleaned_data["threshold"], param="threshold")
         except AppError as refusal:
-            raise forms.ValidationError(refusal.message) from refusal
+            raise ValidationError(refusal.message) from refusal
         if amount < 0:
-            raise forms.ValidationError("The threshold is 0 (never tell me) or more.")
+            raise ValidationError("The threshold is 0 (never tell me) or more.")
         return amount
 
     def save(self, wallet: Wallet) -> None:

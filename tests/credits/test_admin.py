@@ -194,7 +194,7 @@ def new_list(client, **changes: object):
 
 def test_staff_write_a_new_list_in_credits_and_money(support):
     answer = new_list(
-        support, rate_pro="199.5", free_grant="5", preview_allowance="3", currency="eur", pack1_price="9.99",
+        support, rate_pro="199.5", grant="5", preview_allowance="3", currency="eur", pack1_price="9.99",
         pack4_id="mega", pack4_name="Mega", pack4_credits="10000", pack4_price="500",
     )  # fmt: skip
 

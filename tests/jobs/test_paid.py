@@ -17,7 +17,6 @@ from tests.credits.conftest import fakestripe  # noqa: F401
 from tests.factories import make_asset, make_job
 from tests.jobs.conftest import a_result
 
-
 pytestmark = pytest.mark.usefixtures("weights_here")
 LIGHT = Options(model="light")
 
