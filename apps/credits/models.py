@@ -253,24 +253,6 @@ class StripeEvent(models.Model):
         return f"{self.type} {self.id}"
 
 
-class LowBalance(models.Model):
-    """A balance that fell below its owner's threshold: one row for each crossing, so that each is told once."""
-
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    wallet = models.ForeignKey(Wallet, on_delete=models.CASCADE, related_name="lows")
-    balance = models.BigIntegerField(help_text="1/100 credit, after the movement that crossed.")
-    threshold = models.BigIntegerField(help_text="1/100 credit.")
-    created_at = models.DateTimeField(auto_now_add=True)
-    mail_due_at = models.DateTimeField(null=True, blank=True, db_index=True, help_text="Empty: sent, or given up.")
-    mail_attempts = models.PositiveSmallIntegerField(default=0)
-
-    class Meta:
-        ordering = ("-created_at",)
-
-    def __str__(self) -> str:
-        return f"{self.balance} is below {self.threshold}"
-
-
 class AuditRun(models.Model):
     """One look at all the books, and what did not add up."""
 

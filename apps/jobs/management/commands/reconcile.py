@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import DatabaseError, close_old_connections, connections
 
 from apps.jobs.reconcile import reconcile
+from apps.jobs.worker import show_life
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +32,7 @@ class Command(BaseCommand):
             signal.signal(number, lambda *_: stop.set())
         while not stop.is_set():
             self.round()
+            show_life()
             stop.wait(options["interval"])
 
     def round(self) -> None:
