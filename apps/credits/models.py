@@ -96,10 +96,6 @@ class LedgerEntry(models.Model):
     def __str__(self) -> str:
         return f"{self.kind} {self.amount}"
 
-    @property
-    def is_of_purchase(self) -> bool:
-        return self.kind in (self.Kind.PURCHASE, self.Kind.REFUND, self.Kind.DISPUTE)
-
     def save(self, *args: Any, **kwargs: Any) -> None:
         if not self._state.adding:
             raise TypeError(IMMUTABLE)
@@ -107,6 +103,10 @@ class LedgerEntry(models.Model):
 
     def delete(self, *args: Any, **kwargs: Any) -> Any:
         raise TypeError(IMMUTABLE)
+
+    @property
+    def is_of_purchase(self) -> bool:
+        return self.kind in (self.Kind.PURCHASE, self.Kind.REFUND, self.Kind.DISPUTE)
 
 
 class Hold(models.Model):

@@ -54,7 +54,7 @@ def hosted(live_server, tmp_path, settings, house) -> Iterator[Server]:  # noqa:
 
 def upload_what_is_not_covered(page: Page, clip: Path) -> None:
     page.set_input_files("#id_file", clip)
-    page.get_by_label("light").check()
+    page.get_by_role("radio", name="light").check()
     expect(page.locator("#bill")).to_contain_text("This needs 0.36 credits, and 0 are available.")
     page.get_by_role("button", name="Buy credits, then start").click()
     page.wait_for_url("**/jobs/*/buy")
