@@ -14,7 +14,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from apps.accounts import mail
-from apps.credits import low, stripe
+from apps.credits import stripe
 from apps.jobs import audit, doorbell, paid, retention, services
 from apps.jobs.models import Job
 from apps.webhooks import sending
@@ -70,10 +70,6 @@ def start_paid() -> int:
     return paid.start_due()
 
 
-def mail_low() -> int:
-    return low.send_due()
-
-
 def audit_books() -> int:
     return audit.run_when_due(AUDIT_EVERY)
 
@@ -82,7 +78,7 @@ def sweep() -> int:
     return retention.sweep_scratch() + retention.sweep_uploads() + webhooks.sweep() + mail.sweep()
 
 
-STEPS = (reap_lost, ring_again, start_paid, send_due, delete_media, ask_stripe, mail_low, audit_books, sweep)
+STEPS = (reap_lost, ring_again, start_paid, send_due, delete_media, ask_stripe, audit_books, sweep)
 
 
 def _tried(step: Callable[[], int]) -> int:
