@@ -21,7 +21,7 @@ from apps.engine.options import MODELS, Options
 from apps.engine.plan import Plan, make_plan
 from apps.engine.report import Facts
 from apps.errors import AppError
-from apps.jobs import doorbell, turns, waiting
+from apps.jobs import caps, doorbell, turns, waiting
 from apps.jobs.attempts import claim, claim_preparation, expire, give_back, reap, requeue, tick
 from apps.jobs.endings import StoredFile, cancel, complete, fail, lock_wallet
 from apps.jobs.models import Job, JobEvent
@@ -228,6 +228,8 @@ def _hold(job: Job, sources: list[Asset]) -> dict[str, Any]:
     # The wallet is locked from here on; then the sources, so that none is
     # swept away between this look and the job that needs it.
     held = credits.hold(job.owner, amount, key=f"job:{job.pk}", reference=str(job.pk))
+    if job.api_key:
+        caps.stay_within(job.api_key, amount)
     for asset in Asset.objects.select_for_update().filter(pk__in=[source.pk for source in sources]).order_by("pk"):
         _usable(asset, kind=asset.kind)
     return {
