@@ -12,6 +12,7 @@ from datetime import timedelta
 from django.db import DatabaseError
 from django.utils import timezone
 
+from apps.api import idempotency
 from apps.credits import stripe
 from apps.jobs import doorbell, retention, services, turns
 from apps.jobs.models import Job
@@ -24,7 +25,7 @@ LOOK_AT_STRIPE_AFTER = timedelta(minutes=2)
 
 def reconcile() -> dict[str, int]:
     """One round; what each step did. A step that fails is noted and does not keep the others from running."""
-    steps = (reap_lost, ring_again, send_due, delete_media, ask_stripe, sweep)
+    steps = (reap_lost, ring_again, send_due, delete_media, ask_stripe, forget_answers, sweep)
     return {step.__name__: _tried(step) for step in steps}
 
 
@@ -55,6 +56,10 @@ def delete_media() -> int:
 
 def ask_stripe() -> int:
     return stripe.converge_open_purchases(LOOK_AT_STRIPE_AFTER)
+
+
+def forget_answers() -> int:
+    return idempotency.forget_old()
 
 
 def sweep() -> int:
