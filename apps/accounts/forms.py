@@ -77,3 +77,8 @@ class RotateForm(forms.Form):
         initial="24",
         label="The old secret",
     )
+
+
+class NoticesForm(forms.Form):
+    mails_finished_jobs = forms.BooleanField(required=False, label="Mail me when a job is finished")
+    mails_low_credits = forms.BooleanField(required=False, label="Mail me when my credits run low")

@@ -112,3 +112,7 @@ def _checked(
     if monthly_cap is not None and monthly_cap < 0:
         raise AppError("invalid_request", "A cap is 0 credits or more.", param="monthly_cap")
     return {"name": name, "scopes": wanted, "expires_at": expires_at, "monthly_cap": monthly_cap}
+
+
+def choose_notices(user: User, *, mails_finished_jobs: bool, mails_low_credits: bool) -> None:
+    User.objects.filter(pk=user.pk).update(mails_finished_jobs=mails_finished_jobs, mails_low_credits=mails_low_credits)

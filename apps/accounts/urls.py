@@ -11,6 +11,10 @@ urlpatterns = [
     path("keys/<uuid:key_id>/enable", views.enable, name="key-enable"),
     path("keys/<uuid:key_id>/rotate", views.rotate, name="key-rotate"),
     path("keys/<uuid:key_id>/disable", views.disable, name="key-disable"),
+    path("notices", views.notices, name="notices"),
 ]
 if settings.SANDBOX:
-    urlpatterns.append(path("dev/mail", views.mail, name="mail"))
+    urlpatterns += [
+        path("dev/mail", views.mail, name="mail"),
+        path("dev/mail/<slug:letter_id>", views.mail_html, name="mail-html"),
+    ]

@@ -6,21 +6,22 @@ from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
+from csp.decorators import csp_replace
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.signing import BadSignature
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from apps.accounts.forms import KeyForm, RotateForm
-from apps.accounts.mail import letters
+from apps.accounts.forms import KeyForm, NoticesForm, RotateForm
+from apps.accounts.letterbox import letters
 from apps.accounts.models import ApiKey
 from apps.accounts.requests import SignedInRequest
-from apps.accounts.services import change_key, disable_key, enable_key, issue_key, rotate_key
+from apps.accounts.services import change_key, choose_notices, disable_key, enable_key, issue_key, rotate_key
 from apps.errors import AppError
 
 SHOWN_ONCE = "shown_once"
@@ -106,6 +107,34 @@ def mail(request: HttpRequest) -> HttpResponse:
     """Registered in the sandbox only, see config/urls.py."""
     folder = Path(settings.EMAIL_FILE_PATH)
     return render(request, "accounts/mail.html", {"letters": letters(folder)})
+
+
+LETTERS_POLICY = {"default-src": "'none'", "style-src": "'unsafe-inline'", "script-src": "'none'", "sandbox": True}
+
+
+@csp_replace(LETTERS_POLICY)  # type: ignore[arg-type]  # its types know no view with arguments
+@require_safe
+def mail_html(request: HttpRequest, letter_id: str) -> HttpResponse:
+    """A mail as its reader's program shows it: styles of its own, and nothing else, whatever was written into it."""
+    html = next((letter.html for letter in letters(Path(settings.EMAIL_FILE_PATH)) if letter.id == letter_id), "")
+    if not html:
+        raise Http404
+    return HttpResponse(html)
+
+
+@login_required
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def notices(request: SignedInRequest) -> HttpResponse:
+    """Which mails you want."""
+    user = request.user
+    now = {name: getattr(user, name) for name in NoticesForm.base_fields}
+    form = NoticesForm(request.POST if request.method == "POST" else None, initial=now)
+    if request.method == "POST" and form.is_valid():
+        choose_notices(user, **form.cleaned_data)
+        messages.success(request, "Kept.")
+        return redirect("web:notices")
+    return render(request, "accounts/notices.html", {"form": form})
 
 
 def _note(form: KeyForm, refusal: AppError) -> None:

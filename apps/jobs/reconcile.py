@@ -12,21 +12,23 @@ from datetime import timedelta
 from django.db import DatabaseError
 from django.utils import timezone
 
+from apps.accounts import mail
 from apps.api import idempotency
-from apps.credits import stripe
-from apps.jobs import doorbell, retention, services, turns
+from apps.credits import low, stripe
+from apps.jobs import audit, doorbell, paid, retention, services, turns
 from apps.jobs.models import Job
+from apps.webhooks import sending
 from apps.webhooks import services as webhooks
 
 log = logging.getLogger(__name__)
 
 LOOK_AT_STRIPE_AFTER = timedelta(minutes=2)
+AUDIT_EVERY = timedelta(minutes=10)
 
 
 def reconcile() -> dict[str, int]:
     """One round; what each step did. A step that fails is noted and does not keep the others from running."""
-    steps = (reap_lost, ring_again, send_due, delete_media, ask_stripe, forget_answers, sweep)
-    return {step.__name__: _tried(step) for step in steps}
+    return {step.__name__: _tried(step) for step in STEPS}
 
 
 def ring_again() -> int:
@@ -47,7 +49,7 @@ def reap_lost() -> int:
 
 
 def send_due() -> int:
-    return webhooks.due()
+    return sending.ring_for_due() + mail.ring_for_due()
 
 
 def delete_media() -> int:
@@ -62,8 +64,25 @@ def forget_answers() -> int:
     return idempotency.forget_old()
 
 
+def start_paid() -> int:
+    return paid.start_due()
+
+
+def mail_low() -> int:
+    return low.send_due()
+
+
+def audit_books() -> int:
+    return audit.run_when_due(AUDIT_EVERY)
+
+
 def sweep() -> int:
-    return retention.sweep_scratch()
+    return retention.sweep_scratch() + retention.sweep_uploads() + webhooks.sweep() + mail.sweep()
+
+
+STEPS = (
+    reap_lost, ring_again, start_paid, send_due, delete_media, ask_stripe, mail_low, audit_books, forget_answers, sweep,
+)  # fmt: skip
 
 
 def _tried(step: Callable[[], int]) -> int:

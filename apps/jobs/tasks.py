@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from apps.jobs import attempts, doorbell, runner, turns
+from uuid import UUID
+
+from apps.jobs import attempts, doorbell, paid, runner, turns
 
 
 def run_next() -> None:
@@ -15,3 +17,7 @@ def prepare_next() -> None:
         # The next one is called for now, because few calls are in the queue at once.
         doorbell.ring(turns.FETCHES)
         runner.prepare(job)
+
+
+def start_paid(purchase_id: str) -> None:
+    paid.start(UUID(purchase_id))
