@@ -104,7 +104,7 @@ class JobsViewSet(ApiViewSet):
                 waiting_room.release()
         return Response(representation.as_json(self.get_object()))
 
-    @extend_schema(responses=shapes.JobAnswer, tags=["jobs"], operation_id="jobs_delete")
+    @extend_schema(responses={200: shapes.JobAnswer}, tags=["jobs"], operation_id="jobs_delete")
     def destroy(self, request: Request, pk: str) -> Response:
         """Delete the job's files now; a job that is not final is canceled first. Its record stays."""
         job = self.get_object()

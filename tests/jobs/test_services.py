@@ -327,7 +327,9 @@ def test_estimate_is_what_submit_would_hold(alice: User) -> None:
     told_before = services.estimate(alice, asset.facts, options)
     job = submitted(alice, asset=asset, options=options)
 
+    sizes = told_before.pop("output_bytes")
     assert told_before == {"credits": 2.5, "billed_seconds": 2.5, "eta_seconds": None, "balance_after": 97.5}
+    assert 0 < sizes["low"] < sizes["high"]
     assert as_json(job)["credits"] == {"estimated": 2.5, "held": 2.5, "charged": 0}
 
 
