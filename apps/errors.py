@@ -5,6 +5,9 @@ Not for faults: a bug stays an ordinary exception and becomes `internal_error`.
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from apps.engine.errors import EngineError, InputRefused
@@ -67,3 +70,28 @@ class AppError(Exception):
         code = "unsupported_media" if isinstance(error, InputRefused) else error.code
         code = code if code in STATUS_BY_CODE else "internal_error"
         return cls(code, str(error), param=error.param)
+
+
+class Unavailable(AppError):
+    """A part of the site is away or full: nothing is wrong with the request, and trying again may help."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("service_unavailable", message)
+
+
+def full_disk(error: BaseException) -> Unavailable | None:
+    """The refusal that an OSError stands for when no room is left; None for any other."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Unavailable("The disk of this site is full, so the file was not kept. Try later.")
+    return None
+
+
+@contextmanager
+def needs_room() -> Iterator[None]:
+    """Around writing a file of a user's: a full disk is told as one."""
+    try:
+        yield
+    except OSError as error:
+        if refusal := full_disk(error):
+            raise refusal from error
+        raise

@@ -68,6 +68,11 @@ class ApiViewSet(viewsets.GenericViewSet[Any]):
         return self.request.user
 
     @property
+    def key(self) -> Any:
+        """The API key the call came with; None where a call needs none."""
+        return self.request.auth
+
+    @property
     def query(self) -> dict[str, Any]:
         """The query parameters, checked, with their defaults."""
         checked: dict[str, Any] = self.request.checked_query  # type: ignore[attr-defined]

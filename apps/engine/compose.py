@@ -65,7 +65,7 @@ def fill_hidden(rgb: Rgb, alpha: Alpha) -> Rgb:
     Straight alpha would otherwise deliver the removed background to anyone
     who looks; and black would cost bytes and fringe the edges.
     """
-    hidden = np.where(alpha == 0, 255, 0).astype(np.uint8)
+    hidden = (alpha == 0).view(np.uint8)
     if not cv2.hasNonZero(hidden):
         return rgb
     filled = rgb.copy()

@@ -37,12 +37,17 @@ def recolour(rgb: Rgb, before: Alpha, after: Alpha) -> Rgb:
 
     A pixel keeps its own colour by the share of its alpha that it had before.
     """
-    if not cv2.hasNonZero(cv2.subtract(after, before)):
+    grown = cv2.subtract(after, before)
+    left, top, width, height = cv2.boundingRect(grown)
+    if not width:
         return rgb
-    added = cv2.divide(cv2.subtract(after, before), cv2.max(after, np.ones_like(after)), scale=255)
+    box = np.s_[top : top + height, left : left + width]
+    added = cv2.divide(grown[box], np.maximum(after[box], 1), scale=255)
     weight = cv2.merge([added, added, added])
-    own = cv2.multiply(rgb, cv2.bitwise_not(weight), scale=1 / 255)
-    return np.asarray(cv2.add(own, cv2.multiply(spread_colour(rgb, before), weight, scale=1 / 255)), np.uint8)
+    own = cv2.multiply(rgb[box], cv2.bitwise_not(weight), scale=1 / 255)
+    painted = rgb.copy()
+    painted[box] = cv2.add(own, cv2.multiply(spread_colour(rgb, before)[box], weight, scale=1 / 255))
+    return painted
 
 
 def _moved(alpha: Alpha, inwards: float) -> Alpha:

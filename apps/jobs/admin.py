@@ -66,7 +66,19 @@ class JobAdmin(ReadOnlyAdmin):
     fieldsets = (
         (
             None,
-            {"fields": ("id", "owner", "project", "external_id", "request_id", "status", "stage", "progress_now")},
+            {
+                "fields": (
+                    "id",
+                    "owner",
+                    "project",
+                    "external_id",
+                    "request_id",
+                    "api_key",
+                    "status",
+                    "stage",
+                    "progress_now",
+                )
+            },
         ),
         ("Asked", {"fields": ("model", "output_format", "options", "requested", "metadata", "webhook_url")}),
         ("Source", {"fields": ("video_url", "source", "source_sha256", "background_asset")}),
@@ -77,7 +89,7 @@ class JobAdmin(ReadOnlyAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Job]:
-        return super().get_queryset(request).select_related("asset", "project", "hold", "owner")
+        return super().get_queryset(request).select_related("asset", "project", "hold", "owner", "api_key")
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         return lookup == "project__id__exact" or super().lookup_allowed(lookup, value, request)

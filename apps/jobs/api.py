@@ -87,7 +87,8 @@ class JobsViewSet(ApiViewSet):
         With an uploaded video it is priced and its credits are held at once. With any other URL that
         happens once the file has been fetched; a job that is not covered then fails and costs nothing.
         """
-        job = services.submit_request(self.user, wanted(request.data), request_id=request_id.of(request))
+        asked = wanted(request.data)
+        job = services.submit_request(self.user, asked, request_id=request_id.of(request), api_key=self.key)
         return self.one(job, status=201)
 
     @extend_schema(responses=shapes.JobJson, tags=["jobs"], operation_id="jobs_retrieve")
@@ -118,7 +119,7 @@ class JobsViewSet(ApiViewSet):
     @idempotent
     def start(self, request: Request, pk: str) -> Response:
         """Start a draft. Any field of the job may be overridden."""
-        return self.one(services.start(self.get_object(), **known(request.data)))
+        return self.one(services.start(self.get_object(), api_key=self.key, **known(request.data)))
 
     @extend_schema(request=None, responses=shapes.JobAnswer, tags=["jobs"], operation_id="jobs_cancel")
     @action(detail=True, methods=["post"])
@@ -134,7 +135,8 @@ class JobsViewSet(ApiViewSet):
     def retry(self, request: Request, pk: str) -> Response:
         """Make a new job like this one, with the same source."""
         self.body(StrictFields)
-        return self.one(services.retry(self.get_object(), request_id=request_id.of(request)), status=201)
+        again = services.retry(self.get_object(), request_id=request_id.of(request), api_key=self.key)
+        return self.one(again, status=201)
 
     @extend_schema(request=shapes.JobFields, responses=shapes.Estimate, tags=["jobs"], operation_id="jobs_estimate")
     @action(detail=False, methods=["post"])

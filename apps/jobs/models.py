@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 from django.db import models
 
+from apps.accounts.models import ApiKey
 from apps.projects.models import Asset, Project, media_storage
 
 if TYPE_CHECKING:
@@ -70,6 +71,15 @@ class Job(models.Model):
     metadata = models.JSONField(default=dict)
     webhook_url = models.URLField(max_length=2000, blank=True)
     request_id = models.CharField(max_length=64, blank=True, db_index=True)
+    api_key = models.ForeignKey(
+        ApiKey,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="jobs",
+        verbose_name="API key",
+        help_text="Whose call set the credits aside; none: done in the browser.",
+    )
 
     # Where it stands. Written only through guarded updates.
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.CREATED)

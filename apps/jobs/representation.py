@@ -154,12 +154,13 @@ def _project(job: Job) -> dict[str, Any] | None:
 
 
 def _webhook_events(job_ids: Sequence[UUID]) -> defaultdict[UUID, dict[str, str]]:
-    """Per job, event → how its delivery stands (`pending`, `sent`, `failed`)."""
+    """Per job, event → how it stands: `pending` until every receiver is settled, `sent` where all of them took it."""
     told: defaultdict[UUID, dict[str, str]] = defaultdict(dict)
     rows = Delivery.objects.filter(subject__in=job_ids).order_by("created_at")
     for subject, event, state in rows.values_list("subject", "event", "state"):
         if subject is not None:
-            told[subject][event] = state
+            before = told[subject].get(event, state)
+            told[subject][event] = min(before, state, key=("pending", "failed", "sent").index)
     return told
 
 

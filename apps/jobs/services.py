@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from apps.accounts.models import User
+from apps.accounts.models import ApiKey, User
 from apps.credits import prices
 from apps.credits import services as credits
 from apps.credits.amounts import to_credits
@@ -48,7 +48,7 @@ class Overtaken(Exception):
     """Somebody ended or took the job first; raised inside a transaction so that all of it is undone."""
 
 
-def submit_request(user: User, request: JobRequest, *, request_id: str = "") -> Job:
+def submit_request(user: User, request: JobRequest, *, request_id: str = "", api_key: ApiKey | None = None) -> Job:
     """`submit` for a request as it was read; refused means that the project it named was not made either."""
     with transaction.atomic():
         return submit(
@@ -62,6 +62,7 @@ def submit_request(user: User, request: JobRequest, *, request_id: str = "") -> 
             auto_start=request.auto_start,
             requested=request.requested,
             request_id=request_id,
+            api_key=api_key,
         )
 
 
@@ -79,6 +80,7 @@ def submit(
     auto_start: bool = True,
     requested: Mapping[str, Any] | None = None,
     request_id: str = "",
+    api_key: ApiKey | None = None,
 ) -> Job:
     """A new job: a draft, or queued at once. Refused (AppError) means no job, no hold and no asset is left.
 
@@ -91,7 +93,6 @@ def submit(
         _usable(asset, kind="video")
         if options.background.type == "image":
             background_asset = _picture(user, project, background_asset, background_url)
-        picture_id = str(background_asset.pk) if background_asset else None
         job = Job(
             owner=user,
             project=project,
@@ -101,12 +102,13 @@ def submit(
             metadata=dict(metadata or {}),
             webhook_url=webhook_url,
             request_id=request_id,
-            requested=dict(requested or as_fields(options, background_id=picture_id)),
+            api_key=api_key,
+            requested=dict(requested or as_fields(options, background_id=_id(background_asset))),
         )
         return _create(job, options, auto_start=auto_start, detail={"request_id": request_id})
 
 
-def start(job: Job, **overrides: Any) -> Job:
+def start(job: Job, *, api_key: ApiKey | None = None, **overrides: Any) -> Job:
     """Start a draft; any field of the contract given here replaces the draft's. Refused leaves the draft as it was."""
     if job.owner is None or job.status != S.CREATED:
         raise AppError("conflict", f"Only a draft can be started; this job is {job.status}.")
@@ -116,8 +118,10 @@ def start(job: Job, **overrides: Any) -> Job:
     with transaction.atomic():
         lock_wallet(job)
         _override(job, request, given)
+        # The starter's from now on, whoever wrote the draft: it is the start that spends.
+        job.api_key = api_key
         written = ("project", "asset", "background_asset", "video_url", "metadata", "webhook_url", "requested",
-                   "model", "output_format", "options")  # fmt: skip
+                   "model", "output_format", "options", "api_key")  # fmt: skip
         changes = {name: getattr(job, name) for name in written}
         if not Job.objects.filter(pk=job.pk, status=S.CREATED).update(**changes):
             raise AppError("conflict", "The job was started or canceled just now.")
@@ -138,7 +142,7 @@ def reserve(job: Job) -> Job:
     return Job.objects.with_details().get(pk=job.pk)
 
 
-def retry(job: Job, request_id: str = "") -> Job:
+def retry(job: Job, request_id: str = "", api_key: ApiKey | None = None) -> Job:
     """The same request once more, as a new job; 409 `source_expired` when the source is gone."""
     if not job.is_final or job.owner is None:
         raise AppError("conflict", f"The job is still {job.status}: wait until it ends, or cancel it.")
@@ -155,6 +159,7 @@ def retry(job: Job, request_id: str = "") -> Job:
             webhook_url=job.webhook_url,
             requested=job.requested,
             request_id=request_id,
+            api_key=api_key,
         )
         return _create(again, options, auto_start=True, detail={"retried_from": str(job.pk)})
 
@@ -263,6 +268,10 @@ def _set_options(job: Job, options: Options) -> None:
     asked = options.as_dict()
     job.model, job.output_format = asked.pop("model"), asked.pop("format")
     job.options = asked
+
+
+def _id(asset: Asset | None) -> str | None:
+    return str(asset.pk) if asset else None
 
 
 def _override(job: Job, request: JobRequest, given: Mapping[str, Any]) -> None:

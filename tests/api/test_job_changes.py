@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 import pytest
 
 from apps.credits.models import Wallet
@@ -15,6 +17,34 @@ from tests.api.calls import post, refusal
 from tests.factories import make_asset, make_job
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("weights_here")]
+
+
+# Whose call it was
+def test_a_job_remembers_the_key_that_asked_for_it(alice, caller):
+    """Of a draft the key that started it, because that is the one that spent; none for the browser."""
+    first, second = caller(alice), caller(alice)
+    one, other = alice.api_keys.order_by("created_at")
+    asset = make_asset(alice)
+
+    made = post(first, "", {"video_id": str(asset.pk), "model": "light"}).json()["id"]
+    draft = post(first, "", {"video_id": str(asset.pk), "model": "light", "auto_start": False}).json()["id"]
+    post(second, f"/{draft}/start")
+    post(first, f"/{made}/cancel")
+    again = post(second, f"/{made}/retry").json()["id"]
+
+    assert dict(Job.objects.values_list("pk", "api_key")) == {
+        UUID(made): one.pk,
+        UUID(draft): other.pk,
+        UUID(again): other.pk,
+    }
+
+
+def test_a_job_outlives_its_key(api, alice):
+    made = post(api, "", {"video_id": str(make_asset(alice).pk), "model": "light"}).json()["id"]
+
+    alice.api_keys.all().delete()
+
+    assert Job.objects.get(pk=made).api_key is None
 
 
 # Change
