@@ -94,7 +94,7 @@ class JobsViewSet(ApiViewSet):
             job = self.get_object()
         return Response(representation.as_json(job))
 
-    @extend_schema(responses=shapes.JobAnswer, tags=["jobs"], operation_id="jobs_delete")
+    @extend_schema(responses={200: shapes.JobAnswer}, tags=["jobs"], operation_id="jobs_delete")
     def destroy(self, request: Request, pk: str) -> Response:
         """Delete the job's files now; a job that is not final is canceled first. Its record stays."""
         job = self.get_object()
