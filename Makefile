@@ -76,6 +76,8 @@ lock: $(VENV)/run.stamp ## write the lock files anew from pyproject.toml
 		--custom-compile-command "make lock" pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
 	@$(VENV)/lock/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
 		--custom-compile-command "make lock" --group bench -c requirements.lock -o requirements-bench.lock
+	@$(VENV)/lock/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
+		--custom-compile-command "make lock" --group gpu -c requirements.lock -o requirements-gpu.lock
 	@rm -rf $(VENV)/lock
 
 # The stamps are written last, so an installation that was interrupted is taken up again.

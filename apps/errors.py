@@ -41,7 +41,8 @@ class AppError(Exception):
     """A refusal with a stable `code`; `param` names the field at fault.
 
     `status` overrides the table only where the contract gives one code two
-    statuses (`invalid_request` is 400 for a body that cannot be parsed).
+    statuses (`invalid_request` is 400 for a body that cannot be parsed). `wait`
+    is after how many seconds the same may be asked again.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class AppError(Exception):
         param: str | None = None,
         status: int | None = None,
         details: dict[str, Any] | None = None,
+        wait: float | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
@@ -59,6 +61,7 @@ class AppError(Exception):
         self.param = param
         self.status = status or STATUS_BY_CODE[code]
         self.details = details or {}
+        self.wait = wait
 
     @classmethod
     def from_engine(cls, error: EngineError) -> AppError:

@@ -8,12 +8,21 @@ from typing import Any
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
+from environ.fileaware_mapping import FileAwareMapping
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 
+class SecretFiles(FileAwareMapping):  # type: ignore[misc]
+    def __getitem__(self, key: str) -> str:
+        value = str(super().__getitem__(key))
+        return value.rstrip("\r\n") if f"{key}_FILE" in self.env else value
+
+
 class Environment(environ.FileAwareEnv):  # type: ignore[misc]
     """X_FILE names a file that holds X, for container secrets. A value that makes no sense is named, not guessed at."""
+
+    ENVIRON = SecretFiles()
 
     def int(self, var: str, default: Any = environ.Env.NOTSET) -> int:
         try:
@@ -184,9 +193,9 @@ RQ_QUEUES = {
         "SERIALIZER": "rq.serializers.JSONSerializer",
         "DEFAULT_TIMEOUT": -1,
     }
-    for name in ("jobs", "default")
+    for name in ("jobs", "default", "webhooks")
 }
-"""`jobs` carries the long work; `default` the short (imports, webhooks), so that no job delays them."""
+"""`jobs` carries the long work, `default` imports and mail, `webhooks` deliveries: none delays another."""
 RQ = {"COMMIT_MODE": "on_db_commit"}
 RQ_SHOW_ADMIN_LINK = False  # its screens act on the queue past the services, and part of them without a second factor
 
@@ -209,7 +218,7 @@ if S3_BUCKET:
     STORAGES["media"] = {"BACKEND": "apps.projects.s3.S3Media", "OPTIONS": S3}
 UPLOADS_DIR = DATA_DIR / "uploads"  # parts of unfinished uploads, when media are local files
 STATIC_URL = "/static/"
-STATIC_ROOT = DATA_DIR / "static"
+STATIC_ROOT = Path(env.str("STATIC_ROOT", default=str(DATA_DIR / "static")))
 STATICFILES_DIRS = [BASE_DIR / "static"]
 # Compressing what no browser asks for was most of the first start: source maps, and a second copy of each file.
 WHITENOISE_KEEP_ONLY_HASHED_FILES = True
@@ -247,6 +256,7 @@ vars().update(EMAIL_CONFIG)
 if SANDBOX:
     EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
     EMAIL_FILE_PATH = DATA_DIR / "mail"
+EMAIL_TIMEOUT = 15
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="Clearmatte <noreply@localhost>")
 
 # --- the wire ----------------------------------------------------------------------------------
@@ -320,14 +330,17 @@ ENGINE_DEVICE = env.one_of("ENGINE_DEVICE", "auto", "cpu", "cuda")
 ENGINE_PRECISION = env.one_of("ENGINE_PRECISION", "auto", "fp32", "fp16", "int8")
 MODEL_LICENCES = env.one_of("MODEL_LICENCES", "all", "permissive")
 MODEL_SOURCE_DIR = env.str("MODEL_SOURCE_DIR", default="")
+ALIVE_FILE = env.str("ALIVE_FILE", default="")
 LEASE_SECONDS = env.int("LEASE_SECONDS", default=30)
 MAX_ATTEMPTS = env.int("MAX_ATTEMPTS", default=3)
+PREVIEWS_PER_DAY = env.int("PREVIEWS_PER_DAY", default=20)  # of one account
 MAX_JOBS_AT_ONCE = env.int("MAX_JOBS_AT_ONCE", default=3)  # of one account; more wait in the queue
 JOB_TIMEOUT_SECONDS = env.int("JOB_TIMEOUT_SECONDS", default=6 * 3600)
 # Far longer than loading a network or its slowest frame takes.
 JOB_STALL_SECONDS = env.int("JOB_STALL_SECONDS", default=1800)
 RESULT_DAYS = env.int("RESULT_DAYS", default=7)
 SOURCE_HOURS = env.int("SOURCE_HOURS", default=24)
+WEBHOOK_LOG_DAYS = env.int("WEBHOOK_LOG_DAYS", default=30)
 MAX_UPLOAD_BYTES = env.int("MAX_UPLOAD_BYTES", default=500 * 1000 * 1000)
 MAX_SECONDS = env.int("MAX_SECONDS", default=600)
 MAX_SIDE = env.int("MAX_SIDE", default=4096)
@@ -340,6 +353,16 @@ UPLOAD_HOURS = env.int("UPLOAD_HOURS", default=24)  # to bring all parts of one
 STRIPE_SECRET_KEY = env.str("STRIPE_SECRET_KEY", default="")
 STRIPE_WEBHOOK_SECRETS = env.list("STRIPE_WEBHOOK_SECRETS", default=[])
 STRIPE_API_BASE = env.str("STRIPE_API_BASE", default="")
+STRIPE_TAX = env.bool("STRIPE_TAX", default=False)
+STRIPE_INVOICES = env.bool("STRIPE_INVOICES", default=False)
+if STRIPE_API_BASE and not SANDBOX:
+    raise ImproperlyConfigured(
+        "STRIPE_API_BASE puts something else in Stripe's place, which could give credits away: leave it out."
+    )
+if SANDBOX and STRIPE_SECRET_KEY.startswith(("sk_live_", "rk_live_")):
+    raise ImproperlyConfigured(
+        "SANDBOX=1 is for trying things and must not move real money: use a test key (sk_test_…)."
+    )
 STRIPE_FAKE_PORT = env.int("STRIPE_FAKE_PORT", default=0) or (PORT + 1 if PORT < 65535 else PORT - 1)
 STRIPE_IS_FAKE = SANDBOX and not STRIPE_SECRET_KEY
 if STRIPE_IS_FAKE:
@@ -356,7 +379,12 @@ LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s request=%(request_id)s %(message)s"}},
+    "formatters": {
+        "line": {
+            "()": "apps.ops.logs.Formatter",
+            "format": "%(asctime)s %(levelname)s %(name)s request=%(request_id)s %(message)s",
+        }
+    },
     "filters": {"request_id": {"()": "apps.api.request_id.RequestIdFilter"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["request_id"]}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},

@@ -7,6 +7,7 @@ refused by the stub before a packet leaves.
 from __future__ import annotations
 
 import hashlib
+import re
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -184,7 +185,9 @@ def test_a_trick_is_refused_before_anything_is_dialled(url: str, network: Networ
 
 def test_a_redirect_is_no_way_around_the_table(server: FileServer, network: Network, tmp_path: Path) -> None:
     """Only the server that redirects is dialled, once for each trick."""
-    tricks = {url: message for url, message in {**TRICKS, **MORE_TRICKS}.items() if url.isascii() and "://" in url}
+    everything = {**TRICKS, **MORE_TRICKS}
+    # Without a host a Location is relative: it stays on the server that was asked.
+    tricks = {url: everything[url] for url in everything if url.isascii() and re.match(r"\w+://[^/]", url)}
     for number, (url, message) in enumerate(tricks.items()):
         hop = server.add(f"/{number}", Page(status=302, headers={"Location": url}))
         assert refusal(hop, tmp_path / "got") == message, url

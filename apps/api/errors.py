@@ -44,7 +44,7 @@ MEANINGS = {
     "unsupported_parameter": "The parameter is known, but not offered by this installation.",
     "limit_exceeded": "The file or the request is over a limit; the message says which and how to get below it.",
     "fetch_failed": "The URL could not be fetched.",
-    "rate_limited": "Too many requests with this key; wait Retry-After seconds.",
+    "rate_limited": "Too many requests with this key, or too many previews in a day; wait Retry-After seconds.",
     "internal_error": "Our fault. It is logged under request_id.",
     "model_not_installed": "The operator has not installed this model, or it is still being installed.",
     "service_unavailable": "A part of the service is not reachable; try again.",

@@ -53,6 +53,8 @@ class CutoutForm(forms.Form):
 
     once = forms.UUIDField(required=False)
     """Made with each page that is shown, so that a double click is known as one."""
+    shown = forms.DecimalField(required=False)
+    """The price in credits that stood on the Start button."""
     asset = forms.UUIDField(required=False)
     file = forms.FileField(required=False)
     video_url = forms.CharField(required=False, max_length=2000)
@@ -97,11 +99,7 @@ class CutoutForm(forms.Form):
         for name, (group, entry) in MORE.items():
             if cleaned.get(name) is not None:
                 asked.setdefault(group, {})[entry] = cleaned[name]
-        if (
-            kind == "image"
-            and self.data.get("action") == "start"
-            and not (self.background_found or cleaned["bg_image"])
-        ):
+        if kind == "image" and self.goal != "price" and not (self.background_found or cleaned["bg_image"]):
             self.add_error("bg_image", "Choose a picture to lay the cutout over.")
         try:
             self.request = parse_request(asked, needs_video=False)
@@ -122,6 +120,12 @@ class CutoutForm(forms.Form):
     @property
     def background_found(self) -> Asset | None:
         return self._own(self._now("bg_image_id"), Asset.Kind.BACKGROUND)
+
+    @property
+    def goal(self) -> str:
+        """What the button that was pressed is for: `start`, `buy` (credits, then start) or `price`."""
+        action = self.data.get("action")
+        return action if action in ("start", "buy") else "price"
 
     @property
     def chosen(self) -> dict[str, Any]:

@@ -246,7 +246,8 @@ def _work(job: Job, folder: Path, *, source: Path, background: Path | None) -> R
         folder / f"result{FORMATS[options.format].suffix}",
         options,
         models_dir=Path(settings.MODELS_DIR),
-        matte=folder / "matte.mkv",
+        # At the video's full size: not to be had for nothing.
+        matte=None if options.is_preview else folder / "matte.mkv",
         preview=folder / "preview.mp4" if FORMATS[options.format].needs_preview else None,
         background_image=background,
         limits=child.Limits(

@@ -7,14 +7,17 @@ import logging
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import rq
+from django.conf import settings
 from django.db import DatabaseError, connections
 from rq.serializers import JSONSerializer
 
 from apps.jobs import runner, services
+from apps.webhooks import sending
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +45,17 @@ def horse_killed(task: Any, pid: int, status: int, usage: Any) -> None:
         close_connections()
 
 
+def show_life() -> None:
+    """For whoever watches this process from outside and cannot ask it: a container's health check."""
+    if settings.ALIVE_FILE:
+        Path(settings.ALIVE_FILE).touch()
+
+
+def ask_to_stop() -> None:
+    runner.stop_sign.put_up()
+    sending.stop_sign.set()
+
+
 class Worker(rq.Worker):
     """Numbers are here because the commands that start workers have no options for all of them."""
 
@@ -54,6 +68,11 @@ class Worker(rq.Worker):
             "work_horse_killed_handler": horse_killed,
         }
         super().__init__(*args, **options)
+
+    def heartbeat(self, *args: Any, **options: Any) -> None:
+        """Sent while waiting and while working, at least every 75 s."""
+        super().heartbeat(*args, **options)
+        show_life()
 
     def fork_work_horse(self, job: Any, queue: Any) -> None:
         close_connections()
@@ -69,7 +88,7 @@ class Worker(rq.Worker):
 
     def setup_work_horse_signals(self) -> None:
         super().setup_work_horse_signals()  # type: ignore[no-untyped-call]
-        signal.signal(signal.SIGTERM, lambda *_: runner.stop_sign.put_up())
+        signal.signal(signal.SIGTERM, lambda *_: ask_to_stop())
 
     def handle_warm_shutdown_request(self) -> None:
         """The first SIGTERM: a job is given back within seconds; a short task is let finish."""

@@ -85,6 +85,20 @@ def test_a_trim_changes_the_price_that_is_shown(alice, browser):
     assert "Start for 3 credits" in page.content.decode()
 
 
+@pytest.mark.parametrize(("trim_end", "less", "price"), [("10", "3", "7.5"), ("0.4", "0.29", "0.3")])
+def test_no_more_is_spent_than_the_button_said(alice, browser, trim_end, less, price):
+    """A choice that changed in the moment before the click costs a second click, not credits."""
+    asset = make_asset(alice)
+
+    refused = post(browser, asset=asset.pk, trim_end=trim_end, shown=less)
+    agreed = post(browser, asset=asset.pk, trim_end=trim_end, shown=price)
+
+    assert refused.status_code == 200
+    assert f"it costs {price} credits, not {less}. Nothing has started" in refused.content.decode()
+    assert agreed.status_code == 302
+    assert Job.objects.count() == 1
+
+
 @pytest.mark.parametrize(
     ("field", "value", "told"),
     [
