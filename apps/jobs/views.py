@@ -332,7 +332,7 @@ def jobs(request: SignedInRequest) -> HttpResponse:
 @login_required
 @require_safe
 def project(request: SignedInRequest, project_id: UUID) -> HttpResponse:
-    found = get_object_or_404(Project, pk=project_id, owner=request.user)
+    found = get_object_or_404(Project.objects.for_user(request.user), pk=project_id)
     page = _page(request, Job.objects.for_user(request.user).filter(project=found))
     return render(request, "jobs/project.html", {"project": found, "page": page, "query": ""})
 
