@@ -62,6 +62,15 @@ def embedded_queue(data_dir: Path) -> str:
         return ""
 
 
+def public_origins(s3: dict[str, Any]) -> list[str]:
+    """Where browsers meet the store: under its own name, or the bucket's."""
+    endpoint = s3["public_endpoint_url"] or s3["endpoint_url"]
+    region = f".{s3['region_name']}" if s3["region_name"] else ""
+    scheme, _, host = (endpoint or f"https://s3{region}.amazonaws.com").rstrip("/").partition("://")
+    hosts = [host, f"{s3['bucket_name']}.{host}", *([] if endpoint else [f"{s3['bucket_name']}.s3.amazonaws.com"])]
+    return [f"{scheme}://{one}" for one in hosts]
+
+
 def version() -> str:
     """The top heading of the changelog, so there is one place to change it."""
     for line in (BASE_DIR / "CHANGELOG.md").read_text(encoding="utf-8").splitlines():
@@ -184,9 +193,9 @@ RQ_QUEUES = {
         "SERIALIZER": "rq.serializers.JSONSerializer",
         "DEFAULT_TIMEOUT": -1,
     }
-    for name in ("jobs", "default")
+    for name in ("jobs", "default", "webhooks")
 }
-"""`jobs` carries the long work; `default` the short (imports, webhooks), so that no job delays them."""
+"""`jobs` carries the long work, `default` imports and mail, `webhooks` deliveries: none delays another."""
 RQ = {"COMMIT_MODE": "on_db_commit"}
 RQ_SHOW_ADMIN_LINK = False  # its screens act on the queue past the services, and part of them without a second factor
 
@@ -196,22 +205,18 @@ STORAGES: dict[str, Any] = {
     "media": {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": DATA_DIR / "media"}},
 }
 S3_BUCKET = env.str("S3_BUCKET", default="")
+S3 = {
+    "bucket_name": S3_BUCKET,
+    "endpoint_url": env.str("S3_ENDPOINT_URL", default="") or None,
+    "public_endpoint_url": env.str("S3_PUBLIC_ENDPOINT_URL", default="") or None,
+    "region_name": env.str("S3_REGION", default="") or None,
+    "access_key": env.str("S3_ACCESS_KEY", default="") or None,
+    "secret_key": env.str("S3_SECRET_KEY", default="") or None,
+    "addressing_style": env.one_of("S3_ADDRESSING_STYLE", "auto", "path", "virtual"),
+}
 if S3_BUCKET:
-    STORAGES["media"] = {
-        "BACKEND": "storages.backends.s3.S3Storage",
-        "OPTIONS": {
-            "bucket_name": S3_BUCKET,
-            "endpoint_url": env.str("S3_ENDPOINT_URL", default=None),
-            "region_name": env.str("S3_REGION", default=None),
-            "access_key": env.str("S3_ACCESS_KEY", default=None),
-            "secret_key": env.str("S3_SECRET_KEY", default=None),
-            "addressing_style": env.str("S3_ADDRESSING_STYLE", default="auto"),
-            "signature_version": "s3v4",
-            "file_overwrite": False,
-            "querystring_expire": 3600,
-            "default_acl": None,
-        },
-    }
+    STORAGES["media"] = {"BACKEND": "apps.projects.s3.S3Media", "OPTIONS": S3}
+UPLOADS_DIR = DATA_DIR / "uploads"  # parts of unfinished uploads, when media are local files
 STATIC_URL = "/static/"
 STATIC_ROOT = Path(env.str("STATIC_ROOT", default=str(DATA_DIR / "static")))
 STATICFILES_DIRS = [BASE_DIR / "static"]
@@ -251,6 +256,7 @@ vars().update(EMAIL_CONFIG)
 if SANDBOX:
     EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
     EMAIL_FILE_PATH = DATA_DIR / "mail"
+EMAIL_TIMEOUT = 15
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="Clearmatte <noreply@localhost>")
 
 # --- the wire ----------------------------------------------------------------------------------
@@ -268,7 +274,7 @@ SECURE_REDIRECT_EXEMPT = [r"^health"]
 TRUST_PROXY = env.bool("TRUST_PROXY", default=False)
 if TRUST_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
-MEDIA_ORIGINS = env.list("S3_PUBLIC_ORIGINS", default=[])
+MEDIA_ORIGINS = env.list("S3_PUBLIC_ORIGINS", default=public_origins(S3) if S3_BUCKET else [])
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": ["'none'"],
@@ -327,17 +333,21 @@ MODEL_SOURCE_DIR = env.str("MODEL_SOURCE_DIR", default="")
 ALIVE_FILE = env.str("ALIVE_FILE", default="")
 LEASE_SECONDS = env.int("LEASE_SECONDS", default=30)
 MAX_ATTEMPTS = env.int("MAX_ATTEMPTS", default=3)
+PREVIEWS_PER_DAY = env.int("PREVIEWS_PER_DAY", default=20)  # of one account
 MAX_JOBS_AT_ONCE = env.int("MAX_JOBS_AT_ONCE", default=3)  # of one account; more wait in the queue
 JOB_TIMEOUT_SECONDS = env.int("JOB_TIMEOUT_SECONDS", default=6 * 3600)
 # Far longer than loading a network or its slowest frame takes.
 JOB_STALL_SECONDS = env.int("JOB_STALL_SECONDS", default=1800)
 RESULT_DAYS = env.int("RESULT_DAYS", default=7)
 SOURCE_HOURS = env.int("SOURCE_HOURS", default=24)
+WEBHOOK_LOG_DAYS = env.int("WEBHOOK_LOG_DAYS", default=30)
 MAX_UPLOAD_BYTES = env.int("MAX_UPLOAD_BYTES", default=500 * 1000 * 1000)
 MAX_SECONDS = env.int("MAX_SECONDS", default=600)
 MAX_SIDE = env.int("MAX_SIDE", default=4096)
 MAX_FPS = env.int("MAX_FPS", default=240)
 MAX_BACKGROUND_BYTES = env.int("MAX_BACKGROUND_BYTES", default=20 * 1000 * 1000)
+MAX_UNFINISHED_UPLOADS = env.int("MAX_UNFINISHED_UPLOADS", default=20)  # of one account, in parts
+UPLOAD_HOURS = env.int("UPLOAD_HOURS", default=24)  # to bring all parts of one
 
 # --- money -------------------------------------------------------------------------------------
 STRIPE_SECRET_KEY = env.str("STRIPE_SECRET_KEY", default="")

@@ -32,6 +32,8 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_active = models.BooleanField(default=True)
     is_staff = models.BooleanField(default=False)
     date_joined = models.DateTimeField(default=timezone.now)
+    mails_finished_jobs = models.BooleanField(default=False)
+    mails_low_credits = models.BooleanField(default=True)
 
     objects: ClassVar[UserManager] = UserManager()
 
@@ -72,3 +74,23 @@ class ApiKey(models.Model):
     @property
     def is_usable(self) -> bool:
         return self.disabled_at is None and (self.expires_at is None or self.expires_at > timezone.now())
+
+
+class Mail(models.Model):
+    """A mail to an account's owner: written down with what it tells of, sent by a worker, tried again if need be."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    kind = models.CharField(max_length=40, help_text="Names its templates.")
+    context = models.JSONField(default=dict)
+    key = models.CharField(max_length=200, unique=True, help_text="Same key, same mail, once.")
+    attempts = models.PositiveSmallIntegerField(default=0)
+    next_attempt_at = models.DateTimeField(null=True, blank=True, db_index=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    sent_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ("-created_at",)
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.id}"

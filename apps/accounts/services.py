@@ -60,3 +60,7 @@ def disable_key(key: ApiKey) -> bool:
     if done:
         key.disabled_at = now
     return bool(done)
+
+
+def choose_notices(user: User, *, mails_finished_jobs: bool, mails_low_credits: bool) -> None:
+    User.objects.filter(pk=user.pk).update(mails_finished_jobs=mails_finished_jobs, mails_low_credits=mails_low_credits)

@@ -8,6 +8,10 @@ from apps.accounts import views
 urlpatterns = [
     path("keys", views.keys, name="keys"),
     path("keys/<uuid:key_id>/disable", views.disable, name="key-disable"),
+    path("notices", views.notices, name="notices"),
 ]
 if settings.SANDBOX:
-    urlpatterns.append(path("dev/mail", views.mail, name="mail"))
+    urlpatterns += [
+        path("dev/mail", views.mail, name="mail"),
+        path("dev/mail/<slug:letter_id>", views.mail_html, name="mail-html"),
+    ]

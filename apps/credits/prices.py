@@ -37,6 +37,7 @@ def limits() -> dict[str, Any]:
         "max_width": settings.MAX_SIDE,
         "max_height": settings.MAX_SIDE,
         "max_fps": settings.MAX_FPS,
+        "previews_per_day": settings.PREVIEWS_PER_DAY,
         "result_days": settings.RESULT_DAYS,
         "source_hours": settings.SOURCE_HOURS,
         "formats": {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import cast
@@ -16,6 +16,8 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from numpy.typing import NDArray
+
+from apps.engine.splices import Splices
 
 Samples = NDArray[np.float32]
 """samples × channels, −1 to 1."""
@@ -62,6 +64,7 @@ class SoundSource:
     """Where the packets say that the sound begins and ends, in the input's own seconds."""
     is_torn: bool = False
     """Its packets cannot be copied as they are."""
+    splices: Splices = field(default_factory=Splices)
     was_mended: bool = False
     """Damage was covered with silence."""
 
@@ -71,6 +74,9 @@ class SoundSource:
         if not self.cut.is_trimmed and not self.is_torn and codec in COPIED[format_name]:
             return CopiedSound(self, out)
         return EncodedSound(self, out, format_name)
+
+    def packets(self) -> Iterator[Packet[AudioStream]]:
+        return self.splices.mended(self.container.demux(self.stream))
 
     @property
     def kept_span(self) -> tuple[Fraction, Fraction] | None:
@@ -142,7 +148,7 @@ class SampleReader:
 
     def _frames(self) -> Iterator[AudioFrame | None]:
         try:
-            for packet in self._container.demux(self._stream):
+            for packet in self._sound.packets():
                 try:
                     yield from self._stream.codec_context.decode(packet if packet.size else None)
                 except av.FFmpegError:
@@ -161,7 +167,7 @@ class CopiedSound:
         self._sound = sound
         self._is_vorbis = sound.stream.codec_context.codec.canonical_name == "vorbis"
         self._stream = out.add_stream_from_template(sound.stream)
-        self._packets = self._read(sound.container, sound.stream)
+        self._packets = self._read()
         self._next: Packet[AudioStream] | None = None
         self._ended = False
 
@@ -185,10 +191,10 @@ class CopiedSound:
                 # One whose inside is damaged; its neighbours are not.
                 self._sound.was_mended = True
 
-    def _read(self, container: InputContainer, stream: AudioStream) -> Iterator[Packet[AudioStream]]:
+    def _read(self) -> Iterator[Packet[AudioStream]]:
         last: int | None = None
         try:
-            for packet in container.demux(stream):
+            for packet in self._sound.packets():
                 if packet.dts is None or not packet.size or packet.is_corrupt:
                     continue
                 if last is not None and packet.dts <= last:

@@ -242,6 +242,8 @@ def shaping(options: Options) -> list[str]:
     if options.trim is not None:
         begin, end = options.trim
         arguments.append(f"--trim={begin!r}:{'' if end is None else repr(end)}")
+    if options.preview_duration is not None:
+        arguments.append(f"--preview-duration={options.preview_duration!r}")
     return arguments
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import av
 import av.filter
@@ -15,6 +15,8 @@ from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from numpy.typing import NDArray
+
+from apps.engine.depth import Deep, from_all_ones
 
 PQ, HLG = 16, 18
 """Transfer characteristics of ITU-T H.273."""
@@ -58,29 +60,39 @@ def is_hdr(frame: VideoFrame, codec: VideoCodecContext) -> bool:
 class ToRgb:
     """One video's way from decoded frames to RGB arrays; keeps its scaler and filters between frames."""
 
-    def __init__(self, codec: VideoCodecContext, scratch: Path) -> None:
+    def __init__(self, codec: VideoCodecContext, scratch: Path, *, deep: bool = False) -> None:
         self._codec = codec
+        self._deep = deep
         self._scaler = VideoReformatter()
         self._swapper = VideoReformatter()
         self._scratch = scratch
         self._mapper: ToneMapper | None = None
 
-    def convert(self, frame: VideoFrame) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
-        """RGB, and the frame's own alpha if it has one."""
+    def convert(self, frame: VideoFrame) -> tuple[NDArray[np.uint8] | Deep, NDArray[np.uint8] | None]:
+        """RGB, deep if that was asked for, and the frame's own alpha if it has one."""
         if is_hdr(frame, self._codec):
-            return self._tone_mapped(frame), None
+            mapped = self._tone_mapped(frame)
+            return from_all_ones(mapped) if self._deep else _eight_bits(mapped), None
         if frame.format.name in SWAPPED:
             frame = self._swapper.reformat(frame, format=f"{frame.format.name[:-2]}le", threads=1)
         has_alpha = any(part.is_alpha for part in frame.format.components)
         matrix, range_ = self._describe(frame)
         picture = self._scaler.reformat(
-            frame, format="rgba" if has_alpha else "rgb24", src_colorspace=matrix, src_color_range=range_,
+            frame, format=self._target(has_alpha), src_colorspace=matrix, src_color_range=range_,
             dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.JPEG, interpolation=EXACT, threads=1,
         )  # fmt: skip
-        pixels = np.asarray(picture.to_ndarray(), np.uint8)
-        if not has_alpha:
-            return pixels, None
-        return np.ascontiguousarray(pixels[..., :3]), np.ascontiguousarray(pixels[..., 3])
+        pixels: NDArray[Any] = picture.to_ndarray()
+        colours, alpha = (pixels[..., :3], pixels[..., 3]) if has_alpha else (pixels, None)
+        if self._deep:
+            colours = from_all_ones(colours) if _is_rgb(frame.format.name) else colours
+            alpha = None if alpha is None else (alpha >> 8).astype(np.uint8)
+        return np.ascontiguousarray(colours), None if alpha is None else np.ascontiguousarray(alpha)
+
+    def _target(self, has_alpha: bool) -> str:
+        # Planar, because packed 16-bit RGB gets its chroma pair by pair.
+        if self._deep:
+            return "gbrap16le" if has_alpha else "gbrp16le"
+        return "rgba" if has_alpha else "rgb24"
 
     def _describe(self, frame: VideoFrame) -> tuple[Colorspace, ColorRange]:
         matrix = frame.colorspace if frame.colorspace != UNSPECIFIED else self._codec.colorspace
@@ -88,11 +100,10 @@ class ToRgb:
             matrix = BT709 if frame.height >= HD_HEIGHT else 6
         name = frame.format.name
         full = name.startswith("yuvj") or FULL in (frame.color_range, self._codec.color_range)
-        if name.startswith(("rgb", "bgr", "gbr", "argb", "abgr", "pal")):
-            full = True
+        full = full or _is_rgb(name)
         return SCALER_NAMES[matrix], ColorRange.JPEG if full else ColorRange.MPEG
 
-    def _tone_mapped(self, frame: VideoFrame) -> NDArray[np.uint8]:
+    def _tone_mapped(self, frame: VideoFrame) -> Deep:
         transfer = frame.color_trc if frame.color_trc in (PQ, HLG) else self._codec.color_trc
         if self._mapper is None or not self._mapper.fits(frame, transfer):
             self._mapper = ToneMapper(frame, transfer, self._scratch)
@@ -122,7 +133,8 @@ class ToneMapper:
     def fits(self, frame: VideoFrame, transfer: int) -> bool:
         return self._key == (frame.width, frame.height, frame.format.name, transfer)
 
-    def convert(self, frame: VideoFrame) -> NDArray[np.uint8]:
+    def convert(self, frame: VideoFrame) -> Deep:
+        """Sixteen bits, all of them one for white."""
         range_ = ColorRange.JPEG if frame.color_range == FULL else ColorRange.MPEG
         deep = self._scaler.reformat(
             frame, format="rgb48le", src_colorspace=Colorspace.BT2020, src_color_range=range_,
@@ -130,8 +142,15 @@ class ToneMapper:
         )  # fmt: skip
         deep.pts, deep.time_base = 0, Fraction(1, 1000)
         self._graph.push(deep)
-        mapped = self._graph.vpull()
-        return np.asarray((mapped.to_ndarray().astype(np.uint32) * 255 + 32768) >> 16, np.uint8)
+        return np.asarray(self._graph.vpull().to_ndarray(), np.uint16)
+
+
+def _is_rgb(name: str) -> bool:
+    return name.startswith(("rgb", "bgr", "gbr", "argb", "abgr", "pal"))
+
+
+def _eight_bits(samples: Deep) -> NDArray[np.uint8]:
+    return np.asarray((samples.astype(np.uint32) * 255 + 32768) >> 16, np.uint8)
 
 
 def cube_text(transfer: int) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from apps.engine import compose
 from apps.engine.compose import Alpha, Rgb, make_background
 from apps.engine.decode import Picture
+from apps.engine.depth import kept
 from apps.engine.encode import Cutout
 from apps.engine.errors import EngineFault
 from apps.engine.matting.base import Matte
@@ -54,6 +55,7 @@ class Composer:
         self._quality.add(*times, picture=picture.rgb, alpha=alpha, cutout=foreground)
         shown = reshape(alpha, self._edge)
         rgb, shown = place(recolour(foreground, alpha, shown), shown, self._layout)
+        rest = None if picture.rest is None else kept(picture.rest, shown)
         rgb, encoded = self._lay(rgb, shown)
         own = rgb
         if self._keeps_foreground and encoded is not alpha:
@@ -61,7 +63,7 @@ class Composer:
         self.largest_share = max(self.largest_share, float(alpha.mean()) / 255)
         self.largest_shown = max(self.largest_shown, float(shown.mean()) / 255)
         return Composed(
-            Cutout(picture.index, picture.time, picture.end, rgb, encoded),
+            Cutout(picture.index, picture.time, picture.end, rgb, encoded, rest),
             Cutout(picture.index, picture.time, picture.end, own, alpha),
         )
 

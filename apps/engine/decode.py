@@ -18,6 +18,7 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from apps.engine.colour import ToRgb, is_hdr, new_codec
+from apps.engine.depth import Rest, split
 from apps.engine.errors import InputRefused, LimitExceeded
 from apps.engine.facts import Survey
 from apps.engine.geometry import Orientation
@@ -45,6 +46,8 @@ class Picture:
     rgb: NDArray[np.uint8]
     alpha: NDArray[np.uint8] | None
     """The input's own; None where it has none, or hides nothing."""
+    rest: Rest | None = None
+    """What `rgb` was rounded by; None unless it was asked for."""
 
 
 class Decoder:
@@ -59,13 +62,15 @@ class Decoder:
         trim: tuple[float, float | None] | None = None,
         max_seconds: float | None = None,
         threads: int = 0,
+        deep: bool = False,
     ) -> None:
         self._source = source
         self._survey = survey
         self._trim = trim
         self._max_seconds = max_seconds
         self._codec = self._make_codec(threads)
-        self._to_rgb = ToRgb(self._codec, scratch)
+        self._is_deep = deep
+        self._to_rgb = ToRgb(self._codec, scratch, deep=deep)
         self._deinterlacer: Deinterlacer | None = None
         self._orientation: Orientation | None = None
         self._last: Fraction | None = None
@@ -105,8 +110,7 @@ class Decoder:
             if waiting is not None:
                 waiting.end = time
                 yield waiting
-            rgb, alpha = self._display(frame)
-            waiting = Picture(self._shown, time, time + self._duration(frame), rgb, alpha)
+            waiting = Picture(self._shown, time, time + self._duration(frame), *self._display(frame))
             self._shown += 1
             self._check_length(time + self._duration(frame))
         if waiting is not None:
@@ -203,7 +207,7 @@ class Decoder:
     def _packets(self) -> Iterator[Packet[av.VideoStream] | None]:
         """Up to where the file can be read, then the None that flushes the decoder."""
         try:
-            for packet in packets_from(self._source, self._entry):
+            for packet in self._survey.splices.mended(packets_from(self._source, self._entry)):
                 if packet.size:
                     self._wanted_packets += self._is_wanted(packet)
                     yield packet
@@ -221,16 +225,20 @@ class Decoder:
         start, end = self._trim
         return time >= _exact(start) and (end is None or time < _exact(end))
 
-    def _display(self, frame: VideoFrame) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+    def _display(self, frame: VideoFrame) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None, Rest | None]:
         if self._orientation is None:
             self._orientation = Orientation.of(frame, self._source.pixel_shape)
             self._size = (frame.width, frame.height)
         self._was_resized |= (frame.width, frame.height) != self._size
         self._was_hdr |= is_hdr(frame, self._codec)
-        rgb, alpha = self._to_rgb.convert(frame)
+        pixels, alpha = self._to_rgb.convert(frame)
         upright = self._orientation.upright
         # Editors write ProRes 4444 and PNG with an alpha plane of which nobody made use: that is no cutout yet.
-        return upright(rgb), None if alpha is None or alpha.min() == 255 else upright(alpha)
+        alpha = None if alpha is None or alpha.min() == 255 else upright(alpha)
+        if not self._is_deep:
+            return upright(np.asarray(pixels, np.uint8)), alpha, None
+        rgb, rest = split(upright(np.asarray(pixels, np.uint16)))
+        return rgb, alpha, rest
 
     def notices(self) -> list[Notice]:
         """What its user should know; refuses a file of which less than half could be shown."""
@@ -251,6 +259,9 @@ class Decoder:
             found.append(Notice("corrupt_frames", f"{count} damaged frames in the input; they may show errors."))
         if self._repaired:
             found.append(Notice("timestamps_repaired", f"{self._repaired} frames had no usable time and were set."))
+        if self._survey.splices:
+            parts = len(self._survey.splices) + 1
+            found.append(Notice("timestamps_repaired", f"{parts} recordings with their own clocks were set in a row."))
         if self._was_hdr:
             found.append(Notice("hdr_tone_mapped", "The HDR input was converted to standard dynamic range."))
         if self._was_resized:

@@ -22,6 +22,7 @@ from apps.engine.missing import Holes, is_torn, present, refuse_below_half
 from apps.engine.report import Facts
 from apps.engine.seek import entries_of
 from apps.engine.source import MAX_PIXELS, Source, open_source
+from apps.engine.splices import Jumps, Splices, splice
 
 MAX_BLIND_PACKETS = 300
 """Packets tried for a first picture before the file is called undecodable; a recording may begin mid-scene."""
@@ -51,8 +52,14 @@ class Track:
     keys: array[int] = field(default_factory=lambda: array("q"))
     """Of the stamps, those at which decoding can begin; whether exactly is seek.py's to judge."""
     has_all_stamps: bool = True
+    jumps: Jumps = field(default_factory=Jumps)
+    last_position: int = 0
+    """In the file, of a packet."""
 
     def add(self, packet: Packet[Stream]) -> None:
+        if packet.dts is not None:
+            self.jumps.see(packet.dts * self.time_base, packet.pos or 0, len(self.stamps))
+        self.last_position = max(self.last_position, packet.pos or 0)
         if packet.is_corrupt or (packet.dts is not None and self._latest is not None and packet.dts < self._latest):
             self.is_torn = True
         self._latest = packet.dts
@@ -64,6 +71,12 @@ class Track:
             self.keys.append(packet.pts)
         end = packet.pts + (packet.duration or 0)
         self.end = end if self.end is None else max(self.end, end)
+
+    def move(self, first: int, last: int, ticks: int) -> None:
+        """Set these stamps to another time; what the container says of the track counts no more."""
+        for index in range(first, last):
+            self.stamps[index] += ticks
+        self.header_start = None
 
     @property
     def start_time(self) -> Fraction:
@@ -109,6 +122,8 @@ class Survey:
     """Clearly less is there than was recorded, or the last packet is torn."""
     entries: array[int] = field(default_factory=lambda: array("q"))
     """Keyframes, in the video's ticks, that are as good to begin at as the start; none where that is not sure."""
+    splices: Splices = field(default_factory=Splices)
+    """Through which every packet goes before its times are believed."""
 
 
 def survey(path: Path, *, limits: Limits | None = None, keep_audio: bool = True) -> Survey:
@@ -127,7 +142,10 @@ def survey(path: Path, *, limits: Limits | None = None, keep_audio: bool = True)
         if frame.pts is not None and video.header_start is not None:
             # The container names its first packet's time; a picture that is shown may come before that one.
             video.header_start = min(video.header_start, frame.pts)
-        found = _judge(source, video, audio, frame, holes, is_broken=broken or is_torn(path), keep_audio=keep_audio)
+        splices = splice(source.container.format.name, video, audio)
+        missing = holes.missing(splices)
+        found = _judge(source, video, audio, frame, missing, is_broken=broken or is_torn(path), keep_audio=keep_audio)
+        found.splices = splices
         if video.has_all_stamps and not found.is_cut_off and not found.facts.is_interlaced:
             found.entries = entries_of(source, video.keys, video.stamps, frame.pts)
     refuse_below_half(found.present)
@@ -179,7 +197,7 @@ def _judge(
     video: Track,
     audio: Track | None,
     frame: VideoFrame,
-    holes: Holes,
+    missing: Fraction,
     *,
     is_broken: bool,
     keep_audio: bool,
@@ -202,7 +220,7 @@ def _judge(
     facts = _facts(source, video, frame, frame_time, rate, has_audio=has_audio, length=video.end_time - origin)
     end = max(video.end_time, audio.end_time if audio is not None else Fraction(0))
     length = video.end_time - stamps[0] * video.time_base if stamps else Fraction(0)
-    share = present(source, frames=len(video.stamps), span=length, end=end, holes=holes)
+    share = present(source, frames=len(video.stamps), span=length, end=end, missing=missing)
     # Headers round: a frame or two and five hundredths are nothing.
     is_cut_off = share < Fraction(19, 20) and (1 - share) * len(video.stamps) > 2
     is_sound_torn = audio is not None and audio.is_torn

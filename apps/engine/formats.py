@@ -24,6 +24,8 @@ class Format:
     """The matte lies below the colours, in a frame of twice the height."""
     shows_matte: bool = False
     """Its picture is the matte, whatever the background."""
+    deep: bool = False
+    """Holds more than eight bits a colour, and gets them from sources that have them."""
     needs_preview: bool = False
     """Some browser in use cannot show it, or not its alpha."""
     max_seconds: float | None = None
@@ -50,7 +52,7 @@ FORMATS: dict[str, Format] = {
         ),
         Format(
             "mov", ".mov", "video/quicktime", alpha=True, audio=True, opens_in="Premiere, Final Cut, Resolve",
-            demuxer="mov", needs_preview=True,
+            demuxer="mov", deep=True, needs_preview=True,
         ),
         Format(
             "mp4", ".mp4", "video/mp4", alpha=False, audio=True, opens_in="every player",
@@ -66,7 +68,7 @@ FORMATS: dict[str, Format] = {
         ),
         Format(
             "png_sequence", ".zip", "application/zip", alpha=True, audio=True, opens_in="compositing tools, scripts",
-            needs_preview=True,
+            deep=True, needs_preview=True,
         ),
         Format(
             "stacked_mp4", "-stacked.mp4", "video/mp4", alpha=True, audio=True,

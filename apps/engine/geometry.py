@@ -5,14 +5,14 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import cv2
 import numpy as np
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
-Pixels = NDArray[np.uint8]
+Pixels = TypeVar("Pixels", NDArray[np.uint8], NDArray[np.uint16])
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Orientation:
         if (pixels.shape[1], pixels.shape[0]) != size:
             shrinks = size[0] * size[1] < pixels.shape[0] * pixels.shape[1]
             method = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-            pixels = np.asarray(cv2.resize(pixels, size, interpolation=method), np.uint8)
+            pixels = cast(Pixels, cv2.resize(pixels, size, interpolation=method))
         if self.mirrored:
             pixels = pixels[:, ::-1]
         if self.quarter_turns:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO
@@ -14,6 +14,7 @@ from av.stream import Stream
 
 from apps.engine.errors import InputTruncated
 from apps.engine.source import ISO_BOXES, Source
+from apps.engine.splices import Splices
 
 MIN_PRESENT = Fraction(1, 2)
 """With less of it, a result would not be what anybody asked for: refused, and nothing is charged."""
@@ -37,8 +38,8 @@ class Holes:
     """
 
     is_sequential: bool
-    missing: Fraction = Fraction(0)
-    """Seconds."""
+    _found: list[tuple[int, int, Fraction]] = field(default_factory=list)
+    """(from this byte, to that one, seconds)."""
     _position: int = 0
     _time: Fraction | None = None
 
@@ -53,20 +54,28 @@ class Holes:
         time = packet.dts * Fraction(packet.time_base)
         if self._time is not None and packet.pos - self._position > HOLE_BYTES:
             gap = time - self._time
-            self.missing += gap if gap > HOLE_SECONDS else 0
+            if gap > HOLE_SECONDS:
+                self._found.append((self._position, packet.pos, gap))
         self._position = max(self._position, packet.pos + packet.size)
         self._time = time if self._time is None else max(time, self._time)
 
+    def missing(self, splices: Splices) -> Fraction:
+        """Seconds; between two recordings nothing is missing, whatever their clocks say."""
+        return sum(
+            (gap for start, stop, gap in self._found if not any(start < at <= stop for at in splices.positions)),
+            Fraction(0),
+        )
 
-def present(source: Source, *, frames: int, span: Fraction, end: Fraction, holes: Holes) -> Fraction:
+
+def present(source: Source, *, frames: int, span: Fraction, end: Fraction, missing: Fraction) -> Fraction:
     """The share of the video that its packets hold, at most 1: the most lenient of what can be known.
 
-    `span` is the video packets' length and `end` the end of the last packet of
-    all, both in seconds. Where a header promises nothing that can be believed,
+    `span` is the video packets' length, `end` the end of the last packet of all
+    and `missing` what lay in holes, all in seconds. Where a header promises nothing that can be believed,
     only holes count.
     """
     whole = max(_claims(source, frames, span, end), default=Fraction(1))
-    patched = 1 - holes.missing / span if span > 0 else Fraction(1)
+    patched = 1 - missing / span if span > 0 else Fraction(1)
     return max(Fraction(0), min(Fraction(1), whole, patched))
 
 

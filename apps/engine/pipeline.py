@@ -19,6 +19,7 @@ from apps.engine import compose, preview
 from apps.engine.audio import Cut, SoundSource
 from apps.engine.composer import Composed, Composer
 from apps.engine.decode import Decoder, Picture, thinned
+from apps.engine.depth import is_deep
 from apps.engine.encode import WRITERS, Cutout, ForegroundWriter, MatteWriter, Spec, Writer
 from apps.engine.errors import Canceled, EngineFault, LimitExceeded, OutOfMemory
 from apps.engine.facts import Survey, check_limits, survey
@@ -110,6 +111,9 @@ class Work:
         self._canceled = canceled
         self._row = FORMATS[task.options.format]
         self._opaque = plan.background.type != "transparent"
+        # A canvas of another size is filled in eight bits.
+        is_plain = plan.layout.is_plain(found.facts.width, found.facts.height)
+        self._is_deep = self._row.deep and is_plain and is_deep(found.facts.pixel_format)
         self._target = drafts.draft(task.target)
         self._matte = drafts.draft(task.matte) if task.matte else drafts.scratch(task.target, ".matte")
         self._proof = self._matte
@@ -131,7 +135,7 @@ class Work:
             source = stack.enter_context(open_source(self._task.source, keep_audio=False))
             decoder = Decoder(
                 source, self._found, scratch=self._scratch, trim=self._plan.trim,
-                max_seconds=self._task.limits.max_seconds, threads=self._task.threads,
+                max_seconds=self._task.limits.max_seconds, threads=self._task.threads, deep=self._is_deep,
             )  # fmt: skip
             self._run_stages(decoder, meter, stack)
             notices = decoder.notices()
@@ -247,6 +251,7 @@ class Work:
             opaque=self._opaque,
             threads=self._task.threads,
             sound=self._sound,
+            deep=self._is_deep,
         )
         result = WRITERS[self._row.name](self._target, spec)
         self._clock = result.clock
@@ -273,8 +278,9 @@ class Work:
         is_trimmed = self._plan.trim is not None
         cut = Cut(self._found.origin + self._zero, decoder.absolute_end, is_trimmed=is_trimmed)
         sound = SoundSource(
-            source.container, source.audio, cut, self._found.audio_span, is_torn=self._found.is_sound_torn
-        )
+            source.container, source.audio, cut, self._found.audio_span,
+            is_torn=self._found.is_sound_torn, splices=self._found.splices,
+        )  # fmt: skip
         return sound if sound.kept_span is not None else None
 
     def _promise(self) -> Promise:

@@ -33,13 +33,14 @@ class PreviewWriter:
 
     def __init__(self, path: Path, spec: Spec) -> None:
         self._size = size_of(spec.width, spec.height)
-        small = replace(spec, width=self._size[0], height=self._size[1])
+        small = replace(spec, width=self._size[0], height=self._size[1], deep=False)
         self._writer = WRITERS[format_of(opaque=spec.opaque)](path, small)
         self.clock: Fraction = self._writer.clock
 
     def write(self, cutout: Cutout) -> None:
         # Straight colours may be averaged: under alpha 0 they go on as the subject's own.
-        self._writer.write(replace(cutout, rgb=self._shrink(cutout.rgb), alpha=self._shrink(cutout.alpha)))
+        small = replace(cutout, rgb=self._shrink(cutout.rgb), alpha=self._shrink(cutout.alpha), rest=None)
+        self._writer.write(small)
 
     def append(self, piece: Path) -> None:
         self._writer.append(piece)

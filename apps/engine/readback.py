@@ -144,6 +144,11 @@ def _read_sequence(path: Path, *, opaque: bool) -> Iterator[Shown]:
             pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
             if pixels is None:
                 raise VerificationFailed(f"{entry['file']} cannot be decoded.")
+            pixels = _eight_bits(pixels)
             alpha = np.ascontiguousarray(pixels[..., 3]) if pixels.shape[2] == 4 and not opaque else None
-            rgb = np.ascontiguousarray(pixels[..., 2::-1]).astype(np.uint8)
-            yield Shown(Fraction(entry["time_ms"], 1000), rgb, None if alpha is None else alpha.astype(np.uint8))
+            yield Shown(Fraction(entry["time_ms"], 1000), np.ascontiguousarray(pixels[..., 2::-1]), alpha)
+
+
+def _eight_bits(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    """Of a deep picture rounded, or as they are."""
+    return np.asarray(pixels if pixels.dtype == np.uint8 else cv2.convertScaleAbs(pixels, alpha=1 / 257), np.uint8)

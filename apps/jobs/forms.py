@@ -53,6 +53,8 @@ class CutoutForm(forms.Form):
 
     once = forms.UUIDField(required=False)
     """Made with each page that is shown, so that a double click is known as one."""
+    shown = forms.DecimalField(required=False)
+    """The price in credits that stood on the Start button."""
     asset = forms.UUIDField(required=False)
     file = forms.FileField(required=False)
     video_url = forms.CharField(required=False, max_length=2000)

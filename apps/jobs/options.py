@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 from apps.engine.composition import parse_composition
 from apps.engine.edge import parse_edge
 from apps.engine.errors import EngineError
-from apps.engine.options import MODELS, ON_LIMIT, Background, Options, parse_background, parse_trim
+from apps.engine.options import MODELS, ON_LIMIT, Background, Options, parse_background, parse_preview, parse_trim
 from apps.errors import AppError
 
-NOT_YET = ("text_prompt", "preview_duration")
+NOT_YET = ("text_prompt",)
 """Fields of the contract that this version cannot honour: refused by name, never ignored."""
 
 BACKGROUND_FIELDS = {"bg_type": "type", "bg_color": "color", "bg_image_url": "image_url", "bg_image_id": "image_id"}
@@ -22,7 +22,8 @@ BACKGROUND_FIELDS = {"bg_type": "type", "bg_color": "color", "bg_image_url": "im
 
 FIELDS = (
     "video_url", "video_id", "model", *BACKGROUND_FIELDS, "fit", "background", "output_format", "project",
-    "metadata", "webhook_url", "auto_start", "trim", "composition", "edge", "on_limit", "keep_audio", *NOT_YET,
+    "metadata", "webhook_url", "auto_start", "preview_duration", "trim", "composition", "edge", "on_limit",
+    "keep_audio", *NOT_YET,
 )  # fmt: skip
 
 MAX_METADATA_KEYS = 50
@@ -91,6 +92,7 @@ def _engine_options(given: Mapping[str, Any], background: Background) -> Options
         composition=parse_composition(given.get("composition")),
         edge=parse_edge(given.get("edge")),
         on_limit=_one_of(given, "on_limit", ON_LIMIT),
+        preview_duration=parse_preview(given.get("preview_duration")),
     )
 
 
@@ -124,7 +126,8 @@ def as_fields(options: Options, *, background_id: str | None = None) -> dict[str
         start, end = options.trim
         fields["trim"] = {"start": start} if end is None else {"start": start, "end": end}
     plain = Options(format="webm").as_dict()
-    fields |= {name: kept[name] for name in ("composition", "edge", "on_limit") if kept[name] != plain[name]}
+    shaped = ("composition", "edge", "on_limit", "preview_duration")
+    fields |= {name: kept[name] for name in shaped if kept[name] != plain[name]}
     return fields
 
 

@@ -13,9 +13,11 @@ from django.db import DatabaseError
 from django.db.models import Q
 from django.utils import timezone
 
+from apps.accounts import mail
 from apps.credits import stripe
 from apps.jobs import doorbell, retention, services
 from apps.jobs.models import Job
+from apps.webhooks import sending
 from apps.webhooks import services as webhooks
 
 log = logging.getLogger(__name__)
@@ -52,7 +54,7 @@ def reap_lost() -> int:
 
 
 def send_due() -> int:
-    return webhooks.due()
+    return sending.ring_for_due() + mail.ring_for_due()
 
 
 def delete_media() -> int:
@@ -64,7 +66,7 @@ def ask_stripe() -> int:
 
 
 def sweep() -> int:
-    return retention.sweep_scratch()
+    return retention.sweep_scratch() + retention.sweep_uploads() + webhooks.sweep() + mail.sweep()
 
 
 def _tried(step: Callable[[], int]) -> int:

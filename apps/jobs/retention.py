@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from apps.errors import AppError
 from apps.jobs.models import Job, JobQuerySet, Output
+from apps.projects import resumable
 from apps.projects import services as projects
 from apps.projects.models import Asset, media_storage
 
@@ -89,6 +90,11 @@ def sweep_scratch() -> int:
             path.unlink(missing_ok=True)
         removed += 1
     return removed
+
+
+def sweep_uploads() -> int:
+    """Remove unfinished uploads whose time is over, with their parts, wherever those lie; how many."""
+    return resumable.sweep()
 
 
 def _delete_outputs(outputs: Iterable[Output]) -> int:

@@ -13,7 +13,7 @@ from rest_framework import serializers
 from apps.engine.composition import ANCHORS, MAX_SCALE, MAX_SIDE, MIN_SCALE, MIN_SIDE
 from apps.engine.edge import MAX_CHOKE, MAX_FEATHER
 from apps.engine.formats import FORMATS
-from apps.engine.options import COLOR_ALIASES, FITS, MODELS, ON_LIMIT
+from apps.engine.options import COLOR_ALIASES, FITS, MAX_PREVIEW, MIN_PREVIEW, MODELS, ON_LIMIT
 from apps.jobs.models import Job, JobEvent
 
 BACKGROUND_TYPES = ("transparent", "color", "image", *COLOR_ALIASES, "custom")
@@ -86,6 +86,12 @@ class StartFields(serializers.Serializer[Any]):
     metadata = serializers.DictField(child=serializers.JSONField(), required=False, help_text="50 keys, 16 KiB.")
     webhook_url = serializers.URLField(required=False)
     auto_start = serializers.BooleanField(default=True, help_text="false makes a draft.")
+    preview_duration = serializers.FloatField(
+        required=False,
+        min_value=MIN_PREVIEW,
+        max_value=MAX_PREVIEW,
+        help_text="Only the first seconds, at most 640 px, for nothing; so many a day.",
+    )
     trim = Trim(required=False, help_text="Seconds to keep; only they are billed.")
     composition = CompositionFields(required=False)
     edge = EdgeFields(required=False)
@@ -159,6 +165,7 @@ class JobJson(serializers.Serializer[Any]):
     output_format = serializers.CharField()
     bg_type = serializers.CharField()
     background = JobBackground()
+    preview_duration = serializers.FloatField(allow_null=True, help_text="Seconds, of a preview; else null.")
     video_url = serializers.CharField(allow_null=True, help_text="As given.")
     input = serializers.DictField(child=serializers.JSONField(), allow_null=True)
     output_url = serializers.URLField(allow_null=True)

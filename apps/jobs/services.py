@@ -21,7 +21,7 @@ from apps.engine.options import MODELS, Options
 from apps.engine.plan import Plan, make_plan
 from apps.engine.report import Facts
 from apps.errors import AppError
-from apps.jobs import doorbell, waiting
+from apps.jobs import doorbell, previews, waiting
 from apps.jobs.attempts import claim, claim_preparation, expire, give_back, reap, requeue, tick
 from apps.jobs.endings import StoredFile, cancel, complete, fail, lock_wallet
 from apps.jobs.models import Job, JobEvent
@@ -169,7 +169,7 @@ def estimate(user: User, facts: Mapping[str, Any], options: Options) -> dict[str
     wallet = credits.open_wallet(user)
     return {
         "credits": to_credits(amount),
-        "billed_seconds": round(plan.seconds, 3),
+        "billed_seconds": 0 if options.is_preview else round(plan.seconds, 3),
         "eta_seconds": waiting.seconds_for(model=options.model, frames=plan.frames),
         "balance_after": to_credits(wallet.available - amount),
     }
@@ -209,6 +209,8 @@ def _create(job: Job, options: Options, *, auto_start: bool, detail: Mapping[str
 
 def _queue(job: Job, from_: tuple[str, ...], *, where: Mapping[str, Any] | None = None) -> None:
     """Into the queue, inside the caller's transaction: held and waiting, or, with something to fetch, fetching."""
+    if S.CREATED in from_ and job.owner and options_of(job).is_preview:
+        previews.need_one_left(job.owner)
     sources = [asset for asset in (job.asset, job.background_asset) if asset is not None]
     fields: dict[str, Any] = {"queued_at": timezone.now(), "enqueued_at": None, "lease": None, "lease_until": None}
     if any(asset.status == Asset.Status.PENDING for asset in sources):
@@ -221,12 +223,18 @@ def _queue(job: Job, from_: tuple[str, ...], *, where: Mapping[str, Any] | None 
 
 
 def _hold(job: Job, sources: list[Asset]) -> dict[str, Any]:
-    amount, plan, version = _price(options_of(job), sources[0].facts)
+    options = options_of(job)
+    amount, plan, version = _price(options, sources[0].facts)
     if job.owner is None:
         raise RuntimeError(f"job {job.pk} has nobody to pay for it")
     # The wallet is locked from here on; then the sources, so that none is
     # swept away between this look and the job that needs it.
-    held = credits.hold(job.owner, amount, key=f"job:{job.pk}", reference=str(job.pk))
+    held = None
+    if options.is_preview:
+        # Not a hold of nothing: that would be refused to a wallet below zero.
+        credits.lock_wallet(job.owner)
+    else:
+        held = credits.hold(job.owner, amount, key=f"job:{job.pk}", reference=str(job.pk))
     for asset in Asset.objects.select_for_update().filter(pk__in=[source.pk for source in sources]).order_by("pk"):
         _usable(asset, kind=asset.kind)
     return {
@@ -249,7 +257,8 @@ def _price(options: Options, facts: Mapping[str, Any]) -> tuple[int, Plan, int]:
         message = f"The canvas is {side} px long; this site makes at most {settings.MAX_SIDE} px a side."
         raise AppError("limit_exceeded", message, param="composition.canvas")
     list_ = prices.current()
-    return price(list_.rates[options.model], plan.seconds), plan, list_.version
+    amount = 0 if options.is_preview else price(list_.rates[options.model], plan.seconds)
+    return amount, plan, list_.version
 
 
 def _set_options(job: Job, options: Options) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -129,6 +130,8 @@ def _submit(request: SignedInRequest, form: CutoutForm, picture: Asset | None) -
     asset = form.asset_found
     if asset is None and not form.cleaned_data["video_url"]:
         raise AppError("invalid_request", "Choose a video first: drop a file, or paste an address.", param="file")
+    if asset is not None:
+        _agree(form, asset)
     return services.submit(
         form.user,
         asset=asset,
@@ -138,6 +141,17 @@ def _submit(request: SignedInRequest, form: CutoutForm, picture: Asset | None) -
         project=form.cleaned_data["project"] or default_project(form.user),
         request_id=request_id.of(request),
     )
+
+
+def _agree(form: CutoutForm, asset: Asset) -> None:
+    """Refuse to spend more than what the button said: a choice may have changed a moment before it was pressed."""
+    assert form.request is not None
+    shown = form.cleaned_data["shown"]
+    # Through its text: as a float 0.2 is a little more than what "0.2" says.
+    price = Decimal(str(services.estimate(form.user, asset.facts, form.request.options)["credits"]))
+    if shown is not None and price > shown:
+        told = f"With these choices it costs {price:g} credits, not {shown:g}."
+        raise AppError("conflict", f"{told} Nothing has started: press Start again.")
 
 
 def _once(form: CutoutForm, submit: Callable[[], Job]) -> HttpResponse:
@@ -231,6 +245,7 @@ def _shown(job: Job) -> dict[str, Any]:
         "source_kept": kept is not None,
         "again": _again(job, said["background"]),
         "offset": offset,
+        "fps": _mean_rate(outputs.get("result")),
         **_quality(job, said["output_url"], original, offset),
         "seen": _state(job),
         "steps": _steps(job),
@@ -253,6 +268,11 @@ def _player(job: Job, outputs: dict[str, Any]) -> dict[str, Any]:
     if shown is None or not row.stacked:
         return {"playing": shown}
     return {"playing": shown, "snippet": snippet(download_name(job, row.suffix), shown.width, shown.height)}
+
+
+def _mean_rate(result: dict[str, Any] | None) -> str:
+    """Frames a second of a result, for the script that steps through it; written so that no locale changes it."""
+    return f"{result['frames'] / result['duration']:.6f}" if result and result["duration"] else ""
 
 
 def _again(job: Job, background: dict[str, Any]) -> str:

@@ -17,6 +17,7 @@ from django.db import DatabaseError, connections
 from rq.serializers import JSONSerializer
 
 from apps.jobs import runner, services
+from apps.webhooks import sending
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,11 @@ def show_life() -> None:
     """For whoever watches this process from outside and cannot ask it: a container's health check."""
     if settings.ALIVE_FILE:
         Path(settings.ALIVE_FILE).touch()
+
+
+def ask_to_stop() -> None:
+    runner.stop_sign.put_up()
+    sending.stop_sign.set()
 
 
 class Worker(rq.Worker):
@@ -82,7 +88,7 @@ class Worker(rq.Worker):
 
     def setup_work_horse_signals(self) -> None:
         super().setup_work_horse_signals()  # type: ignore[no-untyped-call]
-        signal.signal(signal.SIGTERM, lambda *_: runner.stop_sign.put_up())
+        signal.signal(signal.SIGTERM, lambda *_: ask_to_stop())
 
     def handle_warm_shutdown_request(self) -> None:
         """The first SIGTERM: a job is given back within seconds; a short task is let finish."""

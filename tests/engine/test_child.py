@@ -106,6 +106,7 @@ def test_every_option_of_place_edge_and_limits_is_read_as_it_was_said():
         composition=Composition((640, 360), "bottom-left", 0.35, (-12, 7)),
         edge=Edge(feather_px=2.5, choke_px=-1.25, despill=0.1),
         on_limit="reduce",
+        preview_duration=2.5,
     )
 
     said = make_parser().parse_args(["in.mp4", "out.gif", "--model", "chroma", "--format", "gif", *shaping(asked)])

@@ -160,7 +160,10 @@ def test_both_spellings_and_all_aliases_are_read(fields: dict[str, Any], backgro
             "background",
         ),
         ({"text_prompt": "the dog"}, "unsupported_parameter", "text_prompt"),
-        ({"preview_duration": 2}, "unsupported_parameter", "preview_duration"),
+        ({"preview_duration": 0.4}, "invalid_request", "preview_duration"),
+        ({"preview_duration": 10.5}, "invalid_request", "preview_duration"),
+        ({"preview_duration": "2"}, "invalid_request", "preview_duration"),
+        ({"preview_duration": True}, "invalid_request", "preview_duration"),
     ],
 )
 def test_a_bad_field_is_refused_by_name(fields: dict[str, Any], code: str, param: str) -> None:

@@ -175,7 +175,7 @@ def test_one_broken_step_does_not_stop_the_others(alice: User, monkeypatch: pyte
         raise ConnectionError("Stripe is down")
 
     monkeypatch.setattr(reconcile.stripe, "converge_open_purchases", broken)
-    monkeypatch.setattr(reconcile.webhooks, "due", broken)
+    monkeypatch.setattr(reconcile.sending, "ring_for_due", broken)
 
     done = reconcile.reconcile()
 

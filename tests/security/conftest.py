@@ -12,6 +12,7 @@ from django.test import Client
 from apps.accounts.models import User
 from apps.accounts.services import issue_key
 from apps.credits.models import Purchase
+from apps.webhooks import services as webhooks
 from tests.factories import make_asset, make_job, make_project
 
 
@@ -60,7 +61,12 @@ def hers(alice: User) -> dict[str, Any]:
     purchase = Purchase.objects.create(
         user=alice, pack="starter", credits=1, amount=1, currency="usd", pricing_version=1, status="paid"
     )
+    endpoint, _ = webhooks.create_endpoint(alice, url="https://example.org/hook")
+    (delivery,) = webhooks.emit(alice, "credits.low", body={})
     return {
+        "v1/webhooks/": (endpoint, delivery),
+        "webhooks/": (endpoint, delivery),
+        "webhooks/deliveries/": delivery,
         "v1/jobs/": job,
         "jobs/": job,
         "projects/": project,

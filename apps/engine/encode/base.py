@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from apps.engine.audio import CopiedSound, EncodedSound, SoundSource
 from apps.engine.colour import BT709, EXACT, FULL, LIMITED
+from apps.engine.depth import ONES, WHITE, Deep, Rest, all_ones, joined
 from apps.engine.errors import EngineFault
 
 MIN_CLOCK_RATE = 10_000
@@ -41,6 +42,8 @@ class Cutout:
     rgb: NDArray[np.uint8]
     alpha: NDArray[np.uint8]
     """As it is to be encoded; all 255 over an opaque background."""
+    rest: Rest | None = None
+    """What deep colours have beyond eight bits; there when the spec says deep."""
 
 
 @dataclass(slots=True)
@@ -55,6 +58,8 @@ class Spec:
     opaque: bool
     threads: int
     sound: SoundSource | None = None
+    deep: bool = False
+    """Colours of more than eight bits, for formats that hold them."""
 
 
 class Writer(Protocol):
@@ -118,6 +123,10 @@ def open_codec(codec: CodecContext) -> None:
         raise EngineFault(f"{codec.name} does not know the options {sorted(codec.options)}.")
 
 
+SOURCES = {(3, 1): "rgb24", (4, 1): "rgba", (3, 2): "rgb48le", (4, 2): "rgba64le"}
+"""The scaler's names, by channels and bytes of a sample."""
+
+
 class ToYuv:
     """RGB arrays to an encoder's frames."""
 
@@ -125,14 +134,23 @@ class ToYuv:
         self._format = pixel_format
         self._scaler = VideoReformatter()
 
-    def convert(self, pixels: NDArray[np.uint8]) -> VideoFrame:
-        source = VideoFrame.from_ndarray(pixels, format="rgba" if pixels.shape[2] == 4 else "rgb24")
+    def convert(self, pixels: NDArray[np.uint8] | Deep) -> VideoFrame:
+        source = VideoFrame.from_ndarray(pixels, format=SOURCES[pixels.shape[2], pixels.itemsize])
         frame = self._scaler.reformat(
             source, format=self._format, src_colorspace=Colorspace.ITU709, src_color_range=ColorRange.JPEG,
             dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG, interpolation=EXACT, threads=1,
         )  # fmt: skip
         tag_picture(frame)
         return frame
+
+
+def rgba_of(cutout: Cutout, *, opaque: bool, white: int = WHITE) -> NDArray[np.uint8] | Deep:
+    """Colour and, unless opaque, alpha; of a deep cutout in sixteen bits, with this white and alpha up to all ones."""
+    if cutout.rest is None:
+        return cutout.rgb if opaque else np.dstack([cutout.rgb, cutout.alpha])
+    colours = joined(cutout.rgb, cutout.rest)
+    colours = colours if white == WHITE else all_ones(colours)
+    return colours if opaque else np.dstack([colours, cutout.alpha.astype(np.uint16) * (ONES // 255)])
 
 
 def plane_samples(frame: VideoFrame, index: int, kind: type[np.uint8 | np.uint16] = np.uint8) -> NDArray[Any]:

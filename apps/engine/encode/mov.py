@@ -13,7 +13,8 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from apps.engine.encode.base import Cutout, Muxed, Spec, ToYuv, fine_clock, open_codec, tag_colour, ticks
+from apps.engine.depth import Deep
+from apps.engine.encode.base import Cutout, Muxed, Spec, ToYuv, fine_clock, open_codec, rgba_of, tag_colour, ticks
 from apps.engine.formats import FORMATS, Format
 
 # A fixed quantiser: the encoder's own rate control is six times slower and no better to look at.
@@ -61,7 +62,7 @@ class MovFamilyWriter(Muxed):
     def _frame(self, cutout: Cutout) -> VideoFrame:
         return self._to_yuv.convert(self._pixels(cutout))
 
-    def _pixels(self, cutout: Cutout) -> NDArray[np.uint8]:
+    def _pixels(self, cutout: Cutout) -> NDArray[np.uint8] | Deep:
         return cutout.rgb
 
 
@@ -73,5 +74,5 @@ class MovWriter(MovFamilyWriter):
         pixel_format = "yuv444p10le" if spec.opaque else "yuva444p10le"
         super().__init__(path, spec, "mov", "prores_ks", pixel_format, {**PRORES, **alpha})
 
-    def _pixels(self, cutout: Cutout) -> NDArray[np.uint8]:
-        return cutout.rgb if self._spec.opaque else np.dstack([cutout.rgb, cutout.alpha])
+    def _pixels(self, cutout: Cutout) -> NDArray[np.uint8] | Deep:
+        return rgba_of(cutout, opaque=self._spec.opaque)

@@ -9,10 +9,9 @@ from array import array
 from fractions import Fraction
 from pathlib import Path
 
-import numpy as np
-
 from apps.engine.audio import SampleReader, write_wave
-from apps.engine.encode.base import Cutout, Spec, ticks
+from apps.engine.depth import ONES
+from apps.engine.encode.base import Cutout, Spec, rgba_of, ticks
 from apps.engine.encode.still import PNG, StillPool
 from apps.engine.errors import EngineFault
 
@@ -22,6 +21,11 @@ ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 AUDIO_NAME = "audio.wav"
 
 SOUND_RATE = 48_000
+
+PIXEL_FORMATS = {
+    (False, False): "rgba", (True, False): "rgb24", (False, True): "rgba64be", (True, True): "rgb48be",
+}  # fmt: skip
+"""By whether it is opaque, and deep."""
 
 
 class PngSequenceWriter:
@@ -33,9 +37,8 @@ class PngSequenceWriter:
         self._spec = spec
         self._zip = zipfile.ZipFile(path, "w", zipfile.ZIP_STORED, allowZip64=True)
         self._sound_path = path.with_name(path.name.removesuffix(".part") + ".wav.part")
-        self._pool: StillPool[int] = StillPool(
-            "png", "rgb24" if spec.opaque else "rgba", PNG, workers=spec.threads
-        )  # fmt: skip
+        name = PIXEL_FORMATS[spec.opaque, spec.deep]
+        self._pool: StillPool[int] = StillPool("png", name, PNG, workers=spec.threads)
         self._first = 0
         self._stamps = array("q")
         self._end = 0
@@ -43,8 +46,8 @@ class PngSequenceWriter:
     def append(self, piece: Path) -> None:
         with zipfile.ZipFile(piece) as archive:
             manifest = json.loads(archive.read("manifest.json"))
-            if (manifest["width"], manifest["height"], manifest["alpha"]) != (
-                self._spec.width, self._spec.height, self._alpha_mode,
+            if (manifest["width"], manifest["height"], manifest["alpha"], manifest["bits"]) != (
+                self._spec.width, self._spec.height, self._alpha_mode, self._bits,
             ):  # fmt: skip
                 raise EngineFault("A piece was coded by other settings than the rest.")
             if not self._stamps:
@@ -59,7 +62,7 @@ class PngSequenceWriter:
             self._first = cutout.index
         self._stamps.append(ticks(cutout.time, self.clock))
         self._end = ticks(cutout.end, self.clock)
-        pixels = cutout.rgb if self._spec.opaque else np.dstack([cutout.rgb, cutout.alpha])
+        pixels = rgba_of(cutout, opaque=self._spec.opaque, white=ONES)
         for index, data in self._pool.add(cutout.index, pixels):
             self._append(index, data)
 
@@ -92,6 +95,10 @@ class PngSequenceWriter:
     def _alpha_mode(self) -> str:
         return "none" if self._spec.opaque else "straight"
 
+    @property
+    def _bits(self) -> int:
+        return 16 if self._spec.deep else 8
+
     def _manifest(self, has_audio: bool) -> dict[str, object]:
         return {
             "schema": 1,
@@ -101,6 +108,7 @@ class PngSequenceWriter:
             "start_number": self._first + 1,
             "alpha": self._alpha_mode,
             "color": "sRGB",
+            "bits": self._bits,
             "rate": f"{self._spec.rate.numerator}/{self._spec.rate.denominator}",
             "duration_ms": self._end,
             "audio": AUDIO_NAME if has_audio else None,

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from fractions import Fraction
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from av.video.codeccontext import VideoCodecContext
@@ -15,6 +15,7 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from apps.engine.colour import new_codec
+from apps.engine.depth import Deep
 from apps.engine.encode.base import open_codec
 
 Label = TypeVar("Label")
@@ -35,7 +36,7 @@ class StillPool(Generic[Label]):
         self._room = 2 * max(1, workers)
         self._waiting: deque[tuple[Label, Future[bytes]]] = deque()
 
-    def add(self, label: Label, pixels: NDArray[np.uint8]) -> Iterator[tuple[Label, bytes]]:
+    def add(self, label: Label, pixels: NDArray[np.uint8] | Deep) -> Iterator[tuple[Label, bytes]]:
         """Start on one picture; yields those that are done or must be, in order. Exhaust it."""
         self._waiting.append((label, self._pool.submit(self._encode, pixels)))
         while self._waiting and (len(self._waiting) >= self._room or self._waiting[0][1].done()):
@@ -53,8 +54,9 @@ class StillPool(Generic[Label]):
         label, future = self._waiting.popleft()
         return label, future.result()
 
-    def _encode(self, pixels: NDArray[np.uint8]) -> bytes:
-        frame = VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format=self._format)
+    def _encode(self, pixels: NDArray[np.uint8] | Deep) -> bytes:
+        whole: Any = np.ascontiguousarray(pixels)
+        frame = VideoFrame.from_ndarray(whole, format=self._format)
         if not hasattr(self._own, "codec"):
             self._own.codec, self._own.count = self._make_codec(frame), 0
         frame.pts, self._own.count = self._own.count, self._own.count + 1
