@@ -353,6 +353,16 @@ UPLOAD_HOURS = env.int("UPLOAD_HOURS", default=24)  # to bring all parts of one
 STRIPE_SECRET_KEY = env.str("STRIPE_SECRET_KEY", default="")
 STRIPE_WEBHOOK_SECRETS = env.list("STRIPE_WEBHOOK_SECRETS", default=[])
 STRIPE_API_BASE = env.str("STRIPE_API_BASE", default="")
+STRIPE_TAX = env.bool("STRIPE_TAX", default=False)
+STRIPE_INVOICES = env.bool("STRIPE_INVOICES", default=False)
+if STRIPE_API_BASE and not SANDBOX:
+    raise ImproperlyConfigured(
+        "STRIPE_API_BASE puts something else in Stripe's place, which could give credits away: leave it out."
+    )
+if SANDBOX and STRIPE_SECRET_KEY.startswith(("sk_live_", "rk_live_")):
+    raise ImproperlyConfigured(
+        "SANDBOX=1 is for trying things and must not move real money: use a test key (sk_test_…)."
+    )
 STRIPE_FAKE_PORT = env.int("STRIPE_FAKE_PORT", default=0) or (PORT + 1 if PORT < 65535 else PORT - 1)
 STRIPE_IS_FAKE = SANDBOX and not STRIPE_SECRET_KEY
 if STRIPE_IS_FAKE:

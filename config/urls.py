@@ -14,6 +14,7 @@ from apps.credits.urls import urlpatterns as credits_pages
 from apps.credits.webhook import stripe_webhook
 from apps.jobs.api import JobsViewSet
 from apps.jobs.urls import urlpatterns as jobs_pages
+from apps.jobs.usage_api import UsageViewSet
 from apps.projects.api import PartsViewSet, ProjectsViewSet, UploadsViewSet
 from apps.projects.media import media
 from apps.projects.urls import urlpatterns as projects_pages
@@ -26,6 +27,7 @@ v1.register("jobs", JobsViewSet, basename="job")
 v1.register("projects", ProjectsViewSet, basename="project")
 v1.register("webhooks", WebhooksViewSet, basename="webhook")
 v1.register("credits", CreditsViewSet, basename="credits")
+v1.register("usage", UsageViewSet, basename="usage")
 v1.register("pricing", PricingViewSet, basename="pricing")
 
 pages = [

@@ -43,7 +43,7 @@ REASONS = {
 
 
 class ErrorDetail(serializers.Serializer[Any]):
-    """`insufficient_credits` also carries `needed` and `available`."""
+    """`insufficient_credits` also carries `needed`, `available` and `buy_url`, where to buy."""
 
     code = serializers.CharField()
     message = serializers.CharField()

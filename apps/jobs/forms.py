@@ -99,11 +99,7 @@ class CutoutForm(forms.Form):
         for name, (group, entry) in MORE.items():
             if cleaned.get(name) is not None:
                 asked.setdefault(group, {})[entry] = cleaned[name]
-        if (
-            kind == "image"
-            and self.data.get("action") == "start"
-            and not (self.background_found or cleaned["bg_image"])
-        ):
+        if kind == "image" and self.goal != "price" and not (self.background_found or cleaned["bg_image"]):
             self.add_error("bg_image", "Choose a picture to lay the cutout over.")
         try:
             self.request = parse_request(asked, needs_video=False)
@@ -124,6 +120,12 @@ class CutoutForm(forms.Form):
     @property
     def background_found(self) -> Asset | None:
         return self._own(self._now("bg_image_id"), Asset.Kind.BACKGROUND)
+
+    @property
+    def goal(self) -> str:
+        """What the button that was pressed is for: `start`, `buy` (credits, then start) or `price`."""
+        action = self.data.get("action")
+        return action if action in ("start", "buy") else "price"
 
     @property
     def chosen(self) -> dict[str, Any]:

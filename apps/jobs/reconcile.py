@@ -14,8 +14,8 @@ from django.db.models import Q
 from django.utils import timezone
 
 from apps.accounts import mail
-from apps.credits import stripe
-from apps.jobs import doorbell, retention, services
+from apps.credits import low, stripe
+from apps.jobs import audit, doorbell, paid, retention, services
 from apps.jobs.models import Job
 from apps.webhooks import sending
 from apps.webhooks import services as webhooks
@@ -24,11 +24,12 @@ log = logging.getLogger(__name__)
 
 RINGS_AT_ONCE = 500
 LOOK_AT_STRIPE_AFTER = timedelta(minutes=2)
+AUDIT_EVERY = timedelta(minutes=10)
 
 
 def reconcile() -> dict[str, int]:
     """One round; what each step did. A step that fails is noted and does not keep the others from running."""
-    return {step.__name__: _tried(step) for step in (reap_lost, ring_again, send_due, delete_media, ask_stripe, sweep)}
+    return {step.__name__: _tried(step) for step in STEPS}
 
 
 def ring_again() -> int:
@@ -65,8 +66,23 @@ def ask_stripe() -> int:
     return stripe.converge_open_purchases(LOOK_AT_STRIPE_AFTER)
 
 
+def start_paid() -> int:
+    return paid.start_due()
+
+
+def mail_low() -> int:
+    return low.send_due()
+
+
+def audit_books() -> int:
+    return audit.run_when_due(AUDIT_EVERY)
+
+
 def sweep() -> int:
     return retention.sweep_scratch() + retention.sweep_uploads() + webhooks.sweep() + mail.sweep()
+
+
+STEPS = (reap_lost, ring_again, start_paid, send_due, delete_media, ask_stripe, mail_low, audit_books, sweep)
 
 
 def _tried(step: Callable[[], int]) -> int:

@@ -6,7 +6,7 @@ import os
 import socket
 from uuid import UUID
 
-from apps.jobs import runner, services
+from apps.jobs import paid, runner, services
 
 
 def run_job(job_id: str, attempt: int) -> None:
@@ -17,6 +17,10 @@ def run_job(job_id: str, attempt: int) -> None:
 def prepare_job(job_id: str, attempt: int) -> None:
     if job := services.claim_preparation(UUID(job_id), attempt, _me()):
         runner.prepare(job)
+
+
+def start_paid(purchase_id: str) -> None:
+    paid.start(UUID(purchase_id))
 
 
 def _me() -> str:

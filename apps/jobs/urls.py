@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.jobs import views
+from apps.jobs import money_views, views
 
 urlpatterns = [
     path("", views.home, name="home"),
@@ -16,5 +16,8 @@ urlpatterns = [
     path("jobs/<uuid:job_id>/cancel", views.cancel, name="job-cancel"),
     path("jobs/<uuid:job_id>/retry", views.retry, name="job-retry"),
     path("jobs/<uuid:job_id>/delete-media", views.delete_media, name="job-delete-media"),
+    path("jobs/<uuid:job_id>/buy", money_views.buy_for, name="job-buy"),
+    path("usage", money_views.used, name="usage"),
+    path("usage.csv", money_views.used_csv, name="usage-csv"),
     path("projects/<uuid:project_id>", views.project, name="project"),
 ]

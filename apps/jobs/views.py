@@ -120,7 +120,7 @@ def _go_on(request: SignedInRequest, form: CutoutForm) -> HttpResponse:
     picture = form.background_found
     if sent["bg_image"]:
         picture = create_asset(project, sent["bg_image"], filename=sent["bg_image"].name, kind=Asset.Kind.BACKGROUND)
-    if request.POST.get("action") != "start":
+    if form.goal == "price":
         return redirect(form.address(bg_image_id=picture.pk if picture else None))
     return _once(form, lambda: _submit(request, form, picture))
 
@@ -139,6 +139,8 @@ def _submit(request: SignedInRequest, form: CutoutForm, picture: Asset | None) -
         options=form.request.options,
         background_asset=picture if form.request.options.background.type == "image" else None,
         project=form.cleaned_data["project"] or default_project(form.user),
+        # What its credits do not cover yet waits as a draft while they are bought.
+        auto_start=form.goal == "start",
         request_id=request_id.of(request),
     )
 
@@ -155,18 +157,19 @@ def _agree(form: CutoutForm, asset: Asset) -> None:
 
 
 def _once(form: CutoutForm, submit: Callable[[], Job]) -> HttpResponse:
-    """A second click on the same page's Start finds the first one's job instead of starting another."""
-    key = f"start:{form.user.pk}:{form.cleaned_data['once'] or uuid4()}"
+    """A second click on the same page's button finds the first one's job instead of making another."""
+    page = "web:job-buy" if form.goal == "buy" else "web:job"
+    key = f"{form.goal}:{form.user.pk}:{form.cleaned_data['once'] or uuid4()}"
     if not cache.add(key, "", DOUBLE_CLICK_SECONDS):
         started = cache.get(key)
-        return redirect("web:job", started) if started else redirect("web:jobs")
+        return redirect(page, started) if started else redirect("web:jobs")
     try:
         job = submit()
     except BaseException:
         cache.delete(key)
         raise
     cache.set(key, str(job.pk), DOUBLE_CLICK_SECONDS)
-    return redirect("web:job", job.pk)
+    return redirect(page, job.pk)
 
 
 @login_required

@@ -10,6 +10,8 @@ from apps.api.errors import MEANINGS
 
 PATHS = {
     "/v1/credits": {"get"},
+    "/v1/usage/summary": {"get"},
+    "/v1/usage/events": {"get"},
     "/v1/jobs": {"get", "post"},
     "/v1/jobs/estimate": {"post"},
     "/v1/jobs/{id}": {"get", "delete"},

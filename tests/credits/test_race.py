@@ -6,23 +6,19 @@ others again on PostgreSQL, where rows are really locked one by one.
 
 from __future__ import annotations
 
-import os
 import random
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from django.conf import settings
-from django.db import connection
 
 from apps.accounts.models import User
 from apps.credits import services
 from apps.credits.audit import audit
 from apps.credits.models import Hold, LedgerEntry, Wallet
 from tests.conftest import make_user
+from tests.credits.databases import again_on_postgresql
 from tests.races import race
 
 pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
@@ -85,21 +81,4 @@ def test_a_wallet_opened_by_many_callers_gets_one_grant():
 
 
 def test_the_same_races_on_postgresql(request):
-    if settings.DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
-        assert connection.vendor == "postgresql"
-        return
-    url = request.getfixturevalue("postgresql")
-    command = [sys.executable, "-m", "pytest", __file__, "-v", "-p", "no:cacheprovider"]
-
-    done = subprocess.run(
-        command,
-        env={**os.environ, "TEST_DATABASE_URL": url},
-        cwd=settings.BASE_DIR,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "6 passed" in done.stdout
+    again_on_postgresql(request, __file__, passed=6)

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class Command(BaseCommand):
-    help = "Ring for forgotten jobs, free those of lost workers, send due webhooks, delete what has expired."
+    help = "Ring for forgotten jobs, free those of lost workers, send due webhooks, delete what has expired, audit."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--once", action="store_true", help="One round, its counts on stdout.")
