@@ -1,7 +1,7 @@
 # The verbs that people and CI share. All paths are relative, so the folder's own name may hold spaces.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run demo worker test check lint format types lock models doctor bench bench-given test-inputs fuzz soak cost
+.PHONY: help run demo worker test check lint format types lock models doctor bench bench-given test-inputs fuzz soak cost load
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -54,6 +54,9 @@ cost: $(VENV)/run.stamp ## the whole pipeline beside its stages alone (MODELS=ch
 	@$(PY) -m trials.cost $(if $(MODELS),--models "$(MODELS)") $(if $(FORMATS),--formats "$(FORMATS)") $(if $(SIZES),--sizes "$(SIZES)") \
 		$(if $(TURNS),--turns "$(TURNS)") $(if $(INPUTS),--inputs "$(INPUTS)")
 
+load: $(VENV)/run.stamp ## fifty accounts at once for a minute: faults, waiting and fairness (ACCOUNTS=50 SECONDS=60 CORES=2)
+	@$(PY) -m trials.load $(if $(ACCOUNTS),--accounts "$(ACCOUNTS)") $(if $(SECONDS),--seconds "$(SECONDS)") $(if $(CORES),--cores "$(CORES)")
+
 check: lint types ## everything that can be checked without running it
 	@$(PY) -c 'from importlinter.cli import lint_imports_command as main; main()'
 	@$(PY) -m djlint templates --lint --check --quiet
@@ -80,6 +83,8 @@ lock: $(VENV)/run.stamp ## write the lock files anew from pyproject.toml
 		--custom-compile-command "make lock" pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
 	@$(VENV)/lock/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
 		--custom-compile-command "make lock" --group bench -c requirements.lock -o requirements-bench.lock
+	@$(VENV)/lock/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
+		--custom-compile-command "make lock" --group gpu -c requirements.lock -o requirements-gpu.lock
 	@rm -rf $(VENV)/lock
 
 # The stamps are written last, so an installation that was interrupted is taken up again.

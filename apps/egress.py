@@ -135,6 +135,11 @@ class _PinnedAdapter(_AntiSSRFAdapter):
         return attributes
 
 
+def check(url: str) -> None:
+    """Refuse, without dialling, a URL that no honest caller writes."""
+    _sound(url)
+
+
 def fetch(url: str, target: Path, *, max_bytes: int, seconds: float) -> FetchResult:
     """Save what `url` answers as `target`; on any refusal nothing is left there."""
     with _exchange(seconds) as deadline:

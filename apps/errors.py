@@ -5,6 +5,9 @@ Not for faults: a bug stays an ordinary exception and becomes `internal_error`.
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from apps.engine.errors import EngineError, InputRefused
@@ -38,7 +41,8 @@ class AppError(Exception):
     """A refusal with a stable `code`; `param` names the field at fault.
 
     `status` overrides the table only where the contract gives one code two
-    statuses (`invalid_request` is 400 for a body that cannot be parsed).
+    statuses (`invalid_request` is 400 for a body that cannot be parsed). `wait`
+    is after how many seconds the same may be asked again.
     """
 
     def __init__(
@@ -49,6 +53,7 @@ class AppError(Exception):
         param: str | None = None,
         status: int | None = None,
         details: dict[str, Any] | None = None,
+        wait: float | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
@@ -56,6 +61,7 @@ class AppError(Exception):
         self.param = param
         self.status = status or STATUS_BY_CODE[code]
         self.details = details or {}
+        self.wait = wait
 
     @classmethod
     def from_engine(cls, error: EngineError) -> AppError:
@@ -64,3 +70,28 @@ class AppError(Exception):
         code = "unsupported_media" if isinstance(error, InputRefused) else error.code
         code = code if code in STATUS_BY_CODE else "internal_error"
         return cls(code, str(error), param=error.param)
+
+
+class Unavailable(AppError):
+    """A part of the site is away or full: nothing is wrong with the request, and trying again may help."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("service_unavailable", message)
+
+
+def full_disk(error: BaseException) -> Unavailable | None:
+    """The refusal that an OSError stands for when no room is left; None for any other."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Unavailable("The disk of this site is full, so the file was not kept. Try later.")
+    return None
+
+
+@contextmanager
+def needs_room() -> Iterator[None]:
+    """Around writing a file of a user's: a full disk is told as one."""
+    try:
+        yield
+    except OSError as error:
+        if refusal := full_disk(error):
+            raise refusal from error
+        raise

@@ -8,12 +8,21 @@ from typing import Any
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
+from environ.fileaware_mapping import FileAwareMapping
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 
+class SecretFiles(FileAwareMapping):  # type: ignore[misc]
+    def __getitem__(self, key: str) -> str:
+        value = str(super().__getitem__(key))
+        return value.rstrip("\r\n") if f"{key}_FILE" in self.env else value
+
+
 class Environment(environ.FileAwareEnv):  # type: ignore[misc]
     """X_FILE names a file that holds X, for container secrets. A value that makes no sense is named, not guessed at."""
+
+    ENVIRON = SecretFiles()
 
     def int(self, var: str, default: Any = environ.Env.NOTSET) -> int:
         try:
@@ -51,6 +60,15 @@ def embedded_queue(data_dir: Path) -> str:
         return (data_dir / "queue" / "url").read_text(encoding="utf-8").strip()
     except FileNotFoundError:
         return ""
+
+
+def public_origins(s3: dict[str, Any]) -> list[str]:
+    """Where browsers meet the store: under its own name, or the bucket's."""
+    endpoint = s3["public_endpoint_url"] or s3["endpoint_url"]
+    region = f".{s3['region_name']}" if s3["region_name"] else ""
+    scheme, _, host = (endpoint or f"https://s3{region}.amazonaws.com").rstrip("/").partition("://")
+    hosts = [host, f"{s3['bucket_name']}.{host}", *([] if endpoint else [f"{s3['bucket_name']}.s3.amazonaws.com"])]
+    return [f"{scheme}://{one}" for one in hosts]
 
 
 def version() -> str:
@@ -114,6 +132,8 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "apps.api.request_id.RequestIdMiddleware",
     "apps.api.errors.EnvelopeMiddleware",
+    "apps.ops.wire.ClientAddressMiddleware",
+    "apps.ops.wire.BrowserHeadersMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -173,10 +193,11 @@ RQ_QUEUES = {
         "SERIALIZER": "rq.serializers.JSONSerializer",
         "DEFAULT_TIMEOUT": -1,
     }
-    for name in ("jobs", "default")
+    for name in ("jobs", "default", "webhooks")
 }
-"""`jobs` carries the long work; `default` the short (imports, webhooks), so that no job delays them."""
+"""`jobs` carries the long work, `default` imports and mail, `webhooks` deliveries: none delays another."""
 RQ = {"COMMIT_MODE": "on_db_commit"}
+RQ_SHOW_ADMIN_LINK = False  # its screens act on the queue past the services, and part of them without a second factor
 
 STORAGES: dict[str, Any] = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": DATA_DIR / "files"}},
@@ -184,24 +205,20 @@ STORAGES: dict[str, Any] = {
     "media": {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": DATA_DIR / "media"}},
 }
 S3_BUCKET = env.str("S3_BUCKET", default="")
+S3 = {
+    "bucket_name": S3_BUCKET,
+    "endpoint_url": env.str("S3_ENDPOINT_URL", default="") or None,
+    "public_endpoint_url": env.str("S3_PUBLIC_ENDPOINT_URL", default="") or None,
+    "region_name": env.str("S3_REGION", default="") or None,
+    "access_key": env.str("S3_ACCESS_KEY", default="") or None,
+    "secret_key": env.str("S3_SECRET_KEY", default="") or None,
+    "addressing_style": env.one_of("S3_ADDRESSING_STYLE", "auto", "path", "virtual"),
+}
 if S3_BUCKET:
-    STORAGES["media"] = {
-        "BACKEND": "storages.backends.s3.S3Storage",
-        "OPTIONS": {
-            "bucket_name": S3_BUCKET,
-            "endpoint_url": env.str("S3_ENDPOINT_URL", default=None),
-            "region_name": env.str("S3_REGION", default=None),
-            "access_key": env.str("S3_ACCESS_KEY", default=None),
-            "secret_key": env.str("S3_SECRET_KEY", default=None),
-            "addressing_style": env.str("S3_ADDRESSING_STYLE", default="auto"),
-            "signature_version": "s3v4",
-            "file_overwrite": False,
-            "querystring_expire": 3600,
-            "default_acl": None,
-        },
-    }
+    STORAGES["media"] = {"BACKEND": "apps.projects.s3.S3Media", "OPTIONS": S3}
+UPLOADS_DIR = DATA_DIR / "uploads"  # parts of unfinished uploads, when media are local files
 STATIC_URL = "/static/"
-STATIC_ROOT = DATA_DIR / "static"
+STATIC_ROOT = Path(env.str("STATIC_ROOT", default=str(DATA_DIR / "static")))
 STATICFILES_DIRS = [BASE_DIR / "static"]
 # Compressing what no browser asks for was most of the first start: source maps, and a second copy of each file.
 WHITENOISE_KEEP_ONLY_HASHED_FILES = True
@@ -230,6 +247,7 @@ ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
 ACCOUNT_ADAPTER = "apps.accounts.adapter.AccountAdapter"
 ACCOUNT_LOGOUT_ON_GET = False
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+PASSWORD_RESET_TIMEOUT = 3600
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "web:new"
 ACCOUNT_LOGOUT_REDIRECT_URL = "web:home"
@@ -238,20 +256,25 @@ vars().update(EMAIL_CONFIG)
 if SANDBOX:
     EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
     EMAIL_FILE_PATH = DATA_DIR / "mail"
+EMAIL_TIMEOUT = 15
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="Clearmatte <noreply@localhost>")
 
 # --- the wire ----------------------------------------------------------------------------------
 IS_HTTPS = SITE_URL.startswith("https://")
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not SANDBOX
-SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+if not SANDBOX:  # browsers take such a cookie from this very host and over TLS only
+    SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 SECURE_SSL_REDIRECT = IS_HTTPS and not SANDBOX
 SECURE_HSTS_SECONDS = 31_536_000 if IS_HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = IS_HTTPS
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_REDIRECT_EXEMPT = [r"^health"]
-if env.bool("TRUST_PROXY", default=False):
+TRUST_PROXY = env.bool("TRUST_PROXY", default=False)
+if TRUST_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
-MEDIA_ORIGINS = env.list("S3_PUBLIC_ORIGINS", default=[])
+MEDIA_ORIGINS = env.list("S3_PUBLIC_ORIGINS", default=public_origins(S3) if S3_BUCKET else [])
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": ["'none'"],
@@ -294,10 +317,15 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     # Without it Swagger UI asks a server elsewhere to validate the schema.
     "SWAGGER_UI_SETTINGS": {"validatorUrl": None},
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "POSTPROCESSING_HOOKS": ["apps.api.schema.describe"],
 }
 API_WRITES_PER_MINUTE = env.int("API_WRITES_PER_MINUTE", default=60)
 API_READS_PER_MINUTE = env.int("API_READS_PER_MINUTE", default=600)
+WEB_WORKERS = env.int("WEB_WORKERS", default=2)
+WEB_THREADS = env.int("WEB_THREADS", default=64)
+# Who waits for a job (?wait=) holds a thread; the rest of a process's threads answers at once.
+LONG_POLLS = max(1, WEB_THREADS * 3 // 4)
 EGRESS_ALLOW = env.list("EGRESS_ALLOW", default=[])
 
 # --- the work ----------------------------------------------------------------------------------
@@ -307,24 +335,39 @@ ENGINE_DEVICE = env.one_of("ENGINE_DEVICE", "auto", "cpu", "cuda")
 ENGINE_PRECISION = env.one_of("ENGINE_PRECISION", "auto", "fp32", "fp16", "int8")
 MODEL_LICENCES = env.one_of("MODEL_LICENCES", "all", "permissive")
 MODEL_SOURCE_DIR = env.str("MODEL_SOURCE_DIR", default="")
+ALIVE_FILE = env.str("ALIVE_FILE", default="")
 LEASE_SECONDS = env.int("LEASE_SECONDS", default=30)
 MAX_ATTEMPTS = env.int("MAX_ATTEMPTS", default=3)
+PREVIEWS_PER_DAY = env.int("PREVIEWS_PER_DAY", default=20)  # of one account
 MAX_JOBS_AT_ONCE = env.int("MAX_JOBS_AT_ONCE", default=3)  # of one account; more wait in the queue
 JOB_TIMEOUT_SECONDS = env.int("JOB_TIMEOUT_SECONDS", default=6 * 3600)
 # Far longer than loading a network or its slowest frame takes.
 JOB_STALL_SECONDS = env.int("JOB_STALL_SECONDS", default=1800)
 RESULT_DAYS = env.int("RESULT_DAYS", default=7)
 SOURCE_HOURS = env.int("SOURCE_HOURS", default=24)
+WEBHOOK_LOG_DAYS = env.int("WEBHOOK_LOG_DAYS", default=30)
 MAX_UPLOAD_BYTES = env.int("MAX_UPLOAD_BYTES", default=500 * 1000 * 1000)
 MAX_SECONDS = env.int("MAX_SECONDS", default=600)
 MAX_SIDE = env.int("MAX_SIDE", default=4096)
 MAX_FPS = env.int("MAX_FPS", default=240)
 MAX_BACKGROUND_BYTES = env.int("MAX_BACKGROUND_BYTES", default=20 * 1000 * 1000)
+MAX_UNFINISHED_UPLOADS = env.int("MAX_UNFINISHED_UPLOADS", default=20)  # of one account, in parts
+UPLOAD_HOURS = env.int("UPLOAD_HOURS", default=24)  # to bring all parts of one
 
 # --- money -------------------------------------------------------------------------------------
 STRIPE_SECRET_KEY = env.str("STRIPE_SECRET_KEY", default="")
 STRIPE_WEBHOOK_SECRETS = env.list("STRIPE_WEBHOOK_SECRETS", default=[])
 STRIPE_API_BASE = env.str("STRIPE_API_BASE", default="")
+STRIPE_TAX = env.bool("STRIPE_TAX", default=False)
+STRIPE_INVOICES = env.bool("STRIPE_INVOICES", default=False)
+if STRIPE_API_BASE and not SANDBOX:
+    raise ImproperlyConfigured(
+        "STRIPE_API_BASE puts something else in Stripe's place, which could give credits away: leave it out."
+    )
+if SANDBOX and STRIPE_SECRET_KEY.startswith(("sk_live_", "rk_live_")):
+    raise ImproperlyConfigured(
+        "SANDBOX=1 is for trying things and must not move real money: use a test key (sk_test_…)."
+    )
 STRIPE_FAKE_PORT = env.int("STRIPE_FAKE_PORT", default=0) or (PORT + 1 if PORT < 65535 else PORT - 1)
 STRIPE_IS_FAKE = SANDBOX and not STRIPE_SECRET_KEY
 if STRIPE_IS_FAKE:
@@ -341,7 +384,12 @@ LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s request=%(request_id)s %(message)s"}},
+    "formatters": {
+        "line": {
+            "()": "apps.ops.logs.Formatter",
+            "format": "%(asctime)s %(levelname)s %(name)s request=%(request_id)s %(message)s",
+        }
+    },
     "filters": {"request_id": {"()": "apps.api.request_id.RequestIdFilter"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["request_id"]}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},

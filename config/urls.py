@@ -13,17 +13,22 @@ from apps.credits.api import CreditsViewSet, PricingViewSet
 from apps.credits.urls import urlpatterns as credits_pages
 from apps.credits.webhook import stripe_webhook
 from apps.jobs.api import JobsViewSet
+from apps.jobs.projects_api import ProjectsViewSet
 from apps.jobs.urls import urlpatterns as jobs_pages
-from apps.projects.api import ProjectsViewSet, UploadsViewSet
+from apps.jobs.usage_api import UsageViewSet
+from apps.projects.api import PartsViewSet, UploadsViewSet
 from apps.projects.media import media
 from apps.projects.urls import urlpatterns as projects_pages
+from apps.webhooks.api import WebhooksViewSet
 from apps.webhooks.urls import urlpatterns as webhooks_pages
 
 v1 = SimpleRouter(trailing_slash=False, use_regex_path=False)
 v1.register("uploads", UploadsViewSet, basename="upload")
 v1.register("jobs", JobsViewSet, basename="job")
 v1.register("projects", ProjectsViewSet, basename="project")
+v1.register("webhooks", WebhooksViewSet, basename="webhook")
 v1.register("credits", CreditsViewSet, basename="credits")
+v1.register("usage", UsageViewSet, basename="usage")
 v1.register("pricing", PricingViewSet, basename="pricing")
 
 pages = [
@@ -39,6 +44,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
     path("stripe/webhook", stripe_webhook, name="stripe-webhook"),
     path("v1/openapi.json", SchemaView.as_view(), name="openapi"),
+    path("v1/uploads/<uuid:pk>/parts/<int:number>", PartsViewSet.as_view({"put": "receive"}, schema=None)),
     path("v1/", include(v1.urls)),
     path("api/pricing", PricingViewSet.as_view({"get": "list"}, schema=None)),
     re_path(r"^(?:v1|api)(?:/.*)?$", unknown_address),

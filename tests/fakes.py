@@ -48,6 +48,8 @@ class Receiver:
     answers: deque[int] = field(default_factory=deque)
     headers: dict[str, str] = field(default_factory=dict)
     pause: float = 0.0  # seconds before answering
+    hold: threading.Event | None = None  # what it waits for before answering
+    drip: bool = False  # after its status it says a letter now and then, for ever
 
     @property
     def url(self) -> str:
@@ -70,11 +72,16 @@ def webhook_receiver() -> Iterator[Receiver]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             headers = {name.lower(): value for name, value in self.headers.items()}
             time.sleep(receiver.pause)
+            if receiver.hold:
+                receiver.hold.wait(30)
             receiver.requests.append(Received(self.path, headers, body))
             self.send_response(receiver.answers.popleft() if receiver.answers else 200)
             for name, value in receiver.headers.items():
                 self.send_header(name, value)
             self.end_headers()
+            while receiver.drip:
+                self.wfile.write(b".")
+                time.sleep(0.05)
             self.wfile.write(b"thank you")
 
         def log_message(self, *_: object) -> None: ...

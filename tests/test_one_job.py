@@ -17,7 +17,7 @@ from apps.accounts.models import User
 from apps.credits.models import Hold
 from apps.jobs.models import Job, JobEvent
 from apps.projects.models import Asset
-from apps.webhooks.services import signing_secret
+from apps.webhooks import signing
 from tests import clips
 from tests.fakes import FileServer, Page, Receiver, file_server, webhook_receiver
 from tests.live import Caller, House, books, caller, open_keyer_door, running_house, wait_for
@@ -104,7 +104,7 @@ def test_one_job_from_upload_to_download(api: Caller, house: House, receiver: Re
     # Told, with both signatures, and in the words of the API.
     assert set(webhooks) == {"job.started", "job.completed"}
     completed = webhooks["job.completed"]
-    said = Webhook(signing_secret(api.user)).verify(completed.body, completed.headers)
+    said = Webhook(signing.of_account(api.user).secret).verify(completed.body, completed.headers)
     assert said["event"] == "job.completed"
     volatile = ("output_url", "outputs", "webhook_events")
     assert {k: v for k, v in said["data"].items() if k not in volatile} == {

@@ -32,6 +32,8 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_active = models.BooleanField(default=True)
     is_staff = models.BooleanField(default=False)
     date_joined = models.DateTimeField(default=timezone.now)
+    mails_finished_jobs = models.BooleanField(default=False)
+    mails_low_credits = models.BooleanField(default=True)
 
     objects: ClassVar[UserManager] = UserManager()
 
@@ -57,7 +59,14 @@ class ApiKey(models.Model):
     name = models.CharField(max_length=100)
     prefix = models.CharField(max_length=16, help_text="First characters of the key, to recognise it by.")
     digest = models.CharField(max_length=64, unique=True, help_text="SHA-256 of the key, hex.")
+    previous_digest = models.CharField(
+        max_length=64, unique=True, null=True, blank=True, help_text="Of the secret before the last rotation."
+    )
+    previous_until = models.DateTimeField(null=True, blank=True, help_text="How long that one still opens.")
     scopes = models.JSONField(default=list)
+    monthly_cap = models.BigIntegerField(
+        null=True, blank=True, help_text="1/100 credits that it may spend in a calendar month (UTC); none: no cap."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     last_used_at = models.DateTimeField(null=True, blank=True)
     expires_at = models.DateTimeField(null=True, blank=True)
@@ -72,3 +81,23 @@ class ApiKey(models.Model):
     @property
     def is_usable(self) -> bool:
         return self.disabled_at is None and (self.expires_at is None or self.expires_at > timezone.now())
+
+
+class Mail(models.Model):
+    """A mail to an account's owner: written down with what it tells of, sent by a worker, tried again if need be."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    kind = models.CharField(max_length=40, help_text="Names its templates.")
+    context = models.JSONField(default=dict)
+    key = models.CharField(max_length=200, unique=True, help_text="Same key, same mail, once.")
+    attempts = models.PositiveSmallIntegerField(default=0)
+    next_attempt_at = models.DateTimeField(null=True, blank=True, db_index=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    sent_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ("-created_at",)
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.id}"

@@ -20,7 +20,7 @@ from rest_framework.views import set_rollback
 
 from apps.api import request_id
 from apps.engine.errors import EngineError
-from apps.errors import AppError
+from apps.errors import AppError, full_disk
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ MEANINGS = {
     "unsupported_parameter": "The parameter is known, but not offered by this installation.",
     "limit_exceeded": "The file or the request is over a limit; the message says which and how to get below it.",
     "fetch_failed": "The URL could not be fetched.",
-    "rate_limited": "Too many requests with this key; wait Retry-After seconds.",
+    "rate_limited": "Too many requests with this key, or too many previews in a day; wait Retry-After seconds.",
     "internal_error": "Our fault. It is logged under request_id.",
     "model_not_installed": "The operator has not installed this model, or it is still being installed.",
     "service_unavailable": "A part of the service is not reachable; try again.",
@@ -118,6 +118,9 @@ def as_refusal(exc: Exception) -> AppError | None:
     if isinstance(exc, EngineError):
         error = AppError.from_engine(exc)
         return None if error.status == 500 else error
+    if full := full_disk(exc):
+        full.__cause__ = exc
+        return full
     if isinstance(exc, UNREACHABLE):
         busy = AppError("service_unavailable", MESSAGE_BY_CODE["service_unavailable"])
         busy.__cause__ = exc

@@ -30,3 +30,12 @@ class Text(serializers.CharField):
         if not isinstance(data, str):
             raise serializers.ValidationError("must be a string.")
         return super().to_internal_value(data)
+
+
+class Whole(serializers.IntegerField):
+    """A JSON whole number; a text that looks like one is not turned into it, and neither is true."""
+
+    def to_internal_value(self, data: Any) -> int:
+        if isinstance(data, bool) or not isinstance(data, int):
+            raise serializers.ValidationError("must be a whole number.")
+        return super().to_internal_value(data)

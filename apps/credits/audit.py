@@ -1,48 +1,72 @@
-"""Recompute every wallet from its entries and holds, and say where the stored numbers differ."""
+"""Recompute every wallet from its entries and holds, every purchase from its entries, and say where they differ."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from django.db.models import BigIntegerField, OuterRef, QuerySet, Subquery, Sum
+from django.db.models import BigIntegerField, F, OuterRef, QuerySet, Subquery, Sum, Window
 from django.db.models.functions import Coalesce
 
-from apps.credits.models import Hold, LedgerEntry, Wallet
+from apps.credits.models import Hold, LedgerEntry, Purchase, Wallet
+
+OF_PURCHASES = (LedgerEntry.Kind.PURCHASE, LedgerEntry.Kind.REFUND, LedgerEntry.Kind.DISPUTE)
 
 
 @dataclass(frozen=True)
 class Drift:
-    """A wallet whose `balance` is not the sum of its entries, or whose `held` is not that of its open holds."""
+    """A number that is stored and not what it should be, both in 1/100 credit; `what` says of what."""
 
-    wallet_id: int
     email: str
-    balance: int
-    entries: int
-    held: int
-    open_holds: int
+    what: str
+    stored: int
+    counted: int
 
 
 def audit() -> list[Drift]:
-    """Every wallet that drifted; one query, so that it sees one moment and no lock is needed."""
+    """Everything that drifted. Each query sees one moment, so no lock is needed and nobody waits."""
+    return [*_wallets(), *_chains(), *_purchases()]
+
+
+def _wallets() -> Iterator[Drift]:
+    captures = LedgerEntry.objects.filter(kind=LedgerEntry.Kind.CAPTURE)
     wallets = Wallet.objects.select_related("user").annotate(
-        entries_sum=_sum(LedgerEntry.objects.all()),
-        holds_sum=_sum(Hold.objects.filter(state=Hold.State.OPEN)),
+        entries_sum=_sum(LedgerEntry.objects.all(), "amount"),
+        holds_sum=_sum(Hold.objects.filter(state=Hold.State.OPEN), "amount"),
+        captured_sum=_sum(Hold.objects.filter(state=Hold.State.CAPTURED), "captured"),
+        captures_sum=_sum(captures, "amount"),
     )
-    return [
-        Drift(
-            wallet_id=wallet.pk,
-            email=wallet.user.email,
-            balance=wallet.balance,
-            entries=wallet.entries_sum,
-            held=wallet.held,
-            open_holds=wallet.holds_sum,
-        )
-        for wallet in wallets.iterator()
-        if wallet.balance != wallet.entries_sum or wallet.held != wallet.holds_sum
-    ]
+    for wallet in wallets.iterator():
+        email = wallet.user.email
+        if wallet.balance != wallet.entries_sum:
+            yield Drift(email, "balance", wallet.balance, wallet.entries_sum)
+        if wallet.held != wallet.holds_sum:
+            yield Drift(email, "held", wallet.held, wallet.holds_sum)
+        if wallet.captured_sum != -wallet.captures_sum:
+            yield Drift(email, "captured holds", wallet.captured_sum, -wallet.captures_sum)
 
 
-def _sum(rows: QuerySet[LedgerEntry] | QuerySet[Hold]) -> Coalesce:
-    """The rows' amounts for each wallet. A subquery: joining both tables would count rows many times."""
-    of_wallet = rows.filter(wallet=OuterRef("pk")).order_by().values("wallet").annotate(total=Sum("amount"))
+def _chains() -> Iterator[Drift]:
+    """Each line says what the balance was after it; a line changed, lost or slipped in breaks the chain."""
+    running = Window(Sum("amount"), partition_by=F("wallet"), order_by=F("id").asc())
+    broken = LedgerEntry.objects.annotate(running=running).exclude(balance_after=F("running")).order_by("id")
+    rows = broken.values_list("wallet__user__email", "pk", "balance_after", "running")
+    for email, number, stored, counted in rows.iterator():
+        yield Drift(email, f"balance after entry {number}", stored, counted)
+
+
+def _purchases() -> Iterator[Drift]:
+    """No purchase may have given more than it sold, or anything before it was paid."""
+    lines = LedgerEntry.objects.filter(kind__in=OF_PURCHASES).order_by().values("reference")
+    posted = dict(lines.annotate(total=Sum("amount")).values_list("reference", "total"))
+    for purchase in Purchase.objects.select_related("user").iterator():
+        most = purchase.credits if purchase.status == Purchase.Status.PAID else 0
+        given = posted.get(str(purchase.pk), 0)
+        if not 0 <= given <= most:
+            yield Drift(purchase.user.email, f"purchase {purchase.pk}", given, most)
+
+
+def _sum(rows: QuerySet[LedgerEntry] | QuerySet[Hold], field: str) -> Coalesce:
+    """A sum for each wallet. A subquery: joining the tables would count rows many times."""
+    of_wallet = rows.filter(wallet=OuterRef("pk")).order_by().values("wallet").annotate(total=Sum(field))
     return Coalesce(Subquery(of_wallet.values("total")), 0, output_field=BigIntegerField())

@@ -9,8 +9,13 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import F, Q
+from django.utils import timezone
 
 from apps.engine.options import MODELS
+
+IMMUTABLE = "ledger entries are immutable: post a correcting entry"
+LOW_THRESHOLD = 10_00
+"""1/100 credits: what a new account is warned at. About ten seconds of `original`."""
 
 
 class Wallet(models.Model):
@@ -23,9 +28,16 @@ class Wallet(models.Model):
     user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="wallet")
     balance = models.BigIntegerField(default=0, help_text="Sum of all entries, 1/100 credit.")
     held = models.BigIntegerField(default=0, help_text="Sum of all open holds, 1/100 credit.")
+    low_threshold = models.BigIntegerField(
+        default=LOW_THRESHOLD, help_text="1/100 credit; the owner is told when the balance falls below it. 0: never."
+    )
+    stripe_customer = models.CharField(max_length=120, blank=True, db_index=True)
 
     class Meta:
-        constraints = (models.CheckConstraint(condition=Q(held__gte=0), name="held_not_negative"),)
+        constraints = (
+            models.CheckConstraint(condition=Q(held__gte=0), name="held_not_negative"),
+            models.CheckConstraint(condition=Q(low_threshold__gte=0), name="low_threshold_not_negative"),
+        )
 
     def __str__(self) -> str:
         return f"wallet of {self.user_id}"
@@ -33,6 +45,16 @@ class Wallet(models.Model):
     @property
     def available(self) -> int:
         return self.balance - self.held
+
+
+class LedgerQuerySet(models.QuerySet["LedgerEntry"]):
+    """Adds and reads. Whoever corrects the past posts another line."""
+
+    def update(self, **kwargs: Any) -> int:
+        raise TypeError(IMMUTABLE)
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        raise TypeError(IMMUTABLE)
 
 
 class LedgerEntry(models.Model):
@@ -55,26 +77,40 @@ class LedgerEntry(models.Model):
     reference = models.CharField(max_length=100, blank=True, db_index=True, help_text="Job or purchase id.")
     note = models.CharField(max_length=300, blank=True)
     staff = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    staff_name = models.CharField(max_length=254, blank=True, help_text="E-mail at the time; outlives the account.")
     created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = LedgerQuerySet.as_manager()
 
     class Meta:
         ordering = ("-id",)
         verbose_name_plural = "ledger entries"
+        constraints = (
+            models.CheckConstraint(condition=~Q(amount=0), name="entry_moves_something"),
+            models.CheckConstraint(
+                condition=~Q(kind="adjustment") | (~Q(note="") & ~Q(staff_name="")),
+                name="adjustment_has_reason_and_staff",
+            ),
+        )
 
     def __str__(self) -> str:
         return f"{self.kind} {self.amount}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         if not self._state.adding:
-            raise TypeError("ledger entries are immutable: post a correcting entry")
+            raise TypeError(IMMUTABLE)
         super().save(*args, **kwargs)
 
     def delete(self, *args: Any, **kwargs: Any) -> Any:
-        raise TypeError("ledger entries are immutable: post a correcting entry")
+        raise TypeError(IMMUTABLE)
+
+    @property
+    def is_of_purchase(self) -> bool:
+        return self.kind in (self.Kind.PURCHASE, self.Kind.REFUND, self.Kind.DISPUTE)
 
 
 class Hold(models.Model):
-    """Credits set aside for one job; settles at most once, by capture or release."""
+    """Credits set aside for one job, or for a dispute; settles at most once, by capture or release."""
 
     class State(models.TextChoices):
         OPEN = "open"
@@ -87,7 +123,9 @@ class Hold(models.Model):
     captured = models.BigIntegerField(default=0, help_text="1/100 credit; at most `amount`.")
     state = models.CharField(max_length=8, choices=State.choices, default=State.OPEN)
     key = models.CharField(max_length=200, unique=True)
-    reference = models.CharField(max_length=100, blank=True, db_index=True, help_text="Job id.")
+    reference = models.CharField(
+        max_length=100, blank=True, db_index=True, help_text="Job id; for a dispute that of the purchase."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     settled_at = models.DateTimeField(null=True, blank=True)
 
@@ -101,6 +139,14 @@ class Hold(models.Model):
     def __str__(self) -> str:
         return f"{self.state} hold of {self.amount}"
 
+    @property
+    def is_for_dispute(self) -> bool:
+        return self.key.startswith(DISPUTE)
+
+
+DISPUTE = "dispute:"
+"""What the keys of holds for a dispute begin with."""
+
 
 class PriceList(models.Model):
     """One version of what things cost; never edited once in use, a new version replaces it."""
@@ -110,12 +156,25 @@ class PriceList(models.Model):
     rates = models.JSONField(help_text="Model name → 1/100 credits a minute.")
     packs = models.JSONField(help_text="[{id, name, credits (1/100), amount (minor units), currency}]")
     free_grant = models.BigIntegerField(help_text="1/100 credit for a new account.")
+    preview_allowance = models.PositiveIntegerField(default=20, help_text="Free previews an account may make in a day.")
 
     class Meta:
         ordering = ("-version",)
+        constraints = (models.CheckConstraint(condition=Q(free_grant__gte=0), name="free_grant_not_negative"),)
 
     def __str__(self) -> str:
         return f"prices {self.version}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        started = PriceList.objects.filter(version=self.version, starts_at__lte=timezone.now())
+        if not self._state.adding and started.exists():
+            raise TypeError(f"price list {self.version} has started: jobs were priced with it")
+        super().save(*args, **kwargs)
+
+    @property
+    def currency(self) -> str:
+        """One for the whole list."""
+        return str(self.packs[0]["currency"]) if self.packs else "usd"
 
     def clean(self) -> None:
         """What the whole site reads must be complete before it can start."""
@@ -131,6 +190,8 @@ class PriceList(models.Model):
             raise ValidationError({"packs": "Credits and amount are more than 0, currency has three letters."})
         if len({pack["id"] for pack in packs}) != len(packs):
             raise ValidationError({"packs": "Each pack needs its own id."})
+        if len({pack["currency"] for pack in packs}) > 1:
+            raise ValidationError({"packs": "All packs of a list are in one currency."})
 
 
 class Purchase(models.Model):
@@ -138,9 +199,13 @@ class Purchase(models.Model):
 
     class Status(models.TextChoices):
         OPEN = "open"
+        PENDING = "pending"
+        """The buyer is done and the money has not come yet, as with a bank debit."""
         PAID = "paid"
         EXPIRED = "expired"
         FAILED = "failed"
+
+    UNDECIDED = (Status.OPEN, Status.PENDING)
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="purchases")
@@ -153,6 +218,12 @@ class Purchase(models.Model):
     session_url = models.URLField(max_length=2000, blank=True)
     payment_intent = models.CharField(max_length=120, blank=True, db_index=True)
     status = models.CharField(max_length=8, choices=Status.choices, default=Status.OPEN)
+    problem = models.CharField(max_length=300, blank=True, help_text="Why the last try failed, in Stripe's words.")
+    disputed = models.BigIntegerField(default=0, help_text="1/100 credit set aside while a dispute is open.")
+    start_job = models.UUIDField(null=True, blank=True, help_text="The job that is to start once this is paid.")
+    start_settled_at = models.DateTimeField(null=True, blank=True, help_text="When that was done, or refused.")
+    start_problem = models.CharField(max_length=300, blank=True, help_text="Why it was refused.")
+    started_job = models.UUIDField(null=True, blank=True, help_text="The job that runs for it.")
     read_number = models.PositiveBigIntegerField(
         default=0, help_text="Grows by one with each read at Stripe that was begun."
     )
@@ -184,3 +255,17 @@ class StripeEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.type} {self.id}"
+
+
+class AuditRun(models.Model):
+    """One look at all the books, and what did not add up."""
+
+    started_at = models.DateTimeField(auto_now_add=True, db_index=True)
+    wallets = models.PositiveIntegerField()
+    drifts = models.JSONField(default=list, help_text="[{email, what, stored, counted}], amounts in credits.")
+
+    class Meta:
+        ordering = ("-started_at",)
+
+    def __str__(self) -> str:
+        return f"{len(self.drifts)} drifts in {self.wallets} wallets"

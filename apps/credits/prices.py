@@ -13,8 +13,8 @@ from apps.engine.formats import FORMATS
 
 
 def current() -> PriceList:
-    """The newest list that has started; the first one comes with the migrations."""
-    return PriceList.objects.filter(starts_at__lte=timezone.now()).order_by("-version")[:1].get()
+    """The list that started last; the first one comes with the migrations."""
+    return PriceList.objects.filter(starts_at__lte=timezone.now()).order_by("-starts_at", "-version")[:1].get()
 
 
 def public() -> dict[str, Any]:
@@ -24,7 +24,7 @@ def public() -> dict[str, Any]:
         "version": prices.version,
         "model_pricing_credits_per_minute": {model: to_credits(rate) for model, rate in prices.rates.items()},
         "packages": [{**pack, "credits": to_credits(pack["credits"])} for pack in prices.packs],
-        "limits": limits(),
+        "limits": {**limits(), "previews_per_day": prices.preview_allowance},
         "free_grant": to_credits(prices.free_grant),
     }
 
@@ -37,6 +37,7 @@ def limits() -> dict[str, Any]:
         "max_width": settings.MAX_SIDE,
         "max_height": settings.MAX_SIDE,
         "max_fps": settings.MAX_FPS,
+        "previews_per_day": settings.PREVIEWS_PER_DAY,
         "result_days": settings.RESULT_DAYS,
         "source_hours": settings.SOURCE_HOURS,
         "formats": {

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import F
 from django.utils import timezone
 
 from apps.accounts.models import User
-from apps.credits import prices
+from apps.credits import low, prices
 from apps.credits.amounts import to_credits
-from apps.credits.models import Hold, LedgerEntry, Wallet
+from apps.credits.models import DISPUTE, Hold, LedgerEntry, Wallet
 from apps.errors import AppError
 
 
@@ -85,6 +86,42 @@ def grant(user: User, amount: int, *, key: str, note: str, staff: User | None = 
         return _post(wallet, LedgerEntry.Kind.GRANT, amount, key=key, note=note, staff=staff)
 
 
+def adjust(user: User, amount: int, *, key: str, reason: str, staff: User) -> LedgerEntry:
+    """Correct a balance by hand, up or down; the same key again returns the entry it made.
+
+    May take a balance below zero: what was given in error is taken back even when it has been spent.
+    """
+    if amount == 0:
+        raise AppError("invalid_request", "An adjustment is more or less than 0 credits.", param="credits")
+    if not reason.strip():
+        raise AppError("invalid_request", "Say why the balance is adjusted.", param="note")
+    with transaction.atomic():
+        wallet = lock_wallet(user)
+        if existing := LedgerEntry.objects.filter(key=key).first():
+            _same_wallet(wallet, existing)
+            return existing
+        return _post(wallet, LedgerEntry.Kind.ADJUSTMENT, amount, key=key, note=reason.strip(), staff=staff)
+
+
+def set_aside_for_dispute(user: User, amount: int, *, reference: str, number: int) -> None:
+    """Make the open hold for a purchase's dispute `amount`, 0 for none.
+
+    Taken whatever is available, because the money is gone from Stripe already:
+    until the dispute is decided these credits cannot be spent, yet no balance falls below zero.
+    """
+    with transaction.atomic():
+        wallet = lock_wallet(user)
+        open_holds = wallet.holds.filter(state=Hold.State.OPEN, reference=reference, key__startswith=DISPUTE)
+        before = open_holds.first()
+        if before and before.amount == amount:
+            return
+        if before:
+            release(before)
+        if amount:
+            Hold.objects.create(wallet=wallet, amount=amount, key=f"{DISPUTE}{reference}:{number}", reference=reference)
+            Wallet.objects.filter(pk=wallet.pk).update(held=F("held") + amount)
+
+
 def post(
     user: User,
     kind: LedgerEntry.Kind,
@@ -121,7 +158,11 @@ def insufficient(*, needed: int, available: int) -> AppError:
         f"This needs {to_credits(needed)} credits and {to_credits(available)} are available. "
         f"Buy credits at {settings.SITE_URL}/credits."
     )
-    details = {"needed": to_credits(needed), "available": to_credits(available)}
+    details = {
+        "needed": to_credits(needed),
+        "available": to_credits(available),
+        "buy_url": f"{settings.SITE_URL}/credits",
+    }
     return AppError("insufficient_credits", message, details=details)
 
 
@@ -151,18 +192,22 @@ def _post(
     staff: User | None = None,
 ) -> LedgerEntry:
     """The one place that writes an entry; the caller holds the wallet's lock and has looked up the key."""
+    before = wallet.balance
     wallet.balance += amount
     wallet.save(update_fields=["balance"])
-    return LedgerEntry.objects.create(
+    entry = LedgerEntry.objects.create(
         wallet=wallet,
         kind=kind,
         amount=amount,
         balance_after=wallet.balance,
         key=key,
         reference=reference,
-        note=note,
+        note=note[:300],
         staff=staff,
+        staff_name=staff.email if staff else "",
     )
+    low.tell(wallet, entry, before=before)
+    return entry
 
 
 def _same_wallet(wallet: Wallet, row: Hold | LedgerEntry) -> None:

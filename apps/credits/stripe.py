@@ -1,4 +1,4 @@
-"""Buying credits: Checkout out, signed events in, and converge() which makes the ledger agree with Stripe.
+"""Stripe's word: signed events in, and converge() which makes the ledger agree with it. Selling is in buying.py.
 
 An event is only a hint to look. What it says is never applied, because events
 come late, twice and out of order; the Checkout Session is read again instead.
@@ -10,20 +10,20 @@ import json
 import logging
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
+import django_rq
 import requests
 import stripe
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import Sum
+from django.db.models import Q, Sum
 from django.utils import timezone
 
-from apps.accounts.models import User
-from apps.credits import prices, services
-from apps.credits.amounts import to_credits
+from apps.credits import services
 from apps.credits.models import LedgerEntry, Purchase, StripeEvent
 from apps.errors import AppError
 
@@ -36,6 +36,10 @@ SESSION_LIFE = timedelta(hours=25)
 """Stripe lets a session live 24 h; one that never got an id by then cannot be paid any more."""
 SWEEP_DAYS = 30
 """The slowest payment methods settle within two weeks."""
+DISPUTE_LOOK = timedelta(days=1)
+"""How often an open dispute is looked at, should the event of its end never come; banks take weeks."""
+TAKEN_BY_BANK = ("needs_response", "under_review")
+"""Open disputes for which Stripe has paid the money back already; an inquiry (`warning_…`) takes none."""
 
 
 def client() -> stripe.StripeClient:
@@ -50,53 +54,6 @@ def client() -> stripe.StripeClient:
         http_client=stripe.RequestsClient(timeout=TIMEOUT_SECONDS, session=session),
         max_network_retries=2,
     )
-
-
-def checkout(user: User, pack_id: str, *, success_url: str, cancel_url: str) -> Purchase:
-    """A purchase whose `session_url` is where the buyer pays; nothing is credited before Stripe says paid.
-
-    Stripe puts the session's id where `success_url` says {CHECKOUT_SESSION_ID}.
-    """
-    api = client()
-    price_list = prices.current()
-    pack = next((pack for pack in price_list.packs if pack["id"] == pack_id), None)
-    if pack is None:
-        names = ", ".join(pack["id"] for pack in price_list.packs)
-        raise AppError("invalid_request", f"There is no pack {pack_id!r}; choose from {names}.", param="pack")
-    purchase = Purchase.objects.create(
-        user=user,
-        pack=pack["id"],
-        credits=pack["credits"],
-        amount=pack["amount"],
-        currency=pack["currency"],
-        pricing_version=price_list.version,
-    )
-    params = _session_params(purchase, name=pack["name"], success_url=success_url, cancel_url=cancel_url)
-    try:
-        session = api.v1.checkout.sessions.create(params, {"idempotency_key": f"purchase:{purchase.pk}"})
-    except stripe.StripeError as error:
-        Purchase.objects.filter(pk=purchase.pk, status=Purchase.Status.OPEN).update(status=Purchase.Status.FAILED)
-        raise _unreachable(error) from error
-    purchase.session_id, purchase.session_url = session.id, session.url or ""
-    purchase.save(update_fields=["session_id", "session_url"])
-    return purchase
-
-
-def _session_params(purchase: Purchase, *, name: str, success_url: str, cancel_url: str) -> Any:
-    """The purchase's id goes on session and payment alike, so that every later event leads back to it."""
-    ours = {"purchase": str(purchase.pk)}
-    product = {"name": f"{name}: {to_credits(purchase.credits)} Clearmatte credits"}
-    price = {"currency": purchase.currency, "unit_amount": purchase.amount, "product_data": product}
-    return {
-        "mode": "payment",
-        "line_items": [{"price_data": price, "quantity": 1}],
-        "client_reference_id": str(purchase.pk),
-        "customer_email": purchase.user.email,
-        "metadata": ours,
-        "payment_intent_data": {"metadata": ours},
-        "success_url": success_url,
-        "cancel_url": cancel_url,
-    }
 
 
 def receive_webhook(body: bytes, header: str) -> StripeEvent:
@@ -167,12 +124,17 @@ def converge(purchase_id: UUID) -> None:
 
 @dataclass(frozen=True)
 class Reading:
-    """What one look at Stripe found; `worth` is the credits that should be on the ledger for it."""
+    """What one look at Stripe found.
+
+    `worth` is the credits that should be on the ledger for it, `disputed` those of them that may not be spent.
+    """
 
     status: Purchase.Status
     payment_intent: str
     worth: int
+    disputed: int
     is_lost: bool
+    problem: str
 
 
 def begin_read(purchase_id: UUID) -> Purchase:
@@ -193,20 +155,25 @@ def read(purchase: Purchase) -> Reading:
         charge = intent.latest_charge if intent else None
         disputes = api.v1.disputes.list({"charge": charge.id, "limit": 100}).data if charge and charge.disputed else []
     except stripe.StripeError as error:
-        raise _unreachable(error) from error
+        raise unreachable(error) from error
     lost = sum(dispute.amount for dispute in disputes if dispute.status == "lost")
-    worth = 0
+    worth = disputed = 0
     if session.payment_status == "paid" and charge:
         # Rounded down: a refund takes back every credit it touched.
         kept = max(0, charge.amount - charge.amount_refunded - lost)
         worth = purchase.credits * kept // charge.amount
+        gone = sum(dispute.amount for dispute in disputes if dispute.status in TAKEN_BY_BANK)
+        disputed = worth - purchase.credits * max(0, kept - gone) // charge.amount
     elif session.payment_status == "no_payment_required":
         worth = purchase.credits
+    refused = intent.last_payment_error if intent and session.payment_status == "unpaid" else None
     return Reading(
         status=status_of(session, intent),
         payment_intent=intent.id if intent else "",
         worth=worth,
+        disputed=disputed,
         is_lost=lost > 0,
+        problem=(refused.message or "")[:300] if refused else "",
     )
 
 
@@ -215,10 +182,11 @@ def status_of(session: Any, intent: Any) -> Purchase.Status:
         return Purchase.Status.PAID
     if session.status == "expired":
         return Purchase.Status.EXPIRED
+    if session.status != "complete":
+        return Purchase.Status.OPEN
     # Complete yet unpaid is a bank debit on its way, unless the payment has been given up.
-    if session.status == "complete" and intent and intent.status in ("requires_payment_method", "canceled"):
-        return Purchase.Status.FAILED
-    return Purchase.Status.OPEN
+    is_given_up = intent and intent.status in ("requires_payment_method", "canceled")
+    return Purchase.Status.FAILED if is_given_up else Purchase.Status.PENDING
 
 
 def apply(purchase: Purchase, reading: Reading) -> None:
@@ -230,22 +198,31 @@ def apply(purchase: Purchase, reading: Reading) -> None:
             applied_number=purchase.read_number,
             status=reading.status,
             payment_intent=reading.payment_intent,
+            problem=reading.problem,
+            disputed=reading.disputed,
             updated_at=timezone.now(),
         ):
             return
         posted = wallet.entries.filter(reference=reference).aggregate(total=Sum("amount"))["total"] or 0
         difference = reading.worth - posted
-        kind = LedgerEntry.Kind.PURCHASE
-        if difference < 0:
-            kind = LedgerEntry.Kind.DISPUTE if reading.is_lost else LedgerEntry.Kind.REFUND
+        kind, note = LedgerEntry.Kind.PURCHASE, f"Pack {purchase.pack}"
+        if difference < 0 and reading.is_lost:
+            kind, note = LedgerEntry.Kind.DISPUTE, f"Lost dispute about pack {purchase.pack}"
+        elif difference < 0:
+            kind, note = LedgerEntry.Kind.REFUND, f"Refund of pack {purchase.pack}"
         services.post(
             purchase.user,
             kind,
             difference,
             key=f"purchase:{reference}:{purchase.read_number}",
             reference=reference,
-            note=f"Pack {purchase.pack}",
+            note=note,
         )
+        services.set_aside_for_dispute(
+            purchase.user, reading.disputed, reference=reference, number=purchase.read_number
+        )
+        if reading.status == Purchase.Status.PAID and purchase.start_job:
+            _ring_on_commit(purchase)
 
 
 def converge_open_purchases(older_than: timedelta) -> int:
@@ -255,12 +232,18 @@ def converge_open_purchases(older_than: timedelta) -> int:
     than once in `older_than`.
     """
     now = timezone.now()
-    is_open = Purchase.objects.filter(status=Purchase.Status.OPEN)
-    is_open.filter(session_id="", created_at__lt=now - SESSION_LIFE).update(status=Purchase.Status.EXPIRED)
-    waiting = is_open.filter(updated_at__lt=now - older_than, created_at__gt=now - timedelta(days=SWEEP_DAYS))
+    undecided = Purchase.objects.filter(status__in=Purchase.UNDECIDED)
+    undecided.filter(session_id="", created_at__lt=now - SESSION_LIFE).update(status=Purchase.Status.EXPIRED)
+    waiting = Purchase.objects.exclude(session_id="").filter(
+        Q(
+            status__in=Purchase.UNDECIDED,
+            created_at__gt=now - timedelta(days=SWEEP_DAYS),
+            updated_at__lt=now - older_than,
+        )
+        | Q(disputed__gt=0, updated_at__lt=now - DISPUTE_LOOK)
+    )
     done = 0
-    waiting = waiting.exclude(session_id="").order_by("updated_at")
-    for purchase_id in waiting.values_list("pk", flat=True)[:SWEEP_LIMIT]:
+    for purchase_id in waiting.order_by("updated_at").values_list("pk", flat=True)[:SWEEP_LIMIT]:
         try:
             converge(purchase_id)
             done += 1
@@ -269,6 +252,19 @@ def converge_open_purchases(older_than: timedelta) -> int:
     return done
 
 
-def _unreachable(error: stripe.StripeError) -> AppError:
-    log.error("stripe refused or did not answer: %s %s", type(error).__name__, error.code or "")
+def _ring_on_commit(purchase: Purchase) -> None:
+    """Have the job started that was waiting for this payment. A ring that is lost is found by the reconciler."""
+    queue = django_rq.get_queue("default", commit_mode="auto")
+    key = f"paid-{purchase.pk}"
+    ring = partial(queue.enqueue, "apps.jobs.tasks.start_paid", str(purchase.pk), job_id=key, result_ttl=0)
+    transaction.on_commit(ring, robust=True)
+
+
+def unreachable(error: stripe.StripeError) -> AppError:
+    """The refusal for people; what Stripe said is for the log, less what it says of keys."""
+    said = "" if isinstance(error, stripe.AuthenticationError) else error.user_message or ""
+    log.error("stripe refused or did not answer: %s %s %s", type(error).__name__, error.code or "", said)
+    if isinstance(error, stripe.InvalidRequestError | stripe.AuthenticationError | stripe.PermissionError):
+        text = "Stripe refused this, so nothing was charged. Ask whoever runs this site; the reason is in its log."
+        return AppError("service_unavailable", text)
     return AppError("service_unavailable", "Stripe does not answer at the moment. Nothing was charged; try again soon.")

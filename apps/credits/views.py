@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from uuid import UUID
+from typing import Any
+from uuid import UUID, uuid4
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
@@ -14,46 +16,66 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from apps.accounts.requests import SignedInRequest
-from apps.credits import prices, stripe
+from apps.credits import buying, prices, stripe
+from apps.credits.forms import ThresholdForm
 from apps.credits.models import Hold, Purchase
 from apps.credits.services import open_wallet
 from apps.errors import AppError
 
 PAGE = 25
+PURCHASES = 10
+"""The newest; older ones are in the portal."""
 
 
 @login_required
+@never_cache
 @require_safe
 def credits(request: SignedInRequest) -> HttpResponse:
-    """Balance, what is set aside, packs to buy, and every entry of the ledger."""
+    """Balance, what is set aside, packs to buy, purchases, and every entry of the ledger."""
     wallet = open_wallet(request.user)
     context = {
         "wallet": wallet,
         "holds": wallet.holds.filter(state=Hold.State.OPEN),
         "page": Paginator(wallet.entries.all(), PAGE).get_page(request.GET.get("page")),
-        "packs": prices.current().packs,
+        "packs": packs_to_buy(),
+        "purchases": request.user.purchases.exclude(session_id="")[:PURCHASES],
+        "sandbox_stripe": settings.STRIPE_API_BASE if settings.STRIPE_IS_FAKE else "",
         "query": "",
     }
     return render(request, "credits/credits.html", context)
 
 
+def packs_to_buy() -> list[dict[str, Any]]:
+    """Each with the number of the purchase that its button makes, so that a double click makes one."""
+    return [{**pack, "number": uuid4()} for pack in prices.current().packs]
+
+
 @login_required
 @require_POST
 def buy(request: SignedInRequest) -> HttpResponse:
-    paid = request.build_absolute_uri(reverse("web:paid"))
     unpaid = request.build_absolute_uri(reverse("web:unpaid"))
+    return to_payment(request, cancel_url=unpaid, again=reverse("web:credits"))
+
+
+def to_payment(request: SignedInRequest, *, cancel_url: str, again: str, start_job: UUID | None = None) -> HttpResponse:
+    """The last page before Stripe's, or with words where it cannot be."""
+    paid = request.build_absolute_uri(reverse("web:paid"))
     try:
-        purchase = stripe.checkout(
+        purchase = buying.checkout(
             request.user,
             request.POST.get("pack", ""),
             success_url=f"{paid}?session={{CHECKOUT_SESSION_ID}}",
-            cancel_url=unpaid,
+            cancel_url=cancel_url,
+            number=_uuid(request.POST.get("number", "")),
+            start_job=start_job,
         )
     except AppError as problem:
         messages.error(request, problem.message)
-        return redirect("web:credits")
+        return redirect(again)
+    if purchase.status != Purchase.Status.OPEN:
+        return redirect("web:purchase", purchase.pk)
     # Not straight to Stripe: the content security policy lets forms end on this site only.
-    return render(request, "credits/leaving.html", {"purchase": purchase})
+    return render(request, "credits/leaving.html", {"purchase": purchase, "is_sandbox": settings.STRIPE_IS_FAKE})
 
 
 @login_required
@@ -77,14 +99,62 @@ def unpaid(request: SignedInRequest) -> HttpResponse:
 @never_cache
 @require_safe
 def purchase(request: SignedInRequest, purchase_id: UUID) -> HttpResponse:
-    """How a purchase stands, asked of Stripe while it is open; the page asks again by itself."""
+    """How a purchase stands, asked of Stripe while it is undecided; the page asks again by itself."""
     found = get_object_or_404(Purchase, pk=purchase_id, user=request.user)
     problem = None
-    if found.status == Purchase.Status.OPEN:
+    if found.status in Purchase.UNDECIDED:
         try:
             stripe.converge(found.pk)
         except AppError as refusal:
             problem = refusal
     found.refresh_from_db()
-    context = {"purchase": found, "problem": problem, "wallet": open_wallet(request.user)}
+    waits_to_start = found.status == Purchase.Status.PAID and found.start_job and not found.start_settled_at
+    context = {
+        "purchase": found,
+        "problem": problem,
+        "wallet": open_wallet(request.user),
+        "waits_to_start": waits_to_start,
+        "asks_again": waits_to_start or found.status in Purchase.UNDECIDED,
+    }
     return render(request, "credits/purchase.html", context)
+
+
+@login_required
+@require_safe
+def receipt(request: SignedInRequest, purchase_id: UUID) -> HttpResponse:
+    found = get_object_or_404(Purchase, pk=purchase_id, user=request.user, status=Purchase.Status.PAID)
+    try:
+        return redirect(buying.receipt(found))
+    except AppError as problem:
+        messages.error(request, problem.message)
+        return redirect("web:credits")
+
+
+@login_required
+@require_safe
+def portal(request: SignedInRequest) -> HttpResponse:
+    """To the account's invoices and payment details at Stripe."""
+    try:
+        return redirect(buying.portal(request.user, return_url=request.build_absolute_uri(reverse("web:credits"))))
+    except AppError as problem:
+        messages.error(request, problem.message)
+        return redirect("web:credits")
+
+
+@login_required
+@require_POST
+def threshold(request: SignedInRequest) -> HttpResponse:
+    form = ThresholdForm(request.POST)
+    if form.is_valid():
+        form.save(open_wallet(request.user))
+        messages.success(request, "Saved.")
+    else:
+        messages.error(request, " ".join(str(error) for error in form.errors["threshold"]))
+    return redirect("web:credits")
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

@@ -21,7 +21,7 @@ from apps.engine.contain import contain
 from apps.engine.edge import parse_edge
 from apps.engine.errors import BadOptions, Canceled, EngineError, EngineFault, OutOfMemory
 from apps.engine.formats import FORMATS
-from apps.engine.options import FITS, MODELS, ON_LIMIT, Background, Options, parse_background, parse_trim
+from apps.engine.options import FITS, MODELS, ON_LIMIT, Background, Options, parse_background, parse_preview, parse_trim
 from apps.engine.report import Progress, Result, in_short
 
 BAR_WIDTH = 30
@@ -47,6 +47,10 @@ def make_parser() -> Parser:
     parser.add_argument("--preview", metavar="FILE", type=Path, help="also write a small MP4 (stacked) for browsers")
     parser.add_argument("--fgr", metavar="DIR", type=Path, help="also write the straight foreground as NNNNN.png")
     parser.add_argument("--trim", metavar="S:E", help="keep seconds S to E from the first frame; either may be empty")
+    parser.add_argument(
+        "--newest", metavar="FILE", type=Path, help="keep a small WebP of the newest frame there while it works"
+    )
+    parser.add_argument("--preview-duration", type=float, metavar="S", help="only the first 0.5 to 10 s, small")
     _add_composing(parser)
     parser.add_argument("--no-audio", action="store_true", help="leave the sound out")
     parser.add_argument("--threads", type=_count, default=0, metavar="N", help="0 means all cores")
@@ -209,6 +213,7 @@ def _process(arguments: argparse.Namespace, canceled: threading.Event) -> Result
         matte=arguments.matte,
         foreground=arguments.fgr,
         preview=arguments.preview,
+        newest=arguments.newest,
         background_image=arguments.bg_image,
         limits=_limits(arguments),
         threads=arguments.threads,
@@ -243,6 +248,7 @@ def read_options(arguments: argparse.Namespace) -> Options:
         keep_audio=not arguments.no_audio,
         composition=_composition(arguments),
         on_limit=arguments.on_limit,
+        preview_duration=parse_preview(arguments.preview_duration),
         edge=parse_edge(_given(feather_px=arguments.feather, choke_px=arguments.choke, despill=arguments.despill)),
     )
 

@@ -195,6 +195,7 @@ def start(
     models_dir: Path,
     matte: Path | None = None,
     preview: Path | None = None,
+    newest: Path | None = None,
     background_image: Path | None = None,
     limits: Limits | None = None,
     threads: int = 0,
@@ -220,10 +221,10 @@ def start(
         arguments.append("--no-audio")
     if permissive:
         arguments.append("--permissive")
-    beside = {"matte": matte, "preview": preview}
+    beside = {"matte": matte, "preview": preview, "newest": newest}
     arguments += [f"--{name}={path.absolute()}" for name, path in beside.items() if path is not None]
     arguments += ["--", str(source.absolute()), str(target.absolute())]
-    written = tuple(path.absolute() for path in (target, matte, preview) if path is not None)
+    written = tuple(path.absolute() for path in (target, matte, preview, newest) if path is not None)
     return Run(arguments, written=written, log=log)
 
 
@@ -242,6 +243,8 @@ def shaping(options: Options) -> list[str]:
     if options.trim is not None:
         begin, end = options.trim
         arguments.append(f"--trim={begin!r}:{'' if end is None else repr(end)}")
+    if options.preview_duration is not None:
+        arguments.append(f"--preview-duration={options.preview_duration!r}")
     return arguments
 
 

@@ -43,6 +43,9 @@ BASIC_COLORS = {
 MAX_SECONDS = 10_000_000
 """Of a trim: four months."""
 
+MIN_PREVIEW, MAX_PREVIEW = 0.5, 10
+"""Seconds: enough to judge an edge in motion, too little to be the clip."""
+
 ON_LIMIT = ("reject", "reduce")
 """What to do about a clip that is too much for its format, the default first."""
 
@@ -65,6 +68,7 @@ class Options:
     """One request, already sound: every instance can be carried out.
 
     `trim` is (start, end) in seconds from the first frame; an end of None means to the end.
+    With `preview_duration` only so many seconds of what is kept are made, and small.
     """
 
     model: str = MODELS[0]
@@ -75,6 +79,7 @@ class Options:
     composition: Composition = compositions.AS_IT_IS
     edge: Edge = edges.AS_IT_IS
     on_limit: str = ON_LIMIT[0]
+    preview_duration: float | None = None
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
@@ -91,6 +96,10 @@ class Options:
     @property
     def may_reduce(self) -> bool:
         return self.on_limit == "reduce"
+
+    @property
+    def is_preview(self) -> bool:
+        return self.preview_duration is not None
 
     @property
     def is_opaque(self) -> bool:
@@ -111,6 +120,7 @@ class Options:
             "composition": self.composition.as_dict(),
             "edge": self.edge.as_dict(),
             "on_limit": self.on_limit,
+            "preview_duration": self.preview_duration,
         }
 
     @classmethod
@@ -128,6 +138,7 @@ class Options:
             composition=parse_composition(data.get("composition")),
             edge=parse_edge(data.get("edge")),
             on_limit=data.get("on_limit", ON_LIMIT[0]),
+            preview_duration=data.get("preview_duration"),
         )
 
 
@@ -187,6 +198,13 @@ def parse_trim(value: Any) -> Trim | None:
     if end is not None and end <= start:
         raise BadOptions("trim.end must be greater than trim.start.", param="trim.end")
     return None if not start and end is None else (start, end)
+
+
+def parse_preview(value: Any) -> float | None:
+    """How many seconds a preview shows; None for the whole clip."""
+    if value is None:
+        return None
+    return number(value, "preview_duration", MIN_PREVIEW, MAX_PREVIEW, unit="seconds")
 
 
 def kept_seconds(options: Options, duration: float) -> float:

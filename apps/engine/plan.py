@@ -12,6 +12,9 @@ from apps.engine.formats import FORMATS, Format
 from apps.engine.options import Background, Options, Trim, kept_seconds
 from apps.engine.report import Facts, Notice
 
+PREVIEW_SIDE = 640
+"""Pixels that the longer side of a preview may have."""
+
 SPARE_FPS = 0.1
 """Rates are measured: 50.02 frames a second are 50."""
 
@@ -22,7 +25,7 @@ class Plan:
 
     trim: Trim | None
     seconds: float
-    """Kept, and billed."""
+    """Kept, and billed unless it is a preview."""
     layout: Layout
     background: Background
     edge: Edge
@@ -42,8 +45,12 @@ def make_plan(facts: Facts, options: Options) -> Plan:
         message = f"trim.start lies beyond the end of the video, which is {facts.duration:.2f} s long."
         raise BadOptions(message, param="trim.start")
     layout = lay_out(options.composition, facts.width, facts.height)
+    trim = options.trim
+    if options.preview_duration is not None:
+        trim, seconds = _beginning(trim, seconds, options.preview_duration)
+        layout = layout.shrunk(min(1.0, PREVIEW_SIDE / max(layout.width, layout.height)))
     notices: list[Notice] = []
-    trim, seconds = _within_seconds(row, options, seconds, notices)
+    trim, seconds = _within_seconds(row, options, trim, seconds, notices)
     every = _within_rate(row, options, facts.fps, notices)
     return Plan(
         trim=trim,
@@ -57,20 +64,29 @@ def make_plan(facts: Facts, options: Options) -> Plan:
     )
 
 
-def _within_seconds(row: Format, options: Options, seconds: float, notices: list[Notice]) -> tuple[Trim | None, float]:
+def _beginning(trim: Trim | None, seconds: float, most: float) -> tuple[Trim | None, float]:
+    """The first `most` of the kept seconds."""
+    if seconds <= most:
+        return trim, seconds
+    start = trim[0] if trim else 0.0
+    return (start, round(start + most, 6)), most
+
+
+def _within_seconds(
+    row: Format, options: Options, trim: Trim | None, seconds: float, notices: list[Notice]
+) -> tuple[Trim | None, float]:
     most = row.max_seconds
     if most is None or seconds <= most:
-        return options.trim, seconds
+        return trim, seconds
     if not options.may_reduce:
         raise LimitExceeded(
             f"{row.name} holds at most {most:g} s and this keeps {seconds:.2f} s: "
             f'add "trim": {{"start": 0, "end": {most:g}}}, or "on_limit": "reduce", or choose webm.',
             param="output_format",
         )
-    start = options.trim[0] if options.trim else 0.0
     text = f"{row.name} holds at most {most:g} s: the first {most:g} of {seconds:.2f} s were kept, and billed."
     notices.append(Notice("cut_to_limit", text))
-    return (start, round(start + most, 6)), most
+    return _beginning(trim, seconds, most)
 
 
 def _within_size(row: Format, options: Options, layout: Layout, notices: list[Notice]) -> Layout:

@@ -66,18 +66,30 @@ class JobAdmin(ReadOnlyAdmin):
     fieldsets = (
         (
             None,
-            {"fields": ("id", "owner", "project", "external_id", "request_id", "status", "stage", "progress_now")},
+            {
+                "fields": (
+                    "id",
+                    "owner",
+                    "project",
+                    "external_id",
+                    "request_id",
+                    "api_key",
+                    "status",
+                    "stage",
+                    "progress_now",
+                )
+            },
         ),
         ("Asked", {"fields": ("model", "output_format", "options", "requested", "metadata", "webhook_url")}),
         ("Source", {"fields": ("video_url", "source", "source_sha256", "background_asset")}),
         ("Credits", {"fields": ("estimate", "held", "charge", "held_seconds", "pricing_version", "ledger")}),
-        ("Work", {"fields": ("attempt", "worker", "lease_until", "enqueued_at", "model_version", "device")}),
+        ("Work", {"fields": ("attempt", "worker", "lease_until", "model_version", "device")}),
         ("End", {"fields": ("error_code", "error", "warnings", "quality_now", "result", "deliveries", "retried_from")}),
         ("Times", {"fields": ("created_at", "queued_at", "started_at", "completed_at", "expires_at")}),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Job]:
-        return super().get_queryset(request).select_related("asset", "project", "hold", "owner")
+        return super().get_queryset(request).select_related("asset", "project", "hold", "owner", "api_key")
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         return lookup == "project__id__exact" or super().lookup_allowed(lookup, value, request)

@@ -13,14 +13,15 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from apps.accounts import mail
 from apps.credits import services as credits
 from apps.credits.models import PriceList, Wallet
 from apps.engine.report import OutputFile, Result
 from apps.errors import AppError
-from apps.jobs import doorbell
+from apps.jobs import doorbell, turns
 from apps.jobs.models import Job, Output
 from apps.jobs.pricing import price
-from apps.jobs.representation import as_json
+from apps.jobs.representation import as_json, options_of
 from apps.jobs.states import move
 from apps.webhooks import services as webhooks
 
@@ -62,7 +63,7 @@ def complete(job: Job, result: Result, outputs: Sequence[StoredFile], *, log_tai
             warnings=[{"code": notice.code, "message": notice.message} for notice in result.warnings],
             quality=result.quality,
             result={**_report(result), "log_tail": log_tail[-LOG_TAIL_CHARACTERS:]},
-            expires_at=now + timedelta(days=settings.RESULT_DAYS),
+            expires_at=now + (job.project.results_kept if job.project else timedelta(days=settings.RESULT_DAYS)),
             outputs=outputs,
         )
     if moved:
@@ -118,7 +119,15 @@ def lock_wallet(job: Job) -> None:
 def tell(job: Job, event: str) -> None:
     """Note, in the caller's transaction, that the job's owner is to hear of it as it is now."""
     url, body = job.webhook_url, as_json(job)
-    webhooks.emit(job.owner, event, url=url, body=body, subject=job.pk, request_id=job.request_id)
+    webhooks.emit(job.owner, event, body=body, url=url, subject=job.pk, request_id=job.request_id)
+
+
+def _mail(job: Job) -> None:
+    """For an owner who wants to hear of what happened while they were away; a cancel was their own doing."""
+    if job.owner is None or job.status == S.CANCELED:
+        return
+    name = job.asset.filename if job.asset and job.asset.filename else "your clip"
+    mail.job_finished(job.owner, job_id=job.pk, name=name, is_completed=job.status == S.COMPLETED, error=job.error)
 
 
 def _finish(
@@ -148,11 +157,15 @@ def _finish(
             if not settled:
                 raise RuntimeError(f"the hold of job {job.pk} was settled before the job ended")
         tell(final, f"job.{to}")
-        _ring_for_the_next(final)
+        _mail(final)
+        # A worker is free, and an account that was at its limit has room for one more.
+        doorbell.ring_on_commit(turns.WORK)
     return True
 
 
 def _charge(job: Job, decoded_seconds: float) -> int:
+    if options_of(job).is_preview:
+        return 0
     if job.hold is None or job.pricing_version is None:
         raise RuntimeError(f"job {job.pk} ran without a hold")
     rates = PriceList.objects.get(version=job.pricing_version).rates
@@ -179,11 +192,3 @@ def _add_output(job: Job, stored: StoredFile) -> None:
         sha256=file.sha256,
         facts={name: getattr(file, name) for name in facts},
     )
-
-
-def _ring_for_the_next(job: Job) -> None:
-    """An account at its limit has jobs that were sent away once: the oldest may come now."""
-    if job.owner_id:
-        waiting = Job.objects.filter(owner_id=job.owner_id, status=S.QUEUED, stage=Job.Stage.WAITING)
-        for next_id in waiting.order_by("queued_at").values_list("pk", flat=True)[: settings.MAX_JOBS_AT_ONCE]:
-            doorbell.ring_on_commit(next_id)

@@ -53,6 +53,8 @@ class CutoutForm(forms.Form):
 
     once = forms.UUIDField(required=False)
     """Made with each page that is shown, so that a double click is known as one."""
+    shown = forms.DecimalField(required=False)
+    """The price in credits that stood on the Start button."""
     asset = forms.UUIDField(required=False)
     file = forms.FileField(required=False)
     video_url = forms.CharField(required=False, max_length=2000)
@@ -80,7 +82,7 @@ class CutoutForm(forms.Form):
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.user = user
-        self.projects = Project.objects.filter(owner=user).order_by("-is_default", "name")
+        self.projects = Project.objects.for_user(user).order_by("-is_default", "name")
         self.fields["project"].queryset = self.projects  # type: ignore[attr-defined]
         self.request: JobRequest | None = None
 
@@ -97,14 +99,11 @@ class CutoutForm(forms.Form):
         for name, (group, entry) in MORE.items():
             if cleaned.get(name) is not None:
                 asked.setdefault(group, {})[entry] = cleaned[name]
-        if (
-            kind == "image"
-            and self.data.get("action") == "start"
-            and not (self.background_found or cleaned["bg_image"])
-        ):
+        if kind == "image" and self.goal != "price" and not (self.background_found or cleaned["bg_image"]):
             self.add_error("bg_image", "Choose a picture to lay the cutout over.")
         try:
-            self.request = parse_request(asked, needs_video=False)
+            # A form has no null: what is empty was left out.
+            self.request = parse_request({name: v for name, v in asked.items() if v != ""}, needs_video=False)
         except AppError as refusal:
             self.refuse(refusal)
         return cleaned
@@ -122,6 +121,12 @@ class CutoutForm(forms.Form):
     @property
     def background_found(self) -> Asset | None:
         return self._own(self._now("bg_image_id"), Asset.Kind.BACKGROUND)
+
+    @property
+    def goal(self) -> str:
+        """What the button that was pressed is for: `start`, `buy` (credits, then start) or `price`."""
+        action = self.data.get("action")
+        return action if action in ("start", "buy") else "price"
 
     @property
     def chosen(self) -> dict[str, Any]:
@@ -158,7 +163,7 @@ class HistoryFilter(forms.Form):
 
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["project"].queryset = Project.objects.filter(owner=user).order_by("name")  # type: ignore[attr-defined]
+        self.fields["project"].queryset = Project.objects.for_user(user).order_by("name")  # type: ignore[attr-defined]
         for field in self.fields.values():
             field.widget.attrs["data-autosubmit"] = True
 

@@ -20,6 +20,7 @@ from apps.projects.services import asset_url
 from apps.webhooks.models import Delivery
 
 MATTE_TYPE = "video/x-matroska"
+MOMENTS = ("created_at", "started_at", "completed_at", "expires_at")
 
 
 def as_json(job: Job) -> dict[str, Any]:
@@ -30,9 +31,9 @@ def as_json(job: Job) -> dict[str, Any]:
 def many(jobs: Sequence[Job]) -> list[dict[str, Any]]:
     """Several jobs in a fixed number of queries; give it `Job.objects.with_details()`."""
     queued = [job.pk for job in jobs if job.status == Job.Status.QUEUED]
-    positions = waiting.positions(queued)
+    outlooks = waiting.outlook(queued)
     told = _webhook_events([job.pk for job in jobs])
-    return [_one(job, position=positions.get(job.pk), webhook_events=told[job.pk]) for job in jobs]
+    return [_one(job, outlook=outlooks.get(job.pk), webhook_events=told[job.pk]) for job in jobs]
 
 
 def quality(job: Job) -> dict[str, Any]:
@@ -70,10 +71,10 @@ def output_url(job: Job, output: Output) -> str | None:
     return media.url(str(output.file.name), filename=filename, content_type=content_type)
 
 
-def _one(job: Job, *, position: int | None, webhook_events: dict[str, str]) -> dict[str, Any]:
+def _one(job: Job, *, outlook: waiting.Outlook | None, webhook_events: dict[str, str]) -> dict[str, Any]:
     outputs = [_output(job, output) for output in job.outputs.all()]
     result = next((output for output in outputs if output["kind"] == Output.Kind.RESULT), None)
-    background = options_of(job).background
+    options = options_of(job)
     is_failed = job.status == Job.Status.FAILED
     return {
         "id": str(job.pk),
@@ -81,16 +82,17 @@ def _one(job: Job, *, position: int | None, webhook_events: dict[str, str]) -> d
         "status": job.status,
         "progress": round(job.progress, 1),
         "stage": job.stage or None,
-        "queue_position": position,
-        "eta_seconds": job.eta_seconds if job.status == Job.Status.PROCESSING else None,
+        "queue_position": outlook.position if outlook else None,
+        "eta_seconds": outlook.seconds if outlook else job.eta_seconds,
         "frames_done": job.frames_done,
         "frames_total": job.frames_total,
         "model": job.model,
         "model_version": job.model_version or None,
         "device": job.device or None,
         "output_format": job.output_format,
-        "bg_type": background.type,
-        "background": _background(job, background),
+        "bg_type": options.background.type,
+        "background": _background(job, options.background),
+        "preview_duration": options.preview_duration,
         "video_url": job.video_url or None,
         "input": _input(job),
         "output_url": result["url"] if result else None,
@@ -105,10 +107,7 @@ def _one(job: Job, *, position: int | None, webhook_events: dict[str, str]) -> d
         "webhook_events": webhook_events,
         "pricing_version": job.pricing_version,
         "retried_from": str(job.retried_from_id) if job.retried_from_id else None,
-        "created_at": _moment(job.created_at),
-        "started_at": _moment(job.started_at),
-        "completed_at": _moment(job.completed_at),
-        "expires_at": _moment(job.expires_at),
+        **{name: _moment(getattr(job, name)) for name in MOMENTS},
     }
 
 
@@ -155,12 +154,13 @@ def _project(job: Job) -> dict[str, Any] | None:
 
 
 def _webhook_events(job_ids: Sequence[UUID]) -> defaultdict[UUID, dict[str, str]]:
-    """Per job, event → how its delivery stands (`pending`, `sent`, `failed`)."""
+    """Per job, event → how it stands: `pending` until every receiver is settled, `sent` where all of them took it."""
     told: defaultdict[UUID, dict[str, str]] = defaultdict(dict)
     rows = Delivery.objects.filter(subject__in=job_ids).order_by("created_at")
     for subject, event, state in rows.values_list("subject", "event", "state"):
         if subject is not None:
-            told[subject][event] = state
+            before = told[subject].get(event, state)
+            told[subject][event] = min(before, state, key=("pending", "failed", "sent").index)
     return told
 
 

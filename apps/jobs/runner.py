@@ -18,8 +18,8 @@ from django.db import DatabaseError
 from apps.engine import child, errors
 from apps.engine.formats import FORMATS
 from apps.engine.report import OutputFile, Progress, Result
-from apps.errors import AppError
-from apps.jobs import services
+from apps.errors import AppError, Unavailable
+from apps.jobs import newest, services
 from apps.jobs.attempts import heartbeat, note
 from apps.jobs.models import Job
 from apps.jobs.representation import options_of
@@ -118,6 +118,8 @@ def run(job: Job) -> None:
         # Not the job's fault, and perhaps over in a moment: the lease runs out
         # and the job is tried again.
         log.exception("job=%s left to the reconciler", job.pk)
+    except Unavailable as error:
+        _left_for_later(job, error)
     except errors.EngineError as error:
         verdict = judge(error)
         services.fail(job, verdict.code, verdict.message, log_tail=f"{error}\n{engine_log}")
@@ -140,6 +142,8 @@ def prepare(job: Job) -> None:
     except Stopped:
         services.give_back(job)
         log.info("job=%s given back", job.pk)
+    except Unavailable as error:
+        _left_for_later(job, error)
     except AppError as refusal:
         code = refusal.code if refusal.code in JOB_CODES else "limit_exceeded"
         services.fail(job, code, refusal.message)
@@ -195,6 +199,12 @@ def _interrupted(job: Job, error: errors.EngineError, engine_log: str) -> None:
         services.expire(job.pk, job.attempt)
 
 
+def _left_for_later(job: Job, error: Unavailable) -> None:
+    """The store of files is away, or the disk is full: no fault of the job, and perhaps over by its next attempt."""
+    log.warning("job=%s attempt=%s cannot go on: %s", job.pk, job.attempt, error.message, exc_info=error)
+    services.expire(job.pk, job.attempt)
+
+
 def _carry(job: Job, folder: Path) -> None:
     source, background = folder / "source", folder / "background"
     with heartbeat(job):
@@ -236,8 +246,10 @@ def _work(job: Job, folder: Path, *, source: Path, background: Path | None) -> R
         folder / f"result{FORMATS[options.format].suffix}",
         options,
         models_dir=Path(settings.MODELS_DIR),
-        matte=folder / "matte.mkv",
+        # At the video's full size: not to be had for nothing.
+        matte=None if options.is_preview else folder / "matte.mkv",
         preview=folder / "preview.mp4" if FORMATS[options.format].needs_preview else None,
+        newest=folder / "newest.webp",
         background_image=background,
         limits=child.Limits(
             max_seconds=job.held_seconds + SLACK_SECONDS, max_side=settings.MAX_SIDE, max_fps=settings.MAX_FPS
@@ -256,6 +268,7 @@ def _work(job: Job, folder: Path, *, source: Path, background: Path | None) -> R
             if time.monotonic() >= next_tick:
                 if not services.tick(job, progress):
                     raise Overtaken
+                newest.put(job.pk, folder / "newest.webp")
                 next_tick = time.monotonic() + TICK_SECONDS
                 progress = None
         return run.result()

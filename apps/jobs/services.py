@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from apps.accounts.models import User
+from apps.accounts.models import ApiKey, User
 from apps.credits import prices
 from apps.credits import services as credits
 from apps.credits.amounts import to_credits
@@ -20,8 +20,9 @@ from apps.engine.matting import weights
 from apps.engine.options import MODELS, Options
 from apps.engine.plan import Plan, make_plan
 from apps.engine.report import Facts
+from apps.engine.sizes import output_bytes
 from apps.errors import AppError
-from apps.jobs import doorbell, waiting
+from apps.jobs import caps, doorbell, previews, turns, waiting
 from apps.jobs.attempts import claim, claim_preparation, expire, give_back, reap, requeue, tick
 from apps.jobs.endings import StoredFile, cancel, complete, fail, lock_wallet
 from apps.jobs.models import Job, JobEvent
@@ -47,7 +48,7 @@ class Overtaken(Exception):
     """Somebody ended or took the job first; raised inside a transaction so that all of it is undone."""
 
 
-def submit_request(user: User, request: JobRequest, *, request_id: str = "") -> Job:
+def submit_request(user: User, request: JobRequest, *, request_id: str = "", api_key: ApiKey | None = None) -> Job:
     """`submit` for a request as it was read; refused means that the project it named was not made either."""
     with transaction.atomic():
         return submit(
@@ -61,6 +62,7 @@ def submit_request(user: User, request: JobRequest, *, request_id: str = "") -> 
             auto_start=request.auto_start,
             requested=request.requested,
             request_id=request_id,
+            api_key=api_key,
         )
 
 
@@ -78,6 +80,7 @@ def submit(
     auto_start: bool = True,
     requested: Mapping[str, Any] | None = None,
     request_id: str = "",
+    api_key: ApiKey | None = None,
 ) -> Job:
     """A new job: a draft, or queued at once. Refused (AppError) means no job, no hold and no asset is left.
 
@@ -90,7 +93,6 @@ def submit(
         _usable(asset, kind="video")
         if options.background.type == "image":
             background_asset = _picture(user, project, background_asset, background_url)
-        picture_id = str(background_asset.pk) if background_asset else None
         job = Job(
             owner=user,
             project=project,
@@ -100,12 +102,13 @@ def submit(
             metadata=dict(metadata or {}),
             webhook_url=webhook_url,
             request_id=request_id,
-            requested=dict(requested or as_fields(options, background_id=picture_id)),
+            api_key=api_key,
+            requested=dict(requested or as_fields(options, background_id=_id(background_asset))),
         )
         return _create(job, options, auto_start=auto_start, detail={"request_id": request_id})
 
 
-def start(job: Job, **overrides: Any) -> Job:
+def start(job: Job, *, api_key: ApiKey | None = None, **overrides: Any) -> Job:
     """Start a draft; any field of the contract given here replaces the draft's. Refused leaves the draft as it was."""
     if job.owner is None or job.status != S.CREATED:
         raise AppError("conflict", f"Only a draft can be started; this job is {job.status}.")
@@ -115,8 +118,10 @@ def start(job: Job, **overrides: Any) -> Job:
     with transaction.atomic():
         lock_wallet(job)
         _override(job, request, given)
+        # The starter's from now on, whoever wrote the draft: it is the start that spends.
+        job.api_key = api_key
         written = ("project", "asset", "background_asset", "video_url", "metadata", "webhook_url", "requested",
-                   "model", "output_format", "options")  # fmt: skip
+                   "model", "output_format", "options", "api_key")  # fmt: skip
         changes = {name: getattr(job, name) for name in written}
         if not Job.objects.filter(pk=job.pk, status=S.CREATED).update(**changes):
             raise AppError("conflict", "The job was started or canceled just now.")
@@ -137,7 +142,7 @@ def reserve(job: Job) -> Job:
     return Job.objects.with_details().get(pk=job.pk)
 
 
-def retry(job: Job, request_id: str = "") -> Job:
+def retry(job: Job, request_id: str = "", api_key: ApiKey | None = None) -> Job:
     """The same request once more, as a new job; 409 `source_expired` when the source is gone."""
     if not job.is_final or job.owner is None:
         raise AppError("conflict", f"The job is still {job.status}: wait until it ends, or cancel it.")
@@ -154,6 +159,7 @@ def retry(job: Job, request_id: str = "") -> Job:
             webhook_url=job.webhook_url,
             requested=job.requested,
             request_id=request_id,
+            api_key=api_key,
         )
         return _create(again, options, auto_start=True, detail={"retried_from": str(job.pk)})
 
@@ -161,18 +167,21 @@ def retry(job: Job, request_id: str = "") -> Job:
 def estimate(user: User, facts: Mapping[str, Any], options: Options) -> dict[str, Any]:
     """What such a job would cost and take, without making one; refuses what `submit` would refuse."""
     amount, plan, _ = _price(options, facts)
+    low, high = output_bytes(plan, options, Facts.from_dict(facts))
     wallet = credits.open_wallet(user)
     return {
         "credits": to_credits(amount),
-        "billed_seconds": round(plan.seconds, 3),
+        "billed_seconds": 0 if options.is_preview else round(plan.seconds, 3),
         "eta_seconds": waiting.seconds_for(model=options.model, frames=plan.frames),
+        "output_bytes": {"low": low, "high": high},
         "balance_after": to_credits(wallet.available - amount),
     }
 
 
 def queue_position(job: Job) -> int | None:
     """1 is next; None when the job does not wait in the queue."""
-    return waiting.positions([job.pk]).get(job.pk)
+    ahead = waiting.outlook([job.pk]).get(job.pk)
+    return ahead.position if ahead else None
 
 
 def need_installed(options: Options) -> None:
@@ -204,24 +213,34 @@ def _create(job: Job, options: Options, *, auto_start: bool, detail: Mapping[str
 
 def _queue(job: Job, from_: tuple[str, ...], *, where: Mapping[str, Any] | None = None) -> None:
     """Into the queue, inside the caller's transaction: held and waiting, or, with something to fetch, fetching."""
+    if S.CREATED in from_ and job.owner and options_of(job).is_preview:
+        previews.need_one_left(job.owner)
     sources = [asset for asset in (job.asset, job.background_asset) if asset is not None]
-    fields: dict[str, Any] = {"queued_at": timezone.now(), "enqueued_at": None, "lease": None, "lease_until": None}
+    fields: dict[str, Any] = {"queued_at": timezone.now(), "lease": None, "lease_until": None}
     if any(asset.status == Asset.Status.PENDING for asset in sources):
         fields |= {"stage": Job.Stage.FETCHING}
     else:
         fields |= {"stage": Job.Stage.WAITING, **_hold(job, sources)}
     if not move(job.pk, from_, S.QUEUED, event="queued", detail={"stage": fields["stage"]}, where=where, **fields):
         raise Overtaken
-    doorbell.ring_on_commit(job.pk)
+    doorbell.ring_on_commit(turns.WORK if fields["stage"] == Job.Stage.WAITING else turns.FETCHES)
 
 
 def _hold(job: Job, sources: list[Asset]) -> dict[str, Any]:
-    amount, plan, version = _price(options_of(job), sources[0].facts)
+    options = options_of(job)
+    amount, plan, version = _price(options, sources[0].facts)
     if job.owner is None:
         raise RuntimeError(f"job {job.pk} has nobody to pay for it")
     # The wallet is locked from here on; then the sources, so that none is
     # swept away between this look and the job that needs it.
-    held = credits.hold(job.owner, amount, key=f"job:{job.pk}", reference=str(job.pk))
+    held = None
+    if options.is_preview:
+        # Not a hold of nothing: that would be refused to a wallet below zero.
+        credits.lock_wallet(job.owner)
+    else:
+        held = credits.hold(job.owner, amount, key=f"job:{job.pk}", reference=str(job.pk))
+        if job.api_key:
+            caps.stay_within(job.api_key, amount)
     for asset in Asset.objects.select_for_update().filter(pk__in=[source.pk for source in sources]).order_by("pk"):
         _usable(asset, kind=asset.kind)
     return {
@@ -244,13 +263,18 @@ def _price(options: Options, facts: Mapping[str, Any]) -> tuple[int, Plan, int]:
         message = f"The canvas is {side} px long; this site makes at most {settings.MAX_SIDE} px a side."
         raise AppError("limit_exceeded", message, param="composition.canvas")
     list_ = prices.current()
-    return price(list_.rates[options.model], plan.seconds), plan, list_.version
+    amount = 0 if options.is_preview else price(list_.rates[options.model], plan.seconds)
+    return amount, plan, list_.version
 
 
 def _set_options(job: Job, options: Options) -> None:
     asked = options.as_dict()
     job.model, job.output_format = asked.pop("model"), asked.pop("format")
     job.options = asked
+
+
+def _id(asset: Asset | None) -> str | None:
+    return str(asset.pk) if asset else None
 
 
 def _override(job: Job, request: JobRequest, given: Mapping[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.jobs import views
+from apps.jobs import money_views, views
 
 urlpatterns = [
     path("", views.home, name="home"),
@@ -12,9 +12,13 @@ urlpatterns = [
     path("jobs", views.jobs, name="jobs"),
     path("jobs/<uuid:job_id>", views.job, name="job"),
     path("jobs/<uuid:job_id>/status", views.status, name="job-status"),
+    path("jobs/<uuid:job_id>/newest", views.newest_frame, name="job-newest"),
     path("jobs/<uuid:job_id>/start", views.start, name="job-start"),
     path("jobs/<uuid:job_id>/cancel", views.cancel, name="job-cancel"),
     path("jobs/<uuid:job_id>/retry", views.retry, name="job-retry"),
     path("jobs/<uuid:job_id>/delete-media", views.delete_media, name="job-delete-media"),
+    path("jobs/<uuid:job_id>/buy", money_views.buy_for, name="job-buy"),
+    path("usage", money_views.used, name="usage"),
+    path("usage.csv", money_views.used_csv, name="usage-csv"),
     path("projects/<uuid:project_id>", views.project, name="project"),
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -10,7 +11,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.cache import cache
 from django.core.paginator import Page, Paginator
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -22,7 +23,7 @@ from apps.credits import prices
 from apps.credits.services import open_wallet
 from apps.engine.formats import FORMATS
 from apps.errors import AppError
-from apps.jobs import services
+from apps.jobs import newest, services
 from apps.jobs.chart import chart
 from apps.jobs.choices import format_cards, model_cards
 from apps.jobs.forms import BACKGROUNDS, CutoutForm, HistoryFilter, address_of, more_of
@@ -119,7 +120,7 @@ def _go_on(request: SignedInRequest, form: CutoutForm) -> HttpResponse:
     picture = form.background_found
     if sent["bg_image"]:
         picture = create_asset(project, sent["bg_image"], filename=sent["bg_image"].name, kind=Asset.Kind.BACKGROUND)
-    if request.POST.get("action") != "start":
+    if form.goal == "price":
         return redirect(form.address(bg_image_id=picture.pk if picture else None))
     return _once(form, lambda: _submit(request, form, picture))
 
@@ -129,6 +130,8 @@ def _submit(request: SignedInRequest, form: CutoutForm, picture: Asset | None) -
     asset = form.asset_found
     if asset is None and not form.cleaned_data["video_url"]:
         raise AppError("invalid_request", "Choose a video first: drop a file, or paste an address.", param="file")
+    if asset is not None:
+        _agree(form, asset)
     return services.submit(
         form.user,
         asset=asset,
@@ -136,23 +139,37 @@ def _submit(request: SignedInRequest, form: CutoutForm, picture: Asset | None) -
         options=form.request.options,
         background_asset=picture if form.request.options.background.type == "image" else None,
         project=form.cleaned_data["project"] or default_project(form.user),
+        # What its credits do not cover yet waits as a draft while they are bought.
+        auto_start=form.goal == "start",
         request_id=request_id.of(request),
     )
 
 
+def _agree(form: CutoutForm, asset: Asset) -> None:
+    """Refuse to spend more than what the button said: a choice may have changed a moment before it was pressed."""
+    assert form.request is not None
+    shown = form.cleaned_data["shown"]
+    # Through its text: as a float 0.2 is a little more than what "0.2" says.
+    price = Decimal(str(services.estimate(form.user, asset.facts, form.request.options)["credits"]))
+    if shown is not None and price > shown:
+        told = f"With these choices it costs {price:g} credits, not {shown:g}."
+        raise AppError("conflict", f"{told} Nothing has started: press Start again.")
+
+
 def _once(form: CutoutForm, submit: Callable[[], Job]) -> HttpResponse:
-    """A second click on the same page's Start finds the first one's job instead of starting another."""
-    key = f"start:{form.user.pk}:{form.cleaned_data['once'] or uuid4()}"
+    """A second click on the same page's button finds the first one's job instead of making another."""
+    page = "web:job-buy" if form.goal == "buy" else "web:job"
+    key = f"{form.goal}:{form.user.pk}:{form.cleaned_data['once'] or uuid4()}"
     if not cache.add(key, "", DOUBLE_CLICK_SECONDS):
         started = cache.get(key)
-        return redirect("web:job", started) if started else redirect("web:jobs")
+        return redirect(page, started) if started else redirect("web:jobs")
     try:
         job = submit()
     except BaseException:
         cache.delete(key)
         raise
     cache.set(key, str(job.pk), DOUBLE_CLICK_SECONDS)
-    return redirect("web:job", job.pk)
+    return redirect(page, job.pk)
 
 
 @login_required
@@ -171,6 +188,18 @@ def status(request: SignedInRequest, job_id: UUID) -> HttpResponse:
     if request.GET.get("seen") == _state(job):
         return render(request, "jobs/_progress.html", _shown(job))
     return reswap(retarget(render(request, "jobs/_changed.html", _shown(job)), "#job"), "outerHTML")
+
+
+@login_required
+@never_cache
+@require_safe
+def newest_frame(request: SignedInRequest, job_id: UUID) -> HttpResponse:
+    """A small picture of what was just cut out, while the work goes on."""
+    job = get_object_or_404(Job.objects.for_user(request.user), pk=job_id, status=Job.Status.PROCESSING)
+    picture = newest.get(job.pk)
+    if picture is None:
+        raise Http404
+    return HttpResponse(picture, content_type="image/webp")
 
 
 @login_required
@@ -230,7 +259,9 @@ def _shown(job: Job) -> dict[str, Any]:
         "original_url": original,
         "source_kept": kept is not None,
         "again": _again(job, said["background"]),
+        "has_newest": job.status == Job.Status.PROCESSING and newest.get(job.pk) is not None,
         "offset": offset,
+        "fps": _mean_rate(outputs.get("result")),
         **_quality(job, said["output_url"], original, offset),
         "seen": _state(job),
         "steps": _steps(job),
@@ -253,6 +284,11 @@ def _player(job: Job, outputs: dict[str, Any]) -> dict[str, Any]:
     if shown is None or not row.stacked:
         return {"playing": shown}
     return {"playing": shown, "snippet": snippet(download_name(job, row.suffix), shown.width, shown.height)}
+
+
+def _mean_rate(result: dict[str, Any] | None) -> str:
+    """Frames a second of a result, for the script that steps through it; written so that no locale changes it."""
+    return f"{result['frames'] / result['duration']:.6f}" if result and result["duration"] else ""
 
 
 def _again(job: Job, background: dict[str, Any]) -> str:
@@ -296,7 +332,7 @@ def jobs(request: SignedInRequest) -> HttpResponse:
 @login_required
 @require_safe
 def project(request: SignedInRequest, project_id: UUID) -> HttpResponse:
-    found = get_object_or_404(Project, pk=project_id, owner=request.user)
+    found = get_object_or_404(Project.objects.for_user(request.user), pk=project_id)
     page = _page(request, Job.objects.for_user(request.user).filter(project=found))
     return render(request, "jobs/project.html", {"project": found, "page": page, "query": ""})
 

@@ -7,14 +7,16 @@ import logging
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import rq
+from django.conf import settings
 from django.db import DatabaseError, connections
 from rq.serializers import JSONSerializer
 
-from apps.jobs import runner, services
+from apps.jobs import attempts, runner
+from apps.webhooks import sending
 
 log = logging.getLogger(__name__)
 
@@ -33,13 +35,22 @@ def horse_killed(task: Any, pid: int, status: int, usage: Any) -> None:
     """In the worker, after its horse was killed: RQ's failure callbacks do not run then. Frees the job at once."""
     log.warning("horse %s ended with status %s in %s", pid, status, task.id)
     try:
-        if task.func_name.startswith("apps.jobs.tasks."):
-            job_id, attempt = task.args
-            services.expire(UUID(job_id), attempt)
+        attempts.expire_claims(attempts.worker_name(pid))
     except DatabaseError:
-        log.exception("the lease of %s has to run out by itself", task.id)
+        log.exception("the lease of %s has to run out by itself", pid)
     finally:
         close_connections()
+
+
+def show_life() -> None:
+    """For whoever watches this process from outside and cannot ask it: a container's health check."""
+    if settings.ALIVE_FILE:
+        Path(settings.ALIVE_FILE).touch()
+
+
+def ask_to_stop() -> None:
+    runner.stop_sign.put_up()
+    sending.stop_sign.set()
 
 
 class Worker(rq.Worker):
@@ -55,6 +66,11 @@ class Worker(rq.Worker):
         }
         super().__init__(*args, **options)
 
+    def heartbeat(self, *args: Any, **options: Any) -> None:
+        """Sent while waiting and while working, at least every 75 s."""
+        super().heartbeat(*args, **options)
+        show_life()
+
     def fork_work_horse(self, job: Any, queue: Any) -> None:
         close_connections()
         super().fork_work_horse(job, queue)
@@ -69,7 +85,7 @@ class Worker(rq.Worker):
 
     def setup_work_horse_signals(self) -> None:
         super().setup_work_horse_signals()  # type: ignore[no-untyped-call]
-        signal.signal(signal.SIGTERM, lambda *_: runner.stop_sign.put_up())
+        signal.signal(signal.SIGTERM, lambda *_: ask_to_stop())
 
     def handle_warm_shutdown_request(self) -> None:
         """The first SIGTERM: a job is given back within seconds; a short task is let finish."""

@@ -218,8 +218,10 @@ def walls() -> Finding:
     if done.returncode:
         return bad("isolation", f"the engine's child cannot contain itself: {done.stderr.strip()[-300:]}")
     if missing:
-        return note("isolation", f"not possible here: {', '.join(missing)} (a container without user namespaces?)")
-    return ok("isolation", "the engine's child has no network, limited resources, and dies with its parent")
+        return note("isolation", f"not possible here: {', '.join(missing)} (a kernel or container without seccomp?)")
+    return ok(
+        "isolation", "the engine's child has no network and no sockets, limited resources, and dies with its parent"
+    )
 
 
 def running() -> Iterator[Finding]:

@@ -70,7 +70,7 @@ class Site:
         return Child("web", command, self.log("web"), stop_seconds=10, pass_fds=(self.listener,))
 
     def workers(self) -> list[Child]:
-        """The long queue's as many as asked for; the short queue's always one, so that no job delays a webhook."""
+        """The long queue's as many as asked for; the others' always one, so that no job delays the short work."""
         names = [(f"worker-jobs-{number + 1}", "jobs") for number in range(settings.WORKERS)]
         return [
             self.manage(
@@ -81,7 +81,7 @@ class Site:
                 "--serializer=rq.serializers.JSONSerializer",
                 stop_seconds=JOB_GIVE_BACK_SECONDS,
             )
-            for name, queue in [*names, ("worker-default", "default")]
+            for name, queue in [*names, ("worker-default", "default"), ("worker-webhooks", "webhooks")]
         ]
 
     def payments(self) -> Child:
@@ -120,7 +120,7 @@ def environment() -> dict[str, str]:
     """Ours, with what the processes must agree on spelled out."""
     told = {
         "DATA_DIR": str(settings.DATA_DIR),
-        "DJANGO_SETTINGS_MODULE": "config.settings",
+        "DJANGO_SETTINGS_MODULE": os.environ.get("DJANGO_SETTINGS_MODULE", "config.settings"),
         "SITE_URL": settings.SITE_URL,
         "PYTHONUNBUFFERED": "1",
     }

@@ -1,25 +1,27 @@
-"""Uploads and projects, over the API."""
+"""Uploads, over the API."""
 
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
-from django.db.models import QuerySet
-from drf_spectacular.utils import extend_schema
+from django.http import Http404
+from django.http.request import UnreadablePostError
+from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema
 from rest_framework import serializers
+from rest_framework.decorators import action
+from rest_framework.exceptions import ParseError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.accounts.permissions import requires
 from apps.api.idempotency import idempotent, idempotent_upload
-from apps.api.pagination import PageQuery
-from apps.api.parsers import UploadParser
-from apps.api.strict import StrictFields, Text
+from apps.api.parsers import StrictJSONParser, UploadParser
+from apps.api.strict import StrictFields, Text, Whole
 from apps.api.views import ApiViewSet
-from apps.projects import services
-from apps.projects.models import Asset, Project
-
-FACTS = ("duration", "width", "height", "fps", "has_audio", "rotation")
+from apps.errors import AppError
+from apps.projects import models, resumable, services
+from apps.projects.representation import begun_json, moment, state_json, upload_json
 
 
 class UploadFields(StrictFields):
@@ -49,63 +51,167 @@ class Upload(serializers.Serializer[Any]):
     rotation = serializers.IntegerField(required=False, help_text="Degrees that were undone; sizes are upright.")
 
 
-class ProjectFields(StrictFields):
-    name = Text(max_length=120)
-    external_id = Text(max_length=200, required=False, help_text="Your own name for it; unique in your account.")
+class PartsToSend(StrictFields):
+    filename = Text(max_length=1000)
+    size = Whole(min_value=1, help_text="Bytes of the whole file.")
+    content_type = Text(max_length=200, required=False, help_text="Taken, but a file is judged by what is in it.")
+    sha256 = serializers.RegexField(r"^[0-9a-fA-F]{64}\Z", required=False, help_text="Of the whole file, hex.")
+    purpose = serializers.ChoiceField(choices=("video", "background"), default="video")
+    project = Text(max_length=200, required=False, help_text="A project's id, or your own external_id for one.")
 
 
-class ProjectJson(serializers.ModelSerializer[Project]):
-    class Meta:
-        model = Project
-        fields = ("id", "name", "external_id", "is_default", "created_at")
+class PartNumbers(StrictFields):
+    numbers = serializers.ListField(child=Whole(min_value=1), min_length=1, max_length=resumable.MOST_PARTS)
+
+
+class SentPart(StrictFields):
+    number = Whole(min_value=1)
+    etag = Text(max_length=200)
+
+
+class SentParts(StrictFields):
+    parts = SentPart(many=True, required=False, help_text="If given, the upload is completed only with these ETags.")
+
+
+class SignedQuery(StrictFields):
+    expires = Text(max_length=20)
+    signature = Text(max_length=200)
+
+
+class PartUrl(serializers.Serializer[Any]):
+    number = serializers.IntegerField()
+    url = serializers.URLField(help_text="PUT the part's bytes here; no key needed, and nothing but the bytes.")
+
+
+class PartUrls(serializers.Serializer[Any]):
+    success = serializers.BooleanField()
+    upload_id = serializers.UUIDField()
+    parts = PartUrl(many=True)
+    expires_at = serializers.DateTimeField()
+
+
+class NewUpload(PartUrls):
+    part_size = serializers.IntegerField(help_text="Bytes of each part; the last one has what is left.")
+
+
+class ReceivedPart(serializers.Serializer[Any]):
+    number = serializers.IntegerField()
+    size = serializers.IntegerField()
+    etag = serializers.CharField()
+
+
+class UploadState(serializers.Serializer[Any]):
+    success = serializers.BooleanField()
+    upload_id = serializers.UUIDField()
+    status = serializers.ChoiceField(choices=("open", "completing", "completed", "failed"))
+    filename = serializers.CharField()
+    size = serializers.IntegerField()
+    part_size = serializers.IntegerField()
+    parts = ReceivedPart(many=True, help_text="What has arrived; an upload that is not open has no parts any more.")
+    missing = serializers.ListField(child=serializers.IntegerField())
+    error_code = serializers.CharField(allow_null=True, help_text="Why a failed one was refused.")
+    error = serializers.CharField(allow_null=True)
+    video_id = serializers.UUIDField(required=False, help_text="Once completed; or image_id.")
+    image_id = serializers.UUIDField(required=False)
+    expires_at = serializers.DateTimeField(help_text="What is not completed by then is removed.")
+
+
+class Gone(serializers.Serializer[Any]):
+    success = serializers.BooleanField()
+    upload_id = serializers.UUIDField()
+    message = serializers.CharField()
+
+
+WAYS = {"multipart/form-data": UploadFields, "application/json": PartsToSend}
+ANSWERS = PolymorphicProxySerializer(
+    component_name="UploadAnswer", serializers=[Upload, NewUpload], resource_type_field_name=None
+)
 
 
 class UploadsViewSet(ApiViewSet):
+    lookup_value_converter = "uuid"
     permission_classes = (requires("uploads"),)
-    parser_classes = (UploadParser,)
+    parser_classes = (UploadParser, StrictJSONParser)
 
-    @extend_schema(request=UploadFields, responses={201: Upload}, tags=["uploads"], operation_id="uploads_create")
+    def get_object(self) -> models.Upload:
+        if upload := resumable.find(self.user, self.kwargs["pk"]):
+            return upload
+        raise Http404
+
+    @extend_schema(request=WAYS, responses={201: ANSWERS}, tags=["uploads"], operation_id="uploads_create")
     @idempotent_upload
     def create(self, request: Request) -> Response:
-        """Upload a video, or with `purpose=background` a picture to lay cutouts over."""
+        """Upload a video, or with `purpose=background` a picture to lay cutouts over.
+
+        As `multipart/form-data` the file comes at once. As JSON only its name and size do, and the answer
+        says where to PUT its parts: in any order, beside each other, again after a lost connection.
+        """
+        if is_json(request):
+            return self.begin(self.body(PartsToSend))
         fields = self.body(UploadFields)
         project = services.named_project(self.user, fields.get("project"))
         file = fields["file"]
         asset = services.create_asset(project, file, filename=file.name, kind=fields["purpose"])
         return Response(upload_json(asset), status=201)
 
+    def begin(self, fields: dict[str, Any]) -> Response:
+        named = {name: fields.get(name, "") for name in ("filename", "size", "sha256", "project")}
+        upload = resumable.begin(self.user, kind=fields["purpose"], **named)
+        return Response(begun_json(upload), status=201)
 
-class ProjectsViewSet(ApiViewSet):
-    permission_classes = (requires("jobs:write"),)
-    queries = {"list": PageQuery}  # noqa: RUF012
-    serializer_class = ProjectJson
+    @extend_schema(responses=UploadState, tags=["uploads"], operation_id="uploads_retrieve")
+    def retrieve(self, request: Request, pk: str) -> Response:
+        """How far an upload in parts is: which parts have arrived."""
+        return Response(state_json(self.get_object()))
 
-    def get_permissions(self) -> list[Any]:
-        return [requires("jobs:read" if self.action == "list" else "jobs:write")()]
-
-    def get_queryset(self) -> QuerySet[Project]:
-        return Project.objects.filter(owner=self.user).order_by("-created_at", "id")
-
-    @extend_schema(responses=ProjectJson(many=True), tags=["projects"], operation_id="projects_list")
-    def list(self, request: Request) -> Response:
-        """Your projects, newest first."""
-        return self.page(self.get_queryset(), lambda rows: list(ProjectJson(rows, many=True).data))
-
-    @extend_schema(
-        request=ProjectFields, responses={201: ProjectJson}, tags=["projects"], operation_id="projects_create"
-    )
+    @extend_schema(request=PartNumbers, responses=PartUrls, tags=["uploads"], operation_id="uploads_parts")
+    @action(detail=True, methods=["post"], parser_classes=(StrictJSONParser,))
     @idempotent
-    def create(self, request: Request) -> Response:
-        """Make a project. Naming a new `external_id` in a job makes one too."""
-        project = services.create_project(self.user, **self.body(ProjectFields))
-        return Response(ProjectJson(project).data, status=201)
+    def parts(self, request: Request, pk: str) -> Response:
+        """Fresh addresses for some parts."""
+        upload = self.get_object()
+        said = {"success": True, "upload_id": str(upload.pk), "expires_at": moment(upload.expires_at)}
+        return Response({**said, "parts": resumable.urls(upload, self.body(PartNumbers)["numbers"])})
+
+    @extend_schema(request=SentParts, responses={201: Upload}, tags=["uploads"], operation_id="uploads_complete")
+    @action(detail=True, methods=["post"], parser_classes=(StrictJSONParser,))
+    @idempotent_upload
+    def complete(self, request: Request, pk: str) -> Response:
+        """Put the parts together and look at the file; the answer is that of an upload that came at once.
+
+        While parts are missing it is 409 `conflict`, and `missing` names them. A file that is refused is not kept.
+        """
+        etags = {part["number"]: part["etag"] for part in self.body(SentParts).get("parts", ())}
+        return Response(upload_json(resumable.complete(self.get_object(), etags=etags)), status=201)
+
+    @extend_schema(responses=Gone, tags=["uploads"], operation_id="uploads_delete")
+    def destroy(self, request: Request, pk: str) -> Response:
+        """Give an unfinished upload up; its parts are removed now."""
+        upload = self.get_object()
+        if not resumable.discard(upload):
+            raise AppError("conflict", f"The upload is {upload.status}: only an unfinished one can be given up.")
+        return Response({"success": True, "upload_id": str(upload.pk), "message": "Upload deleted"})
 
 
-def upload_json(asset: Asset) -> dict[str, Any]:
-    url = services.asset_url(asset)
-    if asset.kind == Asset.Kind.BACKGROUND:
-        size = {"width": asset.facts["width"], "height": asset.facts["height"]}
-        return {"success": True, "image_id": str(asset.id), "image_url": url, **size}
-    facts = {name: asset.facts[name] for name in FACTS}
-    named = {"video_id": str(asset.id), "video_url": url, "filename": asset.filename, "size": asset.size}
-    return {"success": True, **named, **facts}
+class PartsViewSet(ApiViewSet):
+    """Where parts are sent when media are local files. The signed address is the permission, as on S3."""
+
+    authentication_classes = ()
+    permission_classes = ()
+    # A file has hundreds of parts, and each address takes only what was promised.
+    throttle_classes = ()  # type: ignore[assignment]
+    queries = {"receive": SignedQuery}  # noqa: RUF012
+
+    def receive(self, request: Request, pk: UUID, number: int) -> Response:
+        http = request._request
+        length = int(http.META.get("CONTENT_LENGTH") or 0) or None
+        try:
+            part = resumable.receive(pk, number, **self.query, length=length, stream=http)
+        except UnreadablePostError:
+            raise ParseError("The connection broke before the part had arrived.") from None
+        body = {"success": True, "number": number, "size": part.size, "etag": part.etag}
+        return Response(body, headers={"ETag": part.etag})
+
+
+def is_json(request: Request) -> bool:
+    return str(request.content_type).split(";")[0].strip().lower() == StrictJSONParser.media_type

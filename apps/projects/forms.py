@@ -11,14 +11,15 @@ from apps.projects.models import Project
 
 
 class UploadForm(forms.Form):
-    """One video for one project of the user's; which file it is, the service finds out."""
+    """The file that the page's script is about to send, and for which of the user's projects."""
 
-    file = forms.FileField(allow_empty_file=True)
+    filename = forms.CharField(max_length=1000)
+    size = forms.IntegerField(min_value=1)
     project = forms.ModelChoiceField(queryset=Project.objects.none(), required=False)
 
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["project"].queryset = Project.objects.filter(owner=user)  # type: ignore[attr-defined]
+        self.fields["project"].queryset = Project.objects.for_user(user)  # type: ignore[attr-defined]
 
 
 class ProjectForm(forms.Form):

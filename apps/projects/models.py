@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from django.conf import settings
@@ -25,25 +26,51 @@ def asset_path(asset: Asset, _filename: str) -> str:
     return f"assets/{asset.id}/source"
 
 
+class ProjectQuerySet(models.QuerySet["Project"]):
+    def for_user(self, user: User | None) -> ProjectQuerySet:
+        """The account's own, without those it deleted."""
+        return self.filter(owner=user, deleted_at=None)
+
+
 class Project(models.Model):
-    """A container of work; `external_id` is the caller's own name for it."""
+    """A container of work; `external_id` is the caller's own name for it.
+
+    The row outlives its deletion, because the records of its jobs name it.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="projects")
     name = models.CharField(max_length=120)
     external_id = models.CharField(max_length=200, null=True, blank=True, db_index=True)
     is_default = models.BooleanField(default=False)
+    result_days = models.FloatField(null=True, blank=True, help_text="How long results are kept; empty: as the site.")
+    source_hours = models.FloatField(null=True, blank=True, help_text="How long sources are kept; empty: as the site.")
+    defaults = models.JSONField(default=dict, blank=True, help_text="Fields of a job that are taken when left out.")
     created_at = models.DateTimeField(auto_now_add=True)
+    deleted_at = models.DateTimeField(null=True, blank=True)
+
+    objects = ProjectQuerySet.as_manager()
 
     class Meta:
         ordering = ("-created_at",)
         constraints = (
-            models.UniqueConstraint(fields=("owner", "external_id"), name="one_project_per_external_id"),
+            models.UniqueConstraint(
+                fields=("owner", "external_id"), condition=Q(deleted_at=None), name="one_project_per_external_id"
+            ),
             models.UniqueConstraint(fields=("owner",), condition=Q(is_default=True), name="one_default_project"),
         )
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def results_kept(self) -> timedelta:
+        """The site's own time, or the project's where that is shorter."""
+        return timedelta(days=min(settings.RESULT_DAYS, self.result_days or settings.RESULT_DAYS))
+
+    @property
+    def sources_kept(self) -> timedelta:
+        return timedelta(hours=min(settings.SOURCE_HOURS, self.source_hours or settings.SOURCE_HOURS))
 
 
 class AssetQuerySet(models.QuerySet["Asset"]):
@@ -92,3 +119,55 @@ class Asset(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.id}"
+
+
+class Upload(models.Model):
+    """A file on its way in. It becomes the asset of the same id, or everything of it goes again.
+
+    Most come in parts (`part_size` says how large); one that came whole has a row only while it is being stored,
+    so that a process that dies there leaves no file that nobody knows of.
+    """
+
+    class Status(models.TextChoices):
+        OPEN = "open"
+        COMPLETING = "completing"
+        COMPLETED = "completed"
+        FAILED = "failed"
+        GOING = "going", "being removed"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="uploads")
+    project_ref = models.CharField(max_length=200, blank=True, help_text="As named; made when the upload is complete.")
+    kind = models.CharField(max_length=10, choices=Asset.Kind.choices, default=Asset.Kind.VIDEO)
+    filename = models.CharField(max_length=255, blank=True)
+    size = models.BigIntegerField(help_text="Bytes, as promised.")
+    sha256 = models.CharField(max_length=64, blank=True, help_text="As promised; empty when nothing was.")
+    part_size = models.BigIntegerField(default=0, help_text="Bytes of each part but the last; 0: came whole.")
+    store_id = models.CharField(max_length=1024, blank=True, help_text="The store's own name for it.")
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.OPEN)
+    lease = models.UUIDField(null=True, blank=True, help_text="Fencing token of the request that completes it.")
+    lease_until = models.DateTimeField(null=True, blank=True)
+    error_code = models.CharField(max_length=40, blank=True)
+    error = models.CharField(max_length=500, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        ordering = ("-created_at",)
+        indexes = (models.Index(fields=("owner", "status"), name="upload_by_owner"),)
+
+    def __str__(self) -> str:
+        return f"upload {self.id}"
+
+    @property
+    def key(self) -> str:
+        """The name in the media storage that its asset will have."""
+        return f"assets/{self.pk}/source"
+
+    @property
+    def part_count(self) -> int:
+        return -(-self.size // self.part_size)
+
+    def size_of(self, number: int) -> int:
+        """Bytes of one part; the last one takes what is left."""
+        return min(self.part_size, self.size - (number - 1) * self.part_size)

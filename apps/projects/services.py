@@ -24,9 +24,9 @@ from apps import egress
 from apps.accounts.models import User
 from apps.engine import child
 from apps.engine.errors import EngineError, EngineFault
-from apps.errors import AppError
+from apps.errors import AppError, Unavailable, needs_room
 from apps.projects import media, pictures
-from apps.projects.models import Asset, Project
+from apps.projects.models import Asset, Project, Upload
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +34,8 @@ FETCH_SECONDS = 300
 """For one import by URL: 500 MB at 14 Mbit/s."""
 PROBE_SECONDS = 60
 MAX_FILENAME = 255
+ON_ITS_WAY = timedelta(minutes=15)
+"""Longer than storing the largest file takes."""
 
 VIDEO_TYPES = {"mov": "video/mp4", "mp4": "video/mp4", "webm": "video/webm", "matroska": "video/webm",
                "avi": "video/x-msvideo", "mpegts": "video/mp2t"}  # fmt: skip
@@ -60,18 +62,32 @@ def named_project(user: User, ref: str | None) -> Project:
     """`resolve_project` for a request that may yet be refused: a new project is not written, `create_asset` does it."""
     if not ref:
         return default_project(user)
-    own = Project.objects.filter(owner=user)
-    if (key := _as_uuid(ref)) and (found := own.filter(pk=key).first()):
+    own = Project.objects.for_user(user)
+    if (key := as_uuid(ref)) and (found := own.filter(pk=key).first()):
         return found
     return own.filter(external_id=ref).first() or Project(owner=user, external_id=ref, name=ref[:120])
 
 
-def create_project(user: User, *, name: str, external_id: str | None = None) -> Project:
+def create_project(user: User, *, name: str, **fields: Any) -> Project:
     """A new project; the caller's `external_id` may name only one."""
-    project = Project(owner=user, name=name, external_id=external_id)
+    return _written(Project(owner=user, name=name, **fields))
+
+
+def change_project(project: Project, **changes: Any) -> Project:
+    """Written whole; what is kept by then is `jobs`' to shorten."""
+    for name, value in changes.items():
+        setattr(project, name, value)
+    return _written(project)
+
+
+def _written(project: Project) -> Project:
+    for name, most in (("result_days", settings.RESULT_DAYS), ("source_hours", settings.SOURCE_HOURS)):
+        if (getattr(project, name) or 0) > most:
+            message = f"{name}: this site keeps them for {most}; a project may only shorten that."
+            raise AppError("invalid_request", message, param=name)
     try:
         with transaction.atomic():
-            project.save(force_insert=True)
+            project.save()
     except IntegrityError:
         raise AppError("conflict", "You already have a project with this external_id.", param="external_id") from None
     return project
@@ -79,28 +95,39 @@ def create_project(user: User, *, name: str, external_id: str | None = None) -> 
 
 def create_asset(project: Project, upload: UploadedFile[Any], *, filename: str, kind: str = "video") -> Asset:
     """Take in an uploaded file; refused (AppError) means neither row nor file is kept."""
-    limit = _size_limit(kind)
-    if upload.size and upload.size > limit:
-        raise _too_large(limit)
+    if upload.size:
+        check_size(upload.size, kind)
     with scratch() as folder:
         path = folder / "source"
-        digest = _receive(upload, path, limit=limit)
+        digest = _receive(upload, path, limit=_size_limit(kind))
         facts = look(path, kind=kind)
-        asset = Asset(
-            owner=project.owner,
-            kind=kind,
-            status=Asset.Status.READY,
-            filename=shown_name(filename),
-            expires_at=timezone.now() + timedelta(hours=settings.SOURCE_HOURS),
-        )
-        _keep(asset, path, digest=digest, facts=facts)
-    try:
-        asset.project = _made(project)
-        asset.save(force_insert=True)
-    except BaseException:
-        asset.file.storage.delete(str(asset.file.name))
-        raise
+        asset = new_asset(project.owner, kind=kind, filename=filename)
+        with _on_its_way(asset, size=digest.size):
+            keep(asset, path, digest=digest, facts=facts)
+            try:
+                enter(asset, project)
+            except BaseException:
+                asset.file.storage.delete(str(asset.file.name))
+                raise
     return asset
+
+
+def new_asset(owner: User | None, *, kind: str, filename: str, pk: uuid.UUID | None = None) -> Asset:
+    """A READY asset that is not in the database yet."""
+    return Asset(
+        id=pk or uuid.uuid4(),
+        owner=owner,
+        kind=kind,
+        status=Asset.Status.READY,
+        filename=shown_name(filename),
+    )
+
+
+def enter(asset: Asset, project: Project) -> None:
+    """Write the row of an asset whose file is stored, and the project it names."""
+    asset.project = _made(project)
+    asset.expires_at = timezone.now() + asset.project.sources_kept
+    asset.save(force_insert=True)
 
 
 def import_url(project: Project, url: str, *, kind: str = "video") -> Asset:
@@ -124,7 +151,9 @@ def ingest(asset: Asset, *, on_fetched: Callable[[], object] = lambda: None) -> 
             fetched = egress.fetch(asset.source_url, path, max_bytes=_size_limit(asset.kind), seconds=FETCH_SECONDS)
             on_fetched()
             facts = look(path, kind=asset.kind)
-            _keep(asset, path, digest=Digest(fetched.sha256, fetched.bytes), facts=facts)
+            keep(asset, path, digest=Digest(fetched.sha256, fetched.bytes), facts=facts)
+    except Unavailable:
+        raise  # the store's or the disk's trouble says nothing about the file
     except AppError as refusal:
         # The contract's job codes know no "file too large": to a job it is a limit like the others.
         asset.error_code = "limit_exceeded" if refusal.code == "file_too_large" else refusal.code
@@ -132,7 +161,8 @@ def ingest(asset: Asset, *, on_fetched: Callable[[], object] = lambda: None) -> 
         asset.status = Asset.Status.FAILED
     else:
         asset.status = Asset.Status.READY
-        asset.expires_at = timezone.now() + timedelta(hours=settings.SOURCE_HOURS)
+        kept = asset.project.sources_kept if asset.project else timedelta(hours=settings.SOURCE_HOURS)
+        asset.expires_at = timezone.now() + kept
     written = ("status", "file", "size", "sha256", "facts", "error_code", "error", "expires_at")
     changes = {name: getattr(asset, name) for name in written}
     if not Asset.objects.filter(pk=asset.pk, status=Asset.Status.PENDING).update(**changes):
@@ -149,7 +179,7 @@ def find_own_asset(user: User, url_or_id: str) -> Asset | None:
     if is_own_url(text):
         found = re.match(r"/media/assets/([0-9a-f-]{36})/", urlsplit(text).path)
         text = found.group(1) if found else ""
-    key = _as_uuid(text)
+    key = as_uuid(text)
     return Asset.objects.for_user(user).filter(pk=key).first() if key else None
 
 
@@ -193,7 +223,7 @@ def _made(project: Project) -> Project:
     if not project._state.adding:
         return project
     named = {"owner": project.owner, "external_id": project.external_id}
-    return Project.objects.get_or_create(**named, defaults={"name": project.name})[0]
+    return Project.objects.for_user(project.owner).get_or_create(**named, defaults={"name": project.name})[0]
 
 
 @contextmanager
@@ -230,16 +260,17 @@ def shown_name(filename: str) -> str:
     return re.sub(r"[\x00-\x1f\x7f\ud800-\udfff]", "", base).strip()[:MAX_FILENAME]
 
 
-def _keep(asset: Asset, path: Path, *, digest: Digest, facts: dict[str, Any]) -> None:
+def keep(asset: Asset, path: Path, *, digest: Digest, facts: dict[str, Any]) -> None:
+    """Store a local file as the asset's; the row is the caller's to write."""
     asset.size, asset.sha256, asset.facts = digest.size, digest.sha256, facts
-    with path.open("rb") as file:
+    with needs_room(), path.open("rb") as file:
         asset.file.save("source", media.LocalFile(file, name=str(path)), save=False)
 
 
 def _receive(upload: UploadedFile[Any], path: Path, *, limit: int) -> Digest:
     """Copy and hash in one pass; what a client says of the size is not believed."""
     sha256, size = hashlib.sha256(), 0
-    with path.open("wb") as file:
+    with needs_room(), path.open("wb") as file:
         for chunk in upload.chunks():
             size += len(chunk)
             if size > limit:
@@ -251,6 +282,25 @@ def _receive(upload: UploadedFile[Any], path: Path, *, limit: int) -> Digest:
     return Digest(sha256.hexdigest(), size)
 
 
+@contextmanager
+def _on_its_way(asset: Asset, *, size: int) -> Iterator[None]:
+    """While it is being stored, a row says so: were this process killed now, the sweep would remove the file."""
+    until = timezone.now() + ON_ITS_WAY
+    row = Upload.objects.create(
+        pk=asset.pk, owner=asset.owner, kind=asset.kind, size=size, expires_at=until, status=Upload.Status.COMPLETING
+    )
+    try:
+        yield
+    finally:
+        row.delete()
+
+
+def check_size(size: int, kind: str) -> None:
+    """Refuse a file for its size, before any of it is taken."""
+    if size > (limit := _size_limit(kind)):
+        raise _too_large(limit)
+
+
 def _size_limit(kind: str) -> int:
     return int(settings.MAX_BACKGROUND_BYTES if kind == Asset.Kind.BACKGROUND else settings.MAX_UPLOAD_BYTES)
 
@@ -259,7 +309,7 @@ def _too_large(limit: int) -> AppError:
     return AppError("file_too_large", f"The file is larger than {limit / 1e6:.0f} MB.", param="file")
 
 
-def _as_uuid(text: str) -> uuid.UUID | None:
+def as_uuid(text: str) -> uuid.UUID | None:
     try:
         return uuid.UUID(text)
     except ValueError:

@@ -2,46 +2,109 @@
 
 from __future__ import annotations
 
+from functools import wraps
+from typing import Any
+from uuid import UUID
+
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.db.models import Count, Max
-from django.http import HttpResponse
+from django.http import HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from apps.accounts.requests import SignedInRequest
-from apps.errors import AppError
+from apps.errors import AppError, Unavailable
+from apps.projects import resumable
 from apps.projects.forms import ProjectForm, UploadForm
-from apps.projects.models import Project
-from apps.projects.services import create_asset, default_project, resolve_project
-from apps.projects.uploads import takes_files
+from apps.projects.models import Project, Upload
+from apps.projects.representation import state_json
+from apps.projects.services import default_project, resolve_project
+from apps.projects.templatetags.clips import here
+from apps.projects.uploads import View
 
 PAGE = 24
 
 
-@takes_files
-@require_POST
-def upload(request: SignedInRequest) -> HttpResponse:
-    """The script's upload: answers the fragment that says what arrived, or why it was refused.
+def told_to_a_person(view: View) -> View:
+    """For what the page's script asks: a refusal is a fragment to show, and a 200 as for any form.
 
-    A refusal is an answer to a person, so it is a 200 as for any form; browsers
-    would write other statuses to the console as errors of the page.
+    Browsers would write other statuses to the console as errors of the page.
     """
-    form = UploadForm(request.POST, request.FILES, user=request.user)
+
+    @wraps(view)
+    def asked(request: SignedInRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            return view(request, *args, **kwargs)
+        except Unavailable:
+            # The script tries again by itself.
+            return HttpResponse(status=503)
+        except AppError as problem:
+            context = {"problem": problem, "title": "This file was not taken."}
+            return render(request, "projects/_refused.html", context)
+
+    return asked
+
+
+@login_required
+@require_POST
+@told_to_a_person
+def begin_upload(request: SignedInRequest) -> HttpResponse:
+    form = UploadForm(request.POST, user=request.user)
     if not form.is_valid():
-        return _refused(request, AppError("invalid_request", "Choose a video file.", param="file"))
-    project = form.cleaned_data["project"] or default_project(request.user)
-    file = form.cleaned_data["file"]
-    try:
-        asset = create_asset(project, file, filename=file.name)
-    except AppError as problem:
-        return _refused(request, problem)
+        if "size" in form.errors:
+            raise AppError("unsupported_media", "The file is empty.", param="size")
+        raise AppError("invalid_request", "Choose a video file.", param="filename")
+    project = form.cleaned_data["project"]
+    upload = resumable.begin(
+        request.user,
+        filename=form.cleaned_data["filename"],
+        size=form.cleaned_data["size"],
+        project=str(project.pk) if project else "",
+        makes_room=True,
+    )
+    return JsonResponse(state_json(upload))
+
+
+@login_required
+@require_safe
+def upload_state(request: SignedInRequest, upload_id: UUID) -> HttpResponse:
+    """For the script to take up what a reload or a lost connection broke off."""
+    upload = resumable.find(request.user, upload_id)
+    return JsonResponse(state_json(upload) if upload else {"status": "gone"})
+
+
+@login_required
+@require_POST
+@told_to_a_person
+def part_url(request: SignedInRequest, upload_id: UUID, number: int) -> HttpResponse:
+    """Where to send one part: to this very site under the name it was opened with, or to the store."""
+    [part] = resumable.urls(_own(request, upload_id), [number])
+    return JsonResponse({**part, "url": here(part["url"])})
+
+
+@login_required
+@require_POST
+@told_to_a_person
+def complete_upload(request: SignedInRequest, upload_id: UUID) -> HttpResponse:
+    """The fragment that says what arrived, or why it was refused."""
+    asset = resumable.complete(_own(request, upload_id))
     return render(request, "projects/_source.html", {"asset": asset}, status=201)
 
 
-def _refused(request: SignedInRequest, problem: AppError) -> HttpResponse:
-    context = {"problem": problem, "title": "This file was not taken."}
-    return render(request, "projects/_refused.html", context)
+@login_required
+@require_POST
+def cancel_upload(request: SignedInRequest, upload_id: UUID) -> HttpResponse:
+    if upload := resumable.find(request.user, upload_id):
+        resumable.discard(upload)
+    return HttpResponse(status=204)
+
+
+def _own(request: SignedInRequest, upload_id: UUID) -> Upload:
+    upload = resumable.find(request.user, upload_id)
+    if upload is None:
+        raise AppError("not_found", "This upload was given up or has expired: choose the file again.")
+    return upload
 
 
 @login_required
@@ -51,7 +114,7 @@ def projects(request: SignedInRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         return redirect("web:project", resolve_project(request.user, form.cleaned_data["name"]).pk)
     default_project(request.user)
-    own = Project.objects.filter(owner=request.user).order_by("-is_default", "name")
+    own = Project.objects.for_user(request.user).order_by("-is_default", "name")
     rows = own.annotate(job_count=Count("jobs"), last_job_at=Max("jobs__created_at"))
     page = Paginator(rows, PAGE).get_page(request.GET.get("page"))
     return render(request, "projects/projects.html", {"page": page, "form": form, "query": ""})

@@ -1,4 +1,4 @@
-"""Whom you want told: receivers, and every attempt to reach them."""
+"""Whom you want told: receivers, what they are told, and every attempt to reach them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,80 @@ import uuid
 
 from django.conf import settings
 from django.db import models
+
+from apps.accounts.models import User
+
+EVENTS = ("job.started", "job.completed", "job.failed", "job.canceled", "credits.low")
+ALL_EVENTS = "*"
+"""In an endpoint's list: these, and those that come later."""
+TEST_EVENT = "webhook.test"
+"""Sent on request only, so no endpoint can ask for it."""
+
+MOST_ATTEMPTS = 10
+
+
+class EndpointQuerySet(models.QuerySet["Endpoint"]):
+    def for_user(self, user: User) -> EndpointQuerySet:
+        """Theirs, but for the deleted ones, which stay only as long as their log does."""
+        return self.filter(user=user, deleted_at=None)
+
+
+class Endpoint(models.Model):
+    """An address of the account that is told of every event it asked for, whatever job it belongs to."""
+
+    class Because(models.TextChoices):
+        """Why it is disabled."""
+
+        OWNER = "owner", "disabled by its owner"
+        GONE = "gone", "it answered 410 Gone"
+        FAILING = "failing", "it took nothing for days"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="webhook_endpoints")
+    url = models.URLField(max_length=2000)
+    description = models.CharField(max_length=200, blank=True)
+    events = models.JSONField(default=list, help_text='Names of events, or ["*"] for all.')
+    disabled_at = models.DateTimeField(null=True, blank=True)
+    disabled_because = models.CharField(max_length=8, choices=Because.choices, blank=True)
+    failing_since = models.DateTimeField(null=True, blank=True, help_text="First failure after the last success.")
+    created_at = models.DateTimeField(auto_now_add=True)
+    deleted_at = models.DateTimeField(null=True, blank=True)
+
+    objects = EndpointQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("created_at",)
+
+    def __str__(self) -> str:
+        return self.url
+
+    @property
+    def is_enabled(self) -> bool:
+        return self.disabled_at is None and self.deleted_at is None
+
+    def wants(self, event: str) -> bool:
+        return ALL_EVENTS in self.events or event in self.events
+
+
+class SigningSecret(models.Model):
+    """What deliveries are signed with. Each endpoint has its own; the one without is for receivers of single jobs."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    endpoint = models.OneToOneField(Endpoint, null=True, on_delete=models.CASCADE, related_name="signing")
+    secret = models.CharField(max_length=80)
+    previous_secret = models.CharField(max_length=80, blank=True)
+    previous_until = models.DateTimeField(null=True, blank=True, help_text="Until then both sign.")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(
+                fields=("user",), condition=models.Q(endpoint=None), name="one_secret_for_receivers_of_jobs"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"signing secret of {self.endpoint_id or self.user_id}"
 
 
 class Delivery(models.Model):
@@ -18,15 +92,25 @@ class Delivery(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    endpoint = models.ForeignKey(
+        Endpoint,
+        null=True,
+        on_delete=models.CASCADE,
+        related_name="deliveries",
+        help_text="None: of one job.",
+    )
     event = models.CharField(max_length=40)
     url = models.URLField(max_length=2000)
-    secret = models.CharField(max_length=80, help_text="whsec_…; signs this delivery.")
+    host = models.CharField(max_length=300, blank=True, help_text="Of the URL; a slow one is waited for by few.")
     body = models.TextField(help_text="The exact bytes that are signed and sent.")
     subject = models.UUIDField(null=True, db_index=True, help_text="The job it is about.")
     request_id = models.CharField(max_length=64, blank=True)
     state = models.CharField(max_length=10, choices=State.choices, default=State.PENDING)
     attempts = models.PositiveSmallIntegerField(default=0)
+    last_attempt = models.PositiveSmallIntegerField(default=MOST_ATTEMPTS, help_text="Number of the last one to make.")
     next_attempt_at = models.DateTimeField(null=True, blank=True, db_index=True)
+    sending_until = models.DateTimeField(null=True, blank=True, db_index=True, help_text="A sender has it until then.")
+    note = models.CharField(max_length=200, blank=True, help_text="Why it ended, where no attempt says so.")
     created_at = models.DateTimeField(auto_now_add=True)
     finished_at = models.DateTimeField(null=True, blank=True)
 
@@ -55,14 +139,3 @@ class Attempt(models.Model):
 
     def __str__(self) -> str:
         return f"{self.delivery_id} #{self.number}"
-
-
-class SigningSecret(models.Model):
-    """The account's secret for per-job receivers; made when first needed."""
-
-    user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="signing_secret")
-    secret = models.CharField(max_length=80)
-    created_at = models.DateTimeField(auto_now_add=True)
-
-    def __str__(self) -> str:
-        return f"signing secret of {self.user_id}"

@@ -1,11 +1,9 @@
-"""The workers' door: send one delivery."""
+"""The workers' door: send what is due."""
 
 from __future__ import annotations
 
-from uuid import UUID
-
-from apps.webhooks import services
+from apps.webhooks import sending
 
 
-def send_delivery(delivery_id: str) -> None:
-    services.send(UUID(delivery_id))
+def send_due() -> None:
+    sending.send_due()

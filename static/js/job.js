@@ -9,8 +9,24 @@ function clock(seconds) {
   return `${Math.floor(tenths / 600)}:${String(Math.floor((tenths % 600) / 10)).padStart(2, "0")}.${tenths % 10}`;
 }
 
+// Loaded before it is shown, so that nothing flickers.
+async function showNewest(url) {
+  const figure = document.getElementById("newest");
+  if (!url || !figure) return;
+  const coming = new Image();
+  coming.alt = figure.dataset.alt;
+  coming.src = url;
+  try {
+    await coming.decode();
+  } catch {
+    return; // the job went on to its end meanwhile
+  }
+  figure.replaceChildren(coming);
+}
+
 function announce(job) {
-  const { saying, percent } = (document.getElementById("progress") || job).dataset;
+  const { saying, percent, newest } = (document.getElementById("progress") || job).dataset;
+  showNewest(newest);
   if (saying !== lastSaid) say.textContent = lastSaid = saying;
   document.title = percent ? `${percent} % · ${ownTitle}` : ownTitle;
 }
@@ -28,7 +44,9 @@ class Compare {
     this.transport = document.getElementById("transport");
     this.join();
     this.bindTransport();
+    this.bindSteps();
     this.bindBackdrops();
+    this.bindZoom();
     const dropOriginal = () => this.withoutOriginal();
     if (!this.original) return;
     if (isBroken(this.original)) dropOriginal();
@@ -40,10 +58,14 @@ class Compare {
     frame.className = "frame";
     frame.dataset.backdrop = "checker";
     frame.append(...this.box.children);
-    this.box.append(frame);
+    const view = document.createElement("div");
+    view.className = "view";
+    view.append(frame);
+    this.box.append(view);
+    this.view = view;
     this.box.classList.add("is-live");
     this.frame = frame;
-    frame.style.setProperty("--ratio", this.result.getAttribute("width") / this.result.getAttribute("height"));
+    view.style.setProperty("--ratio", this.result.getAttribute("width") / this.result.getAttribute("height"));
     if (this.original) this.addHandle(frame);
     for (const video of [this.result, this.original].filter(Boolean)) {
       video.controls = false;
@@ -131,18 +153,64 @@ class Compare {
     showState();
   }
 
+  // To the middle of a frame: at its first instant rounding could show its neighbour.
+  step(count) {
+    const fps = Number(this.box.dataset.fps);
+    if (!fps) return;
+    this.both((video) => video.pause());
+    const last = Math.max(0, Math.round(this.result.duration * fps) - 1);
+    const number = Math.floor(this.result.currentTime * fps + 1e-6) + count;
+    this.seek((Math.min(last, Math.max(0, number)) + 0.5) / fps);
+  }
+
+  bindSteps() {
+    for (const button of this.transport.querySelectorAll("[data-step]")) {
+      button.addEventListener("click", () => this.step(Number(button.dataset.step)));
+    }
+    document.addEventListener("keydown", (event) => {
+      if (!this.box.isConnected || event.ctrlKey || event.metaKey || event.altKey) return;
+      if (event.target.matches("input:not([type=range]), textarea, select")) return;
+      const count = { ",": -1, ".": 1 }[event.key];
+      if (count) this.step(count);
+      else if (event.key === "k") this.transport.querySelector("[data-play]").click();
+    });
+  }
+
   bindBackdrops() {
+    document.getElementById("looks").hidden = false;
     const chooser = document.getElementById("backdrops");
     if (!chooser) return;
-    chooser.hidden = false;
+    const showOver = (name) => {
+      this.frame.dataset.backdrop = name;
+      for (const radio of chooser.querySelectorAll("input[type=radio]")) radio.checked = radio.value === name;
+    };
     chooser.addEventListener("input", (event) => {
-      if (event.target.type === "color") {
-        this.frame.style.setProperty("--own", event.target.value);
-        this.frame.dataset.backdrop = "own";
-        for (const other of chooser.querySelectorAll("input[type=radio]")) other.checked = false;
-      } else {
-        this.frame.dataset.backdrop = event.target.value;
+      const { type, value, files } = event.target;
+      if (type === "color") this.frame.style.setProperty("--own", value);
+      if (type === "file") {
+        if (!files.length) return;
+        URL.revokeObjectURL(this.picture);
+        this.picture = URL.createObjectURL(files[0]);
+        this.frame.style.setProperty("--picture", `url("${this.picture}")`);
       }
+      showOver({ color: "own", file: "picture" }[type] || value);
+    });
+  }
+
+  // The middle of what is seen stays the middle.
+  bindZoom() {
+    const { view, frame } = this;
+    document.getElementById("zoom").addEventListener("change", (event) => {
+      const x = (view.scrollLeft + view.clientWidth / 2) / view.scrollWidth;
+      const y = (view.scrollTop + view.clientHeight / 2) / view.scrollHeight;
+      const zoom = Number(event.target.value);
+      if (zoom > 1 && !view.style.height) view.style.height = `${view.clientHeight}px`;
+      if (zoom === 1) view.style.height = "";
+      frame.style.setProperty("--zoom", zoom);
+      view.classList.toggle("is-zoomed", zoom > 1);
+      view.tabIndex = zoom > 1 ? 0 : -1;
+      view.scrollLeft = x * view.scrollWidth - view.clientWidth / 2;
+      view.scrollTop = y * view.scrollHeight - view.clientHeight / 2;
     });
   }
 }
@@ -175,7 +243,7 @@ class Quality {
   seek(seconds) {
     if (this.compare) this.compare.seek(seconds);
     else this.video.currentTime = seconds + this.offset;
-    this.video.closest(".frame, .layer").scrollIntoView({ block: "nearest" });
+    this.video.closest(".view, .layer").scrollIntoView({ block: "nearest" });
     say.textContent = `At ${clock(seconds)}`;
     this.show(seconds);
   }

@@ -1,5 +1,6 @@
 // New cutout: a local preview at once, the upload with progress, the price when its parts change.
 
+const { PartsUpload } = window; // upload.js, which the page loads first
 const form = document.getElementById("cutout");
 const drop = document.getElementById("drop");
 const file = document.getElementById("id_file");
@@ -8,7 +9,7 @@ const source = document.getElementById("source");
 const line = document.getElementById("upload-line");
 const bar = line.querySelector("progress");
 const said = line.querySelector("[data-said]");
-let request = null;
+let running = null;
 let localUrl = null;
 
 drop.classList.add("is-live");
@@ -38,8 +39,8 @@ function showLocally(chosen) {
 }
 
 function startOver() {
-  request?.abort();
-  request = null;
+  running?.cancel();
+  running = null;
   line.hidden = true;
   preview.hidden = true;
   preview.replaceChildren();
@@ -63,41 +64,51 @@ function showAnswer(html) {
   askPrice();
 }
 
-function upload(chosen) {
+const SAYS = {
+  sending: ({ loaded, total }, name) => `Uploading ${name}: ${megabytes(loaded)} of ${megabytes(total)}`,
+  waiting: ({ loaded }, name) => `The connection is gone. ${name} goes on from ${megabytes(loaded)} when it is back.`,
+  looking: () => "Looking into the file…",
+};
+
+async function upload(chosen) {
   if (chosen.size > Number(form.dataset.maxBytes)) {
     failed(`${chosen.name} has ${megabytes(chosen.size)}, and at most ${megabytes(form.dataset.maxBytes)} are taken.`);
     return;
   }
-  request?.abort();
+  running?.cancel();
   showLocally(chosen);
   source.replaceChildren();
   line.hidden = false;
-  bar.value = 0;
-  const body = new FormData();
-  body.append("csrfmiddlewaretoken", form.elements.csrfmiddlewaretoken.value);
-  body.append("project", form.elements.project.value);
-  body.append("file", chosen);
-  const sending = new XMLHttpRequest();
-  request = sending;
-  sending.open("POST", form.dataset.upload);
-  sending.upload.addEventListener("progress", (event) => {
-    bar.max = event.total;
-    bar.value = event.loaded;
-    said.textContent = event.loaded < event.total
-      ? `Uploading ${chosen.name}: ${megabytes(event.loaded)} of ${megabytes(event.total)}`
-      : "Looking into the file…";
+  bar.removeAttribute("value");
+  said.textContent = `Uploading ${chosen.name}…`;
+  const sending = new PartsUpload(chosen, {
+    address: form.dataset.upload,
+    token: form.elements.csrfmiddlewaretoken.value,
+    project: form.elements.project.value,
+    told: (progress) => {
+      [bar.max, bar.value] = [progress.total, progress.loaded];
+      const text = SAYS[progress.state](progress, chosen.name);
+      if (said.textContent !== text) said.textContent = text;
+    },
   });
-  sending.addEventListener("load", () => {
-    line.hidden = true;
-    file.value = "";
-    if (sending.getResponseHeader("Content-Type")?.startsWith("text/html") && sending.responseText) {
-      showAnswer(sending.responseText);
-    } else {
+  running = sending;
+  let answer = "";
+  try {
+    answer = await sending.run();
+  } catch (error) {
+    if (running !== sending || error instanceof PartsUpload.Canceled) return;
+    if (!(error instanceof PartsUpload.Refused)) {
+      running = null;
       failed("The server did not answer as expected.");
+      return;
     }
-  });
-  sending.addEventListener("error", () => failed("The connection broke before the whole file had arrived."));
-  sending.send(body);
+    answer = error.message;
+  }
+  if (running !== sending) return;
+  running = null;
+  line.hidden = true;
+  file.value = "";
+  showAnswer(answer);
 }
 
 function failed(why) {
@@ -143,5 +154,5 @@ form.addEventListener("input", (event) => {
 });
 
 window.addEventListener("beforeunload", (event) => {
-  if (request && request.readyState !== XMLHttpRequest.DONE) event.preventDefault();
+  if (running) event.preventDefault();
 });

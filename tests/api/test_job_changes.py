@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 import pytest
 
 from apps.credits.models import Wallet
 from apps.engine.options import MODELS
-from apps.jobs import api as jobs_api
 from apps.jobs import options, serializers
 from apps.jobs.models import Job, Output
 from apps.projects import services as projects
@@ -15,6 +16,34 @@ from tests.api.calls import post, refusal
 from tests.factories import make_asset, make_job
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("weights_here")]
+
+
+# Whose call it was
+def test_a_job_remembers_the_key_that_asked_for_it(alice, caller):
+    """Of a draft the key that started it, because that is the one that spent; none for the browser."""
+    first, second = caller(alice), caller(alice)
+    one, other = alice.api_keys.order_by("created_at")
+    asset = make_asset(alice)
+
+    made = post(first, "", {"video_id": str(asset.pk), "model": "light"}).json()["id"]
+    draft = post(first, "", {"video_id": str(asset.pk), "model": "light", "auto_start": False}).json()["id"]
+    post(second, f"/{draft}/start")
+    post(first, f"/{made}/cancel")
+    again = post(second, f"/{made}/retry").json()["id"]
+
+    assert dict(Job.objects.values_list("pk", "api_key")) == {
+        UUID(made): one.pk,
+        UUID(draft): other.pk,
+        UUID(again): other.pk,
+    }
+
+
+def test_a_job_outlives_its_key(api, alice):
+    made = post(api, "", {"video_id": str(make_asset(alice).pk), "model": "light"}).json()["id"]
+
+    alice.api_keys.all().delete()
+
+    assert Job.objects.get(pk=made).api_key is None
 
 
 # Change
@@ -142,45 +171,6 @@ def test_an_estimate_needs_an_upload_of_ones_own(api, bob):
 
 
 # Wait
-def test_waiting_for_a_final_job_answers_at_once(api, alice, monkeypatch):
-    monkeypatch.setattr(jobs_api.time, "sleep", lambda seconds: pytest.fail("slept"))
-    job = make_job(alice, status="completed")
-
-    assert api.get(f"/v1/jobs/{job.pk}?wait=30").json()["status"] == "completed"
-
-
-def test_waiting_answers_as_soon_as_the_job_is_final(api, alice, monkeypatch):
-    job = make_job(alice, status="queued")
-    naps = []
-
-    def nap(seconds: float) -> None:
-        naps.append(seconds)
-        if len(naps) == 2:
-            Job.objects.filter(pk=job.pk).update(status="canceled")
-
-    monkeypatch.setattr(jobs_api.time, "sleep", nap)
-
-    assert api.get(f"/v1/jobs/{job.pk}?wait=30").json()["status"] == "canceled"
-    assert len(naps) == 2
-
-
-def test_waiting_ends(api, alice):
-    job = make_job(alice, status="queued")
-
-    assert api.get(f"/v1/jobs/{job.pk}?wait=1").json()["status"] == "queued"
-
-
-def test_when_too_many_wait_the_next_is_answered_at_once(api, alice, monkeypatch):
-    monkeypatch.setattr(jobs_api.time, "sleep", lambda seconds: pytest.fail("slept"))
-    job = make_job(alice, status="queued")
-    assert jobs_api.waiting_room.acquire(blocking=False)
-    assert jobs_api.waiting_room.acquire(blocking=False)
-    try:
-        assert api.get(f"/v1/jobs/{job.pk}?wait=30").json()["status"] == "queued"
-    finally:
-        jobs_api.waiting_room.release(2)
-
-
 @pytest.mark.parametrize("wait", ["31", "-1", "soon", ""])
 def test_a_wrong_wait_is_named(api, alice, wait):
     job = make_job(alice, status="completed")

@@ -10,6 +10,8 @@ from apps.api.errors import MEANINGS
 
 PATHS = {
     "/v1/credits": {"get"},
+    "/v1/usage/summary": {"get"},
+    "/v1/usage/events": {"get"},
     "/v1/jobs": {"get", "post"},
     "/v1/jobs/estimate": {"post"},
     "/v1/jobs/{id}": {"get", "delete"},
@@ -21,6 +23,13 @@ PATHS = {
     "/v1/pricing": {"get"},
     "/v1/projects": {"get", "post"},
     "/v1/uploads": {"post"},
+    "/v1/webhooks": {"get", "post"},
+    "/v1/webhooks/{id}": {"get", "patch", "delete"},
+    "/v1/webhooks/{id}/deliveries": {"get"},
+    "/v1/webhooks/{id}/deliveries/{delivery_id}": {"get"},
+    "/v1/webhooks/{id}/deliveries/{delivery_id}/replay": {"post"},
+    "/v1/webhooks/{id}/rotate": {"post"},
+    "/v1/webhooks/{id}/test": {"post"},
 }
 
 
@@ -49,6 +58,7 @@ def test_every_operation_says_which_errors_it_answers(schema):
             expected |= {"404"} if "{id}" in path else set()
             expected |= {"409"} if path.endswith("/quality") else set()
             expected |= {"400", "402", "409", "413", "415"} if method == "post" else set()
+            expected |= {"400", "413", "415"} if method == "patch" else set()
             assert {code for code in answers if code >= "400"} == expected
             for code in expected:
                 reference = answers[code]["content"]["application/json"]["schema"]["$ref"]

@@ -122,7 +122,7 @@ def test_support_gives_credits_once_for_each_page(support, alice, sue):
 
 @pytest.mark.parametrize(
     ("credits", "note", "answer"),
-    [("0", "x", "more than 0"), ("many", "x", "not a number"), ("1", " ", "Say in the note")],
+    [("0", "x", "more than 0"), ("many", "x", "not a number"), ("1", " ", "Say why in the note")],
 )
 def test_a_gift_that_is_none_is_refused(support, alice, credits, note, answer):
     assert answer in give(support, alice, credits, note=note).text
@@ -150,3 +150,87 @@ def test_a_price_list_is_history_once_it_has_started(support, rf, sue):
     assert site.has_change_permission(request, coming) is True
     assert site.has_delete_permission(request, coming) is False
     assert support.get(page(PriceList, "add")).status_code == 200
+
+
+def adjust(client, user, credits: str, *, note: str, number: str | None = None):
+    fields = {"action": "adjust", "_selected_action": [user.wallet.pk], "credits": credits, "note": note}
+    return client.post(page(Wallet, "changelist"), {**fields, "number": number or uuid.uuid4()}, follow=True)
+
+
+def test_a_balance_is_adjusted_with_a_reason_and_a_name(support, alice, sue):
+    number = str(uuid.uuid4())
+
+    adjust(support, alice, "-130", note="granted twice by mistake", number=number)
+    adjust(support, alice, "-130", note="granted twice by mistake", number=number)
+
+    entry = LedgerEntry.objects.first()
+    assert (entry.kind, entry.amount, entry.note) == ("adjustment", -130_00, "granted twice by mistake")
+    assert (entry.staff, entry.staff_name) == (sue, "sue@example.org")
+    assert Wallet.objects.get(user=alice).balance == -30_00
+
+
+@pytest.mark.parametrize(("credits", "note", "answer"), [("0", "x", "more or less than 0"), ("1", " ", "Say why")])
+def test_an_adjustment_that_is_none_is_refused(support, alice, credits, note, answer):
+    assert answer in adjust(support, alice, credits, note=note).text
+    assert LedgerEntry.objects.count() == 1
+
+
+def test_the_name_outlives_the_staff_account(support, alice, sue):
+    adjust(support, alice, "1", note="x")
+    sue.delete()
+
+    assert LedgerEntry.objects.values_list("staff", "staff_name").first() == (None, "sue@example.org")
+
+
+def new_list(client, **changes: object):
+    """The form as it opens, with some of it typed over."""
+    form = client.get(page(PriceList, "add")).context["adminform"].form
+    shown = {name: form.get_initial_for_field(field, name) for name, field in form.fields.items()}
+    moment = timezone.now() + timedelta(days=1)
+    typed = {name: value for name, value in shown.items() if value is not None and name != "starts_at"}
+    typed |= {"starts_at_0": moment.strftime("%Y-%m-%d"), "starts_at_1": moment.strftime("%H:%M:%S"), **changes}
+    return client.post(page(PriceList, "add"), typed)
+
+
+def test_staff_write_a_new_list_in_credits_and_money(support):
+    answer = new_list(
+        support, rate_pro="199.5", grant="5", preview_allowance="3", currency="eur", pack1_price="9.99",
+        pack4_id="mega", pack4_name="Mega", pack4_credits="10000", pack4_price="500",
+    )  # fmt: skip
+
+    assert answer.status_code == 302, answer.context["errors"]
+    made = PriceList.objects.get(version=2)
+    assert made.rates == {"original": 60_00, "light": 45_00, "human": 45_00, "pro": 199_50}
+    assert (made.free_grant, made.preview_allowance, made.currency) == (5_00, 3, "eur")
+    assert [(pack["id"], pack["credits"], pack["amount"]) for pack in made.packs] == [
+        ("starter", 100_00, 9_99), ("team", 600_00, 45_00), ("studio", 3000_00, 180_00), ("mega", 10_000_00, 500_00),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"rate_pro": "0"}, "greater than or equal to 0.01"),
+        ({"pack1_name": ""}, "A pack needs an id, a name, credits and a price."),
+        ({"pack2_id": "starter"}, "Each pack needs its own id."),
+        ({"currency": "dollars"}, "at most 3 characters"),
+    ],
+)
+def test_a_list_that_makes_no_sense_is_refused_in_words(support, changes, words):
+    assert words in new_list(support, **changes).text
+    assert PriceList.objects.count() == 1
+
+
+def test_a_list_that_has_started_is_read_only(support):
+    assert new_list(support).status_code == 302
+    coming = PriceList.objects.get(version=2)
+
+    assert b'name="rate_pro"' in support.get(page(PriceList, "change", 2)).content
+    started = support.get(page(PriceList, "change", 1))
+    assert b'name="rate_pro"' not in started.content
+    assert "original 60" in started.text
+    assert support.post(page(PriceList, "change", 1), {"rate_pro": "1"}).status_code == 403
+    coming.starts_at = timezone.now() - timedelta(seconds=1)
+    coming.save()
+    with pytest.raises(TypeError, match="has started"):
+        coming.save()

@@ -11,7 +11,7 @@ from django.db import connection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from apps.credits import stripe
+from apps.credits import buying, stripe
 from apps.credits.audit import audit
 from apps.credits.fakestripe.server import signature
 from apps.credits.models import Purchase, Wallet
@@ -22,23 +22,25 @@ PAID = 45_00
 CREDITS = 600_00
 
 payments = st.sampled_from(
-    ["pay", "pay_later succeeded", "pay_later failed", "pay_later", "decline", "cancel", "expire"]
+    ["pay", "decline pay", "pay_later succeeded", "pay_later failed", "pay_later", "decline", "cancel", "expire"]
 )
 refunds = st.lists(st.integers(1, PAID // 2), max_size=2)
 disputes = st.sampled_from([None, "open", "won", "lost"])
 
 
-def make_history(fakestripe, session: str, payment: str, back: list[int], dispute: str | None) -> int:
-    """Let it happen at the fake; the credits it should leave."""
+def make_history(fakestripe, session: str, payment: str, back: list[int], dispute: str | None) -> tuple[int, int]:
+    """Let it happen at the fake; the credits it should leave, and those of them that an open dispute sets aside."""
     if payment == "expire":
         fakestripe.act(f"/v1/checkout/sessions/{session}/expire")
-        return 0
+        return 0, 0
     action, _, outcome = payment.partition(" ")
     fakestripe.click(session, action)
-    if outcome:
+    if outcome == "pay":
+        fakestripe.click(session, outcome)
+    elif outcome:
         fakestripe.act(f"/sandbox/sessions/{session}/{outcome}")
-    if payment not in ("pay", "pay_later succeeded"):
-        return 0
+    if payment not in ("pay", "decline pay", "pay_later succeeded"):
+        return 0, 0
     charge = next(row["id"] for row in fakestripe.book.tables["charges"].values() if is_of(fakestripe, row, session))
     for amount in back:
         assert fakestripe.act("/v1/refunds", charge=charge, amount=amount).status_code == 200
@@ -48,7 +50,8 @@ def make_history(fakestripe, session: str, payment: str, back: list[int], disput
         if dispute != "open":
             fakestripe.act(f"/sandbox/disputes/{made['id']}/{dispute}")
         kept = 0 if dispute == "lost" else kept
-    return CREDITS * kept // PAID
+    worth = CREDITS * kept // PAID
+    return worth, worth if dispute == "open" else 0
 
 
 def is_of(fakestripe, charge: dict, session: str) -> bool:
@@ -66,7 +69,7 @@ def hear(event: dict) -> None:
 def test_any_order_of_events_leaves_the_right_balance(db, fakestripe, payment, back, dispute, data):
     buyer = make_user(f"{uuid.uuid4()}@example.org")
     open_wallet(buyer, grant=False)
-    purchase = stripe.checkout(buyer, "team", success_url="http://testserver/", cancel_url="http://testserver/")
+    purchase = buying.checkout(buyer, "team", success_url="http://testserver/", cancel_url="http://testserver/")
     known = len(fakestripe.events())
     right = make_history(fakestripe, purchase.session_id, payment, back, dispute)
     events = fakestripe.events()[known:]
@@ -76,9 +79,9 @@ def test_any_order_of_events_leaves_the_right_balance(db, fakestripe, payment, b
     for event in data.draw(st.permutations([*events, *events, *again])):
         hear(event)
 
-    assert Wallet.objects.get(user=buyer).balance == right
+    assert Wallet.objects.values_list("balance", "held").get(user=buyer) == right
     stripe.converge(purchase.pk)
-    assert Wallet.objects.get(user=buyer).balance == right
+    assert Wallet.objects.values_list("balance", "held").get(user=buyer) == right
     assert audit() == []
 
 
@@ -86,7 +89,7 @@ def test_any_order_of_events_leaves_the_right_balance(db, fakestripe, payment, b
 def test_events_heard_at_the_same_time_are_credited_once(fakestripe):
     buyer = make_user("buyer@example.org")
     open_wallet(buyer, grant=False)
-    purchase = stripe.checkout(buyer, "team", success_url="http://testserver/", cancel_url="http://testserver/")
+    purchase = buying.checkout(buyer, "team", success_url="http://testserver/", cancel_url="http://testserver/")
     fakestripe.click(purchase.session_id, "pay")
     (event,) = fakestripe.events()
 

@@ -53,9 +53,10 @@ def test_the_same_idempotency_key_makes_one_session(fakestripe):
     ("path", "fields", "status"),
     [
         ("/v1/checkout/sessions", {"mode": "payment"}, 400),
+        ("/v1/checkout/sessions", {**SESSION, "customer": "cus_none"}, 400),
+        ("/v1/billing_portal/sessions", {"customer": "cus_none"}, 400),
         ("/v1/refunds", {"charge": "ch_none"}, 404),
         ("/v1/nothing", {}, 404),
-        ("/pay/cs_none", {"action": "pay"}, 404),
     ],
 )
 def test_mistakes_are_answered_as_stripe_answers_them(fakestripe, path, fields, status):
@@ -124,7 +125,7 @@ def test_events_are_signed_and_sent_until_taken(tmp_path):
         assert stripe.WebhookSignature.verify_header(body, header, "whsec", 300)
 
 
-@pytest.mark.parametrize("extra", [{"SANDBOX": "0"}, {"STRIPE_SECRET_KEY": "sk_live_x"}])
+@pytest.mark.parametrize("extra", [{"SANDBOX": "0"}, {"STRIPE_SECRET_KEY": "sk_test_x"}])
 def test_it_does_not_start_outside_the_sandbox(tmp_path, extra):
     environment = {"PATH": os.environ["PATH"], "DATA_DIR": str(tmp_path), "SANDBOX": "1", **extra}
 
@@ -135,3 +136,90 @@ def test_it_does_not_start_outside_the_sandbox(tmp_path, extra):
 
     assert done.returncode == 2
     assert "only runs with SANDBOX=1" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("extra", "said"),
+    [
+        ({"SANDBOX": "0", "STRIPE_API_BASE": "http://127.0.0.1:8001"}, "STRIPE_API_BASE"),
+        ({"SANDBOX": "1", "STRIPE_SECRET_KEY": "sk_live_x"}, "must not move real money"),
+    ],
+)
+def test_the_site_does_not_start_with_pretended_money_for_real_or_real_money_for_play(tmp_path, extra, said):
+    environment = {"PATH": os.environ["PATH"], "DATA_DIR": str(tmp_path), **extra}
+
+    done = subprocess.run(
+        [sys.executable, "manage.py", "check"],
+        env=environment, cwd=settings.BASE_DIR, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 1
+    assert said in done.stderr
+
+
+def seen(fakestripe, path: str) -> str:
+    return requests.get(f"{fakestripe.server.address}{path}", timeout=10).text
+
+
+def test_every_page_says_that_it_is_a_sandbox(fakestripe):
+    session = fakestripe.act("/v1/checkout/sessions", **SESSION).json()["id"]
+    fakestripe.click(session, "pay")
+    (charge,) = fakestripe.book.tables["charges"]
+
+    for path in ("/", f"/pay/{session}", f"/receipt/{charge}"):
+        assert "This is not Stripe, and no money moves." in seen(fakestripe, path)
+
+
+def test_a_declined_card_can_be_tried_again(fakestripe):
+    session = fakestripe.act("/v1/checkout/sessions", **SESSION).json()["id"]
+
+    fakestripe.click(session, "decline")
+    fakestripe.click(session, "decline")
+    fakestripe.click(session, "pay")
+
+    assert len(fakestripe.book.tables["payment_intents"]) == 1
+    assert [event["type"] for event in fakestripe.events()] == [
+        "payment_intent.payment_failed",
+        "payment_intent.payment_failed",
+        "checkout.session.completed",
+    ]
+
+
+def test_everything_can_be_done_by_its_buttons(fakestripe):
+    """Pay later and let it arrive, refund a part, dispute the rest, decide: what the page offers is what it takes."""
+    session = fakestripe.act("/v1/checkout/sessions", **SESSION).json()["id"]
+
+    for offered, action, fields in [
+        ("Pay later", "pay_later", {}),
+        ("Let the money arrive", "arrive", {}),
+        ("Refund", "refund", {"amount": "2.50"}),
+        ("Dispute the payment", "dispute", {}),
+        ("Decide the dispute", "lost", {}),
+    ]:
+        assert offered in seen(fakestripe, f"/pay/{session}")
+        assert fakestripe.act(f"/pay/{session}", action=action, **fields).status_code == 303
+
+    page = seen(fakestripe, f"/pay/{session}")
+    assert "2.50 USD refunded" in page
+    assert "lost" in page
+    assert len(fakestripe.book.tables["refunds"]) == 1
+
+
+@pytest.mark.parametrize("amount", ["", "much", "NaN", "-1", "1e9", "9.01"])
+def test_a_refund_of_nonsense_is_refused(fakestripe, amount):
+    session = fakestripe.act("/v1/checkout/sessions", **SESSION).json()["id"]
+    fakestripe.click(session, "pay")
+
+    answer = fakestripe.act(f"/pay/{session}", action="refund", amount=amount)
+
+    assert (answer.status_code, "That cannot be done" in answer.text) == (400, True)
+    assert fakestripe.book.tables["refunds"] == {}
+
+
+@pytest.mark.parametrize("action", ["pay", "decline", "pay_later", "expire"])
+def test_what_is_over_is_over(fakestripe, action):
+    session = fakestripe.act("/v1/checkout/sessions", **SESSION).json()["id"]
+    fakestripe.click(session, "expire")
+
+    assert fakestripe.click(session, action).status_code == 400
+    assert "expired" in seen(fakestripe, f"/pay/{session}")

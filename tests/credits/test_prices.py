@@ -65,3 +65,10 @@ def test_an_incomplete_list_is_refused(field, value):
 
 def test_a_complete_list_is_accepted():
     PriceList(version=2, starts_at=timezone.now(), rates=RATES, packs=[PACK], free_grant=0).full_clean()
+
+
+def test_the_list_that_started_last_counts_whatever_its_number():
+    make_prices(2, days=-1)
+    make_prices(3, days=-2)
+
+    assert prices.current().version == 2

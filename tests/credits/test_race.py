@@ -1,22 +1,17 @@
 """Many callers at once, each with a connection of its own: what holds for one caller holds for all of them.
 
-Runs on the suite's database, SQLite by default, and the last test runs the
-others again on PostgreSQL, where rows are really locked one by one.
+Runs on the suite's database, SQLite by default, and once more on PostgreSQL
+(test_postgresql.py).
 """
 
 from __future__ import annotations
 
-import os
 import random
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from django.conf import settings
-from django.db import connection
 
 from apps.accounts.models import User
 from apps.credits import services
@@ -82,24 +77,3 @@ def test_a_wallet_opened_by_many_callers_gets_one_grant():
 
     assert list(LedgerEntry.objects.values_list("amount", "key")) == [(20_00, f"grant:signup:{user.pk}")]
     assert Wallet.objects.get(user=user).balance == 20_00
-
-
-def test_the_same_races_on_postgresql(request):
-    if settings.DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
-        assert connection.vendor == "postgresql"
-        return
-    url = request.getfixturevalue("postgresql")
-    command = [sys.executable, "-m", "pytest", __file__, "-v", "-p", "no:cacheprovider"]
-
-    done = subprocess.run(
-        command,
-        env={**os.environ, "TEST_DATABASE_URL": url},
-        cwd=settings.BASE_DIR,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "6 passed" in done.stdout

@@ -69,7 +69,7 @@ def test_the_refusal_names_both_numbers_and_where_to_buy(alice, settings):
 
     error = refusal.value
     assert (error.code, error.status) == ("insufficient_credits", 402)
-    assert error.details == {"needed": 60, "available": 7.5}
+    assert error.details == {"needed": 60, "available": 7.5, "buy_url": f"{settings.SITE_URL}/credits"}
     assert error.message == (
         f"This needs 60 credits and 7.5 are available. Buy credits at {settings.SITE_URL}/credits."
     )

@@ -9,7 +9,7 @@ import time
 import pytest
 from django.test import Client
 
-from apps.credits import stripe
+from apps.credits import buying
 from apps.credits.fakestripe.server import Server, signature
 from apps.credits.models import StripeEvent, Wallet
 from apps.credits.services import open_wallet
@@ -57,7 +57,7 @@ def test_a_purchase_the_whole_way(live_server, tmp_path, settings):
     threading.Thread(target=fake.serve_forever, daemon=True).start()
     buyer = make_user("buyer@example.org")
     open_wallet(buyer, grant=False)
-    purchase = stripe.checkout(buyer, "starter", success_url=live_server.url, cancel_url=live_server.url)
+    purchase = buying.checkout(buyer, "starter", success_url=live_server.url, cancel_url=live_server.url)
 
     with fake.book.lock:
         fake.book.pay(purchase.session_id)

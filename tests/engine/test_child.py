@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -104,6 +106,7 @@ def test_every_option_of_place_edge_and_limits_is_read_as_it_was_said():
         composition=Composition((640, 360), "bottom-left", 0.35, (-12, 7)),
         edge=Edge(feather_px=2.5, choke_px=-1.25, despill=0.1),
         on_limit="reduce",
+        preview_duration=2.5,
     )
 
     said = make_parser().parse_args(["in.mp4", "out.gif", "--model", "chroma", "--format", "gif", *shaping(asked)])
@@ -207,35 +210,111 @@ def is_running(pid: int) -> bool:
 
 PEEK = """
 import json, os, resource, socket, sys
-from apps.engine.contain import contain
-missing = contain(parent=int(sys.argv[1]), on_cpu=True)
-try:
-    socket.create_connection(("127.0.0.1", int(sys.argv[2])), timeout=1).close()
-    reached = True
-except OSError:
-    reached = False
+from apps.engine import contain
+address, without, on_cpu, only_looks = json.loads(sys.argv[1])
+for wall in without:
+    setattr(contain, wall, lambda **_: False)
+missing = contain.contain(parent=None, on_cpu=on_cpu, only_looks=only_looks)
+def reaches(family, address):
+    try:
+        with socket.socket(family) as caller:
+            caller.settimeout(1)
+            caller.connect(address)
+        return True
+    except OSError:
+        return False
+def fits(gib):
+    try:
+        return bool(bytearray(gib * 1024**3))
+    except MemoryError:
+        return False
+status = dict(line.split(":", 1) for line in open("/proc/self/status"))
 print(json.dumps({
-    "missing": missing, "reached": reached, "core": resource.getrlimit(resource.RLIMIT_CORE)[0],
+    "missing": missing,
+    "internet": reaches(socket.AF_INET, tuple(address[0])),
+    "local": reaches(socket.AF_UNIX, address[1]),
+    "limits": {name: resource.getrlimit(getattr(resource, name)) for name in
+               ("RLIMIT_CORE", "RLIMIT_FSIZE", "RLIMIT_CPU", "RLIMIT_AS")},
+    "fits": fits(5) if only_looks else None,
+    "no_new_privs": status["NoNewPrivs"].strip(), "oom": open("/proc/self/oom_score_adj").read().strip(),
     "sid": os.getsid(0) == os.getpid(), "uid": os.getuid(),
 }))
 """
+WALLS = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the walls are Linux's")
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the walls are Linux's")
-def test_a_contained_process_reaches_no_network(tmp_path):
+@pytest.fixture
+def peek(tmp_path: Path):
+    """What a contained process finds, while somebody listens on loopback and on a local socket."""
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket(socket.AF_UNIX) as local:
+        local.bind(str(tmp_path / "s"))
+        local.listen()
+        address = [server.getsockname(), str(tmp_path / "s")]
+
+        def look(*without: str, on_cpu: bool = True, only_looks: bool = False) -> dict[str, Any]:
+            done = subprocess.run(
+                [sys.executable, "-c", PEEK, json.dumps([address, without, on_cpu, only_looks])],
+                cwd=ROOT, capture_output=True, text=True, check=True, start_new_session=True,
+            )  # fmt: skip
+            return json.loads(done.stdout)
+
+        yield look
+
+
+@WALLS
+def test_a_contained_process_reaches_no_network(peek):
     """Where this kernel allows it; where not, the report says so."""
-    import socket
+    found = peek()
 
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        done = subprocess.run(
-            [sys.executable, "-c", PEEK, str(os.getpid()), str(port)],
-            cwd=ROOT, capture_output=True, text=True, check=True, start_new_session=True,
-        )  # fmt: skip
-    found = json.loads(done.stdout)
+    assert found["internet"] is ("network" in found["missing"])
+    assert found["local"] is ("sockets" in found["missing"])
+    assert (found["sid"], found["uid"], found["no_new_privs"], found["oom"]) == (True, os.getuid(), "1", "800")
 
-    assert found["reached"] is ("network" in found["missing"])
-    assert (found["core"], found["sid"], found["uid"]) == (0, True, os.getuid())
+
+@WALLS
+@pytest.mark.parametrize("missing", ["_leave_the_network", "_give_up_sockets"])
+def test_either_wall_alone_keeps_the_network_out(peek, missing):
+    """A container mostly forbids the first, an old kernel the second."""
+    if {"network", "sockets"} & set(peek()["missing"]):
+        pytest.skip("this kernel has only one of them")
+
+    found = peek(missing)
+
+    assert (found["internet"], "network" in found["missing"]) == (False, False)
+    assert ("sockets" in found["missing"]) is (missing == "_give_up_sockets")
+
+
+@WALLS
+def test_a_wall_that_is_missing_is_said(peek):
+    """And that the test above finds something when there is something to find."""
+    found = peek("_leave_the_network", "_give_up_sockets")
+
+    assert {"network", "sockets"} <= set(found["missing"])
+    assert (found["internet"], found["local"]) == (True, True)
+
+
+@WALLS
+def test_cuda_keeps_its_local_sockets_and_no_others(peek):
+    found = peek("_leave_the_network", on_cpu=False)
+
+    assert found["internet"] is ("sockets" in found["missing"])
+    assert found["local"] is True
+
+
+@WALLS
+def test_a_contained_process_has_bounded_resources(peek):
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    work, look = peek(), peek(only_looks=True)
+
+    assert work["limits"] == {
+        "RLIMIT_CORE": [0, 0],
+        "RLIMIT_FSIZE": [64 * 1024**3] * 2,
+        "RLIMIT_CPU": [48 * 3600] * 2,
+        "RLIMIT_AS": [max(8 * 1024**3, memory)] * 2,
+    }
+    assert look["limits"]["RLIMIT_CPU"] == [120, 120]
+    assert look["limits"]["RLIMIT_AS"] == [4 * 1024**3] * 2
+    assert look["fits"] is False
 
 
 def test_the_child_gets_none_of_our_secrets(tmp_path, monkeypatch):

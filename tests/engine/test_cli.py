@@ -78,6 +78,7 @@ def test_probe_prints_the_facts(tmp_path):
         (["--bg-image", "none.png"], 2, "invalid_request", "bg_image"),
         (["--bg-image", "a.png", "--bg-color", "red"], 2, "invalid_request", "bg_image"),
         (["--trim", "3"], 2, "invalid_request", "trim"),
+        (["--preview-duration", "0.4"], 2, "invalid_request", "preview_duration"),
         (["--trim", "a:b"], 2, "invalid_request", "trim"),
         (["--trim", "2:1"], 2, "invalid_request", "trim.end"),
         (["--trim", "nan:1"], 2, "invalid_request", "trim.start"),

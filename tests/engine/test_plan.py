@@ -166,3 +166,41 @@ def test_a_large_clip_becomes_smaller_and_is_proved(tmp_path):
 
     assert [notice.code for notice in result.warnings] == ["scaled_to_limit"]
     assert [(output.width, output.height) for output in result.outputs] == [(922, 720), (960, 750)]
+
+
+@pytest.mark.parametrize(
+    ("trim", "kept", "seconds"),
+    [
+        (None, (0.0, 2.0), 2.0),
+        ((4.0, None), (4.0, 6.0), 2.0),
+        ((4.0, 5.5), (4.0, 5.5), 1.5),
+        ((9.0, None), (9.0, None), 1.0),
+    ],
+)
+def test_a_preview_is_the_beginning_of_what_is_kept(trim, kept, seconds):
+    plan = make_plan(facts(), Options(trim=trim, preview_duration=2.0))
+
+    assert (plan.trim, plan.seconds, plan.frames) == (kept, seconds, round(seconds * 25))
+
+
+@pytest.mark.parametrize(
+    ("size", "composition", "made"),
+    [
+        ((1920, 1080), Composition(), (640, 360, 0, 0, 640, 360)),
+        ((1080, 1920), Composition(), (360, 640, 0, 0, 360, 640)),
+        ((320, 180), Composition(), (320, 180, 0, 0, 320, 180)),
+        ((1920, 1080), Composition(canvas=(1280, 1280), scale=0.5), (640, 640, 160, 230, 320, 180)),
+    ],
+)
+def test_a_preview_is_small_and_placed_like_the_whole(size, composition, made):
+    layout = make_plan(
+        facts(width=size[0], height=size[1]), Options(composition=composition, preview_duration=5.0)
+    ).layout
+
+    assert dataclasses.astuple(layout) == made
+
+
+def test_a_preview_of_what_is_too_much_for_gif_is_within_its_limits():
+    plan = make_plan(facts(width=1920, height=1080, duration=60.0), Options(format="gif", preview_duration=10.0))
+
+    assert (plan.seconds, plan.notices) == (10.0, ())

@@ -7,11 +7,12 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from apps.accounts.models import User
+from apps.accounts.models import Mail, User
 from apps.engine.options import Background
 from apps.jobs import services
 from apps.jobs.models import Job
 from apps.jobs.representation import as_json, many
+from apps.webhooks import services as webhooks
 from apps.webhooks.models import Delivery
 from tests.factories import make_asset, make_job, make_output, make_project
 from tests.jobs.conftest import CHROMA
@@ -20,9 +21,9 @@ KEYS = [
     "id", "job_id", "status", "progress", "stage", "queue_position", "eta_seconds", "frames_done", "frames_total",
     "model", "model_version", "device", "output_format", "bg_type", "background", "video_url", "input", "output_url",
     "outputs", "error", "error_code", "credits", "warnings", "project", "metadata", "webhook_url", "webhook_events",
-    "pricing_version", "retried_from", "created_at", "started_at", "completed_at", "expires_at",
+    "pricing_version", "retried_from", "preview_duration", "created_at", "started_at", "completed_at", "expires_at",
 ]  # fmt: skip
-"""The contract's list of what a job answers, and `retried_from`, which it promises with retry."""
+"""The contract's list of what a job answers, and what its retries and previews are known by."""
 
 OUTPUT_KEYS = [
     "id", "kind", "format", "url", "bytes", "sha256", "width", "height", "frames", "duration", "alpha_mode",
@@ -113,3 +114,32 @@ def test_many_jobs_cost_the_queries_of_one(alice: User) -> None:
         make_job(alice, project=make_project(alice), background_asset=make_asset(alice, kind="background"))
 
     assert queries() == at_one
+
+
+def test_an_event_counts_as_sent_when_every_receiver_took_it(alice: User) -> None:
+    webhooks.create_endpoint(alice, url="https://example.org/all")
+    job = services.submit(alice, asset=make_asset(alice), options=CHROMA, webhook_url="https://example.org/hook")
+    services.cancel(job)
+    mine, account = Delivery.objects.filter(subject=job.pk).order_by("endpoint")
+    shown = []
+
+    for states in (("sent", "pending"), ("sent", "failed"), ("failed", "pending"), ("sent", "sent")):
+        for delivery, state in zip((mine, account), states, strict=True):
+            Delivery.objects.filter(pk=delivery.pk).update(state=state)
+        shown.append(as_json(Job.objects.with_details().get(pk=job.pk))["webhook_events"]["job.canceled"])
+
+    assert shown == ["pending", "failed", "pending", "sent"]
+
+
+def test_an_owner_who_wants_it_is_mailed_of_the_end_but_not_of_a_cancel(alice: User) -> None:
+    User.objects.update(mails_finished_jobs=True)
+    for end in (lambda job: services.fail(job, "timeout", "It took too long."), services.cancel):
+        end(services.submit(alice, asset=make_asset(alice), options=CHROMA))
+
+    (letter,) = Mail.objects.all()
+
+    assert (letter.kind, letter.context["name"], letter.context["error"]) == (
+        "job_finished",
+        "clip.mp4",
+        "It took too long.",
+    )

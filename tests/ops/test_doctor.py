@@ -158,3 +158,11 @@ def test_the_exit_status_tells_scripts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ended.value.code == 1
     assert "BAD   storage          the media folder cannot be written" in out.getvalue()
     assert "to mend." in out.getvalue()
+
+
+def test_walls_that_this_kernel_lacks_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "WALL_PROBE", "print('network', 'sockets')")
+
+    finding = doctor.walls()
+
+    assert (finding.level, "network, sockets" in finding.text) == ("note", True)

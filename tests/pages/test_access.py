@@ -10,10 +10,11 @@ from django.test import Client
 from django.urls import reverse
 
 from apps.accounts.services import issue_key
+from apps.webhooks import services as webhooks
 from tests.factories import make_asset, make_job, make_project
 
 PUBLIC = ("web:home", "web:pricing", "account_login", "account_signup", "account_reset_password")
-PRIVATE = ("web:new", "web:jobs", "web:projects", "web:credits", "web:keys", "web:webhooks")
+PRIVATE = ("web:new", "web:jobs", "web:projects", "web:credits", "web:keys", "web:webhooks", "web:notices")
 INLINE = re.compile(r"<style|\sstyle=|\son[a-z]+=|javascript:|<script(?![^>]*\ssrc=)", re.IGNORECASE)
 
 
@@ -33,8 +34,13 @@ def every_page(user) -> list[str]:
         *PRIVATE,
         "web:mail",
     )
+    endpoint, _ = webhooks.create_endpoint(user, url="https://example.org/hook")
+    (delivery,) = webhooks.emit(user, "credits.low", body={})
     return [
         *(reverse(name) for name in names),
+        reverse("web:webhook", args=[endpoint.pk]),
+        reverse("web:webhook-deliveries"),
+        reverse("web:webhook-delivery", args=[delivery.pk]),
         *(reverse("web:job", args=[job.pk]) for job in jobs),
         reverse("web:project", args=[project.pk]),
         f"{reverse('web:new')}?asset={make_asset(user).pk}",

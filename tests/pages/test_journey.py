@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from django.urls import reverse
+from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 from pytest_django import Settings
 from pytest_django.live_server_helper import LiveServer
@@ -173,6 +175,33 @@ def compare_with_the_keyboard(page: Page) -> None:
     expect(slider).to_have_attribute("aria-valuetext", "100 % original")
 
 
+def step_by_frame(page: Page) -> None:
+    """To the middle of the second frame of 25 a second, and back to the middle of the first, both players alike."""
+    page.get_by_role("button", name="One frame on").click()
+    assert positions(page) == pytest.approx([0.06, 0.06], abs=0.001)
+    page.keyboard.press(",")
+    assert positions(page) == pytest.approx([0.02, 0.02], abs=0.001)
+
+
+def look_closely_at_the_alpha(page: Page) -> None:
+    """The corner lies outside the subject: black. The middle of what is seen stays the middle."""
+    page.get_by_label("How much of the original to show").press("Home")
+    page.get_by_label("Alpha", exact=True).check(force=True)
+    shot = Image.open(io.BytesIO(page.locator(".frame").screenshot())).convert("RGB")
+    pixels = np.asarray(shot)
+    assert (pixels == 255).all(axis=2).mean() > 0.03
+    assert (pixels == 0).all(axis=2).mean() > 0.3
+    assert shot.getpixel((12, shot.height - 12)) == (0, 0, 0)
+
+    page.get_by_label("Zoom").select_option("4 ×")
+
+    view = page.locator(".view")
+    assert view.evaluate("view => view.scrollWidth / view.clientWidth") == pytest.approx(4, abs=0.1)
+    middle = view.evaluate("view => (view.scrollLeft + view.clientWidth / 2) / view.scrollWidth")
+    assert middle == pytest.approx(0.5, abs=0.02)
+    page.get_by_label("Zoom").select_option("to fit")
+
+
 def play_both(page: Page) -> None:
     page.get_by_role("button", name="Play both").click()
     # Not wait_for_function: it evaluates text in the page, which the policy forbids.
@@ -236,6 +265,8 @@ def test_from_sign_up_to_a_downloaded_cutout(visitor, workers, clip, tmp_path):
 
     person.does(start_and_watch)
     person.does(compare_with_the_keyboard)
+    person.does(step_by_frame)
+    person.does(look_closely_at_the_alpha)
     person.does(play_both)
     person.does(see_through)
     person.does(jump_by_the_chart)
@@ -349,7 +380,7 @@ def test_every_page_fits_and_keeps_to_the_policy(visitor, alice: User, all_insta
     jobs = [make_job(alice, status=status) for status in ("queued", "processing", "failed", "canceled")]
     person = visitor(viewport={"width": width, "height": 800}, color_scheme=scheme)
     public = ["/", "/pricing", "/accounts/login/", "/accounts/signup/", "/accounts/password/reset/"]
-    private = ["/new", "/jobs", "/projects", "/credits", "/keys", *(f"/jobs/{job.pk}" for job in jobs)]
+    private = ["/new", "/jobs", "/projects", "/credits", "/keys", "/usage", *(f"/jobs/{job.pk}" for job in jobs)]
 
     too_wide = [path for path in public if person.does(overflows, path)]
     person.does(sign_in, alice.email)

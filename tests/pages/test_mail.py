@@ -9,6 +9,7 @@ import pytest
 from django.core.mail import EmailMessage, get_connection, send_mail
 from django.urls import reverse
 
+from apps.accounts import mail
 from apps.accounts.models import User
 from apps.credits.models import Wallet
 
@@ -84,3 +85,34 @@ def test_a_password_can_be_reset_through_the_mailed_link(client, alice, letter_b
 
     alice.refresh_from_db()
     assert alice.check_password("another long one")
+
+
+def test_the_html_of_a_mail_opens_with_its_styles_and_nothing_else_allowed(client, alice, letter_box):
+    written = mail.low_credits(alice, available="<script>alert(1)</script>", key="once")
+    mail.send(written.pk)
+    (link,) = re.findall(r'href="(/dev/mail/[^"]+)"', client.get(reverse("web:mail")).content.decode())
+
+    shown = client.get(link)
+
+    assert b"&lt;script&gt;" in shown.content
+    assert b"<style>" in shown.content
+    rules = shown.headers["Content-Security-Policy"].split("; ")
+    assert {"sandbox", "default-src 'none'", "script-src 'none'", "style-src 'unsafe-inline'"} <= set(rules)
+    assert client.get(f"{link}x").status_code == 404
+
+
+def test_the_confirmation_has_html_too(client, db, letter_box):
+    client.post(reverse("account_signup"), {"email": "new@example.org", "password1": "correct horse battery"})
+    (letter,) = client.get(reverse("web:mail")).context["letters"]
+
+    assert re.search(r'class="button" href="http://testserver/accounts/confirm-email/[^"]+">Confirm</a>', letter.html)
+
+
+def test_a_reader_chooses_which_mails_come(browser, alice):
+    page = browser.get(reverse("web:notices"))
+    assert page.context["form"].initial == {"mails_finished_jobs": False, "mails_low_credits": True}
+
+    browser.post(reverse("web:notices"), {"mails_finished_jobs": "on"})
+
+    alice.refresh_from_db()
+    assert (alice.mails_finished_jobs, alice.mails_low_credits) == (True, False)

@@ -26,38 +26,6 @@ def post(browser, **fields):
     return browser.post(reverse("web:new"), {**CHOICES, "action": "start", "once": ONE_PAGE, **fields})
 
 
-def test_an_upload_answers_with_the_facts_of_the_file(alice, browser, clip):
-    with clip.open("rb") as file:
-        response = browser.post(reverse("web:upload"), {"file": file})
-
-    asset = Asset.objects.get()
-    assert response.status_code == 201
-    assert (asset.owner, asset.filename, asset.facts["duration"]) == (alice, "holiday.mp4", 2.0)
-    page = response.content.decode()
-    assert f'name="asset" value="{asset.pk}"' in page
-    assert "0:02.0" in page
-    assert "96 × 64" in page
-    assert "with sound" in page
-
-
-def test_a_file_that_is_no_video_is_refused_with_the_reason_and_not_kept(browser):
-    broken = SimpleUploadedFile("film.mp4", b"this is not a film" * 100)
-
-    response = browser.post(reverse("web:upload"), {"file": broken})
-
-    assert b"Nothing was kept and nothing was charged" in response.content
-    assert Asset.objects.count() == 0
-
-
-def test_an_oversized_upload_is_refused_before_its_body_is_read(browser, settings):
-    settings.MAX_UPLOAD_BYTES = settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1000
-
-    response = browser.post(reverse("web:upload"), {"file": SimpleUploadedFile("film.mp4", b"x" * 3000)})
-
-    assert response.status_code == 413
-    assert Asset.objects.count() == 0
-
-
 def test_the_price_and_the_balance_after_show_before_anything_is_spent(alice, browser):
     asset = make_asset(alice)
 
@@ -115,6 +83,20 @@ def test_a_trim_changes_the_price_that_is_shown(alice, browser):
     page = browser.post(reverse("web:price"), {**CHOICES, "asset": make_asset(alice).pk, "trim_end": "4"})
 
     assert "Start for 3 credits" in page.content.decode()
+
+
+@pytest.mark.parametrize(("trim_end", "less", "price"), [("10", "3", "7.5"), ("0.4", "0.29", "0.3")])
+def test_no_more_is_spent_than_the_button_said(alice, browser, trim_end, less, price):
+    """A choice that changed in the moment before the click costs a second click, not credits."""
+    asset = make_asset(alice)
+
+    refused = post(browser, asset=asset.pk, trim_end=trim_end, shown=less)
+    agreed = post(browser, asset=asset.pk, trim_end=trim_end, shown=price)
+
+    assert refused.status_code == 200
+    assert f"it costs {price} credits, not {less}. Nothing has started" in refused.content.decode()
+    assert agreed.status_code == 302
+    assert Job.objects.count() == 1
 
 
 @pytest.mark.parametrize(

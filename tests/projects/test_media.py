@@ -2,19 +2,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-import boto3
 import pytest
 import requests
 from django.core.files.base import ContentFile
-from django.core.files.storage import storages
-from django.test import Client, override_settings
-from moto.server import ThreadedMotoServer
+from django.test import Client
 
 from apps.projects import media
 from apps.projects.models import media_storage
+from apps.projects.s3 import S3Media
+from config.settings import public_origins
+from tests.s3 import s3_store
 
 BODY = bytes(range(256)) * 4  # 1024 bytes
 
@@ -139,32 +140,51 @@ def test_a_deleted_file_is_404(client: Client) -> None:
     assert get(client, media.url("assets/none/source", filename="a", content_type="video/mp4"))[0] == 404
 
 
-def test_media_on_s3_are_redirected_to_a_presigned_address(client: Client, tmp_path: Any) -> None:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    endpoint = "http://{}:{}".format(*server.get_host_and_port())
-    secrets = {"access_key": "test", "secret_key": "test", "region_name": "us-east-1"}
-    options = {
-        "bucket_name": "media", "endpoint_url": endpoint, "signature_version": "s3v4",
-        "addressing_style": "path", "querystring_expire": 3600, "file_overwrite": False, **secrets,
-    }  # fmt: skip
-    boto3.client(
-        "s3", endpoint_url=endpoint, aws_access_key_id="test", aws_secret_access_key="test",
-        region_name="us-east-1",
-    ).create_bucket(Bucket="media")  # fmt: skip
-    kept = storages.backends
-    try:
-        with override_settings(
-            STORAGES={**kept, "media": {"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": options}}
-        ):
-            name = media_storage().save("assets/a/source", ContentFile(BODY))
-            answer = client.get(media.url(name, filename="clip.mp4", content_type="video/mp4"))
-            fetched = requests.get(answer.headers["Location"], headers={"Range": "bytes=10-19"}, timeout=10)
-            media.bring(name, tmp_path / "source")
-    finally:
-        server.stop()
+def test_media_on_s3_are_redirected_to_a_presigned_address(client: Client, tmp_path: Path) -> None:
+    with s3_store():
+        name = media_storage().save("assets/a/source", ContentFile(BODY))
+        link = media.url(name, filename="clip.mp4", content_type="video/mp4")
+        answer, looked = client.get(link), client.head(link)
+        part = requests.get(answer.headers["Location"], headers={"Range": "bytes=10-19"}, timeout=10)
+        head = requests.head(looked.headers["Location"], timeout=10)
+        media.bring(name, tmp_path / "source")
 
-    assert answer.status_code == 302
-    assert (fetched.status_code, fetched.content) == (206, BODY[10:20])
-    assert fetched.headers["Content-Disposition"] == 'inline; filename="clip.mp4"'
+    assert (answer.status_code, looked.status_code) == (302, 302)
+    assert (part.status_code, part.content) == (206, BODY[10:20])
+    assert part.headers["Content-Disposition"] == 'inline; filename="clip.mp4"'
+    assert (head.status_code, head.headers["Content-Length"]) == (200, str(len(BODY)))
     assert (tmp_path / "source").read_bytes() == BODY
+
+
+def test_browsers_may_reach_the_store_by_another_name_than_we_do() -> None:
+    store = S3Media(
+        bucket_name="b", endpoint_url="http://inside:9000", public_endpoint_url="https://media.example",
+        access_key="a", secret_key="s", region_name="r", addressing_style="path",
+    )  # fmt: skip
+
+    assert store.url("assets/a/source").startswith("https://media.example/b/assets/a/source?")
+    assert store.client.meta.endpoint_url == "http://inside:9000"
+
+
+@pytest.mark.parametrize(
+    ("given", "origins"),
+    [
+        ({"endpoint_url": "https://s3.example:9000"}, ["https://s3.example:9000", "https://b.s3.example:9000"]),
+        (
+            {"endpoint_url": "http://inside", "public_endpoint_url": "https://media.example/"},
+            ["https://media.example", "https://b.media.example"],
+        ),
+        (
+            {"region_name": "eu-central-1"},
+            [
+                "https://s3.eu-central-1.amazonaws.com",
+                "https://b.s3.eu-central-1.amazonaws.com",
+                "https://b.s3.amazonaws.com",
+            ],
+        ),
+    ],
+)
+def test_the_pages_policy_names_the_store(given: dict[str, str], origins: list[str]) -> None:
+    unset = {"endpoint_url": None, "public_endpoint_url": None, "region_name": None}
+
+    assert public_origins({"bucket_name": "b", **unset, **given}) == origins

@@ -9,7 +9,7 @@ from django.test import Client
 from django.urls import reverse
 
 from apps.accounts.models import User
-from apps.webhooks import services
+from apps.webhooks import services, signing
 from apps.webhooks.models import Attempt, Delivery
 
 JOB = UUID("11111111-2222-3333-4444-555555555555")
@@ -17,10 +17,8 @@ JOB = UUID("11111111-2222-3333-4444-555555555555")
 
 @pytest.fixture
 def delivery(alice: User) -> Delivery:
-    made = services.emit(alice, "job.completed", url="https://hooks.example.org/in", body={}, subject=JOB)
-    other = services.emit(alice, "job.failed", url="https://other.example.org/", body={}, subject=UUID(int=7))
-    assert made
-    assert other
+    (made,) = services.emit(alice, "job.completed", url="https://hooks.example.org/in", body={}, subject=JOB)
+    services.emit(alice, "job.failed", url="https://other.example.org/", body={}, subject=UUID(int=7))
     Attempt.objects.create(delivery=made, number=1, status_code=503, response_excerpt="come back later")
     return made
 
@@ -45,7 +43,7 @@ def test_a_delivery_shows_its_attempts_and_not_its_secret(delivery: Delivery, su
 
     text = page.content.decode()
     assert "come back later" in text
-    assert delivery.secret not in text
+    assert signing.of_account(delivery.user).secret not in text
 
 
 def test_send_again_makes_it_due(delivery: Delivery, support: Client) -> None:
@@ -58,3 +56,31 @@ def test_send_again_makes_it_due(delivery: Delivery, support: Client) -> None:
     delivery.refresh_from_db()
     assert delivery.state == Delivery.State.PENDING
     assert delivery.next_attempt_at is not None
+
+
+def test_an_endpoint_is_disabled_and_enabled_and_its_secret_not_shown(alice: User, support: Client) -> None:
+    endpoint, secret = services.create_endpoint(alice, url="https://hooks.example.org/in")
+    address = reverse("admin:webhooks_endpoint_changelist")
+    states = []
+
+    for action in ("disable", "enable"):
+        support.post(address, {"action": action, "_selected_action": [str(endpoint.pk)]})
+        endpoint.refresh_from_db()
+        states.append(endpoint.is_enabled)
+
+    assert states == [False, True]
+    assert secret not in support.get(reverse("admin:webhooks_endpoint_change", args=[endpoint.pk])).content.decode()
+
+
+def test_a_refusal_to_send_again_is_told(alice: User, support: Client) -> None:
+    endpoint, _ = services.create_endpoint(alice, url="https://hooks.example.org/in")
+    (delivery,) = services.emit(alice, "credits.low", body={})
+    services.disable_endpoint(endpoint)
+
+    page = support.post(
+        reverse("admin:webhooks_delivery_changelist"),
+        {"action": "send_again", "_selected_action": [str(delivery.pk)]},
+        follow=True,
+    )
+
+    assert b"The endpoint is disabled: enable it, then send again." in page.content

@@ -1,72 +1,81 @@
-"""Deliveries over real HTTP: both signatures, every attempt kept, and nobody told twice by accident."""
+"""Endpoints, and who is to be told of what."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
-import threading
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from uuid import UUID
+from datetime import datetime, timedelta
 
 import django_rq
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 from pytest_django import Settings
-from standardwebhooks import Webhook
 
 from apps.accounts.models import User
-from apps.webhooks import services, tasks
-from apps.webhooks.models import Attempt, Delivery
-from tests.fakes import Receiver, webhook_receiver
+from apps.errors import AppError
+from apps.webhooks import sending, services, signing
+from apps.webhooks.models import Delivery, Endpoint
+from tests.fakes import Receiver
+from tests.webhooks.conftest import JOB, emit
 
-JOB = UUID("11111111-2222-3333-4444-555555555555")
 State = Delivery.State
+HOOK = "https://example.org/h"
 
 
-@pytest.fixture
-def receiver(settings: Settings) -> Iterator[Receiver]:
-    with webhook_receiver() as running:
-        settings.EGRESS_ALLOW = [running.target]
-        yield running
+def told(user: User, event: str, url: str = "") -> list[str]:
+    """Who was written down to be told."""
+    return [row.url for row in services.emit(user, event, url=url, body={}, subject=JOB)]
 
 
-def emit(user: User, url: str, event: str = "job.completed") -> Delivery:
-    delivery = services.emit(user, event, url=url, body={"id": str(JOB), "note": "naïve ✂"}, subject=JOB)
-    assert delivery is not None
-    return delivery
-
-
-def make_due(delivery: Delivery) -> None:
-    Delivery.objects.filter(pk=delivery.pk).update(next_attempt_at=timezone.now())
+# --- emit --------------------------------------------------------------------------------------
 
 
 def test_emit_fixes_the_body_and_who_it_is_for(alice: User) -> None:
-    delivery = services.emit(
-        alice, "job.failed", url="https://example.org/h", body={"id": str(JOB)}, subject=JOB, request_id="req_1"
-    )
+    (delivery,) = services.emit(alice, "job.failed", url=HOOK, body={"id": str(JOB)}, subject=JOB, request_id="req_1")
 
-    assert delivery is not None
     body = json.loads(delivery.body)
     created_at = body.pop("created_at")
     assert body == {"event": "job.failed", "id": str(delivery.pk), "data": {"id": str(JOB)}}
     assert datetime.fromisoformat(created_at).tzinfo is not None
     assert (delivery.user, delivery.request_id, delivery.state, delivery.attempts) == (alice, "req_1", State.PENDING, 0)
-    assert delivery.secret == services.signing_secret(alice)
+    assert (delivery.endpoint, delivery.host) == (None, "example.org")
 
 
 def test_emit_without_a_receiver_writes_nothing(alice: User) -> None:
-    assert services.emit(alice, "job.started", url="", body={}, subject=JOB) is None
-    assert services.emit(None, "job.started", url="https://example.org/h", body={}, subject=JOB) is None
+    assert told(alice, "job.started") == []
+    assert services.emit(None, "job.started", url=HOOK, body={}, subject=JOB) == []
     assert Delivery.objects.count() == 0
+
+
+def test_emit_tells_the_endpoints_that_asked_and_the_jobs_own_receiver(alice: User, charlie: User) -> None:
+    services.create_endpoint(alice, url="https://all.example/")
+    services.create_endpoint(alice, url="https://some.example/", events=["job.failed", "credits.low"])
+    services.disable_endpoint(services.create_endpoint(alice, url="https://off.example/")[0])
+    services.delete_endpoint(services.create_endpoint(alice, url="https://gone.example/")[0])
+    services.create_endpoint(charlie, url="https://his.example/")
+
+    assert told(alice, "job.completed", HOOK) == ["https://all.example/", HOOK]
+    assert told(alice, "job.failed") == ["https://all.example/", "https://some.example/"]
+    assert told(alice, "credits.low") == ["https://all.example/", "https://some.example/"]
+
+
+def test_a_jobs_receiver_that_is_an_endpoint_too_is_told_once(alice: User) -> None:
+    endpoint, _ = services.create_endpoint(alice, url=HOOK, events=["credits.low"])
+
+    (delivery,) = services.emit(alice, "job.started", url=HOOK, body={}, subject=JOB)
+
+    assert delivery.endpoint == endpoint
+
+
+def test_an_event_nobody_knows_is_a_fault(alice: User) -> None:
+    with pytest.raises(ValueError, match=r"job\.exploded"):
+        services.emit(alice, "job.exploded", body={})
 
 
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_emit_leaves_nothing_when_the_transaction_fails(alice: User) -> None:
     with transaction.atomic():
-        emit(alice, "https://example.org/h")
+        emit(alice, HOOK)
         transaction.set_rollback(True)
 
     assert Delivery.objects.count() == 0
@@ -74,208 +83,230 @@ def test_emit_leaves_nothing_when_the_transaction_fails(alice: User) -> None:
 
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_emit_stands_when_the_queue_is_down(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The bell cannot be rung, the caller is not told, and the row waits for due()."""
-    monkeypatch.setitem(django_rq.settings.QUEUES["default"], "URL", "redis://127.0.0.1:1/0")
+    """The bell cannot be rung, the caller is not told, and the row waits for the reconciler."""
+    monkeypatch.setitem(django_rq.settings.QUEUES["webhooks"], "URL", "redis://127.0.0.1:1/0")
 
-    delivery = emit(alice, "https://example.org/h")
+    delivery = emit(alice, HOOK)
 
-    delivery.refresh_from_db()
-    assert delivery.state == State.PENDING
-    assert delivery.next_attempt_at is not None
-    assert delivery.next_attempt_at <= timezone.now()
+    assert list(sending.due()) == [delivery]
 
 
-def test_the_signing_secret_is_one_per_account(alice: User, charlie: User) -> None:
-    secret = services.signing_secret(alice)
+def test_the_secret_for_receivers_of_jobs_is_one_per_account(alice: User, charlie: User) -> None:
+    secret = signing.of_account(alice).secret
 
     assert secret.startswith("whsec_")
-    assert services.signing_secret(alice) == secret
-    assert services.signing_secret(charlie) != secret
+    assert signing.of_account(alice).secret == secret
+    assert signing.of_account(charlie).secret != secret
 
 
-def test_a_delivery_carries_both_signatures_of_the_same_bytes(alice: User, receiver: Receiver) -> None:
-    delivery = emit(alice, receiver.url)
-
-    assert services.send(delivery.pk) is True
-
-    (got,) = receiver.requests
-    assert got.body == delivery.body.encode()
-    assert json.loads(got.body)["data"] == {"id": str(JOB), "note": "naïve ✂"}
-    assert Webhook(delivery.secret).verify(got.body, got.headers) == json.loads(delivery.body)
-    stamp = got.headers["x-webhook-timestamp"]
-    mine = hmac.new(delivery.secret.encode(), stamp.encode() + b"." + got.body, hashlib.sha256).hexdigest()
-    assert got.headers["x-webhook-signature"] == f"sha256={mine}"
-    assert datetime.fromisoformat(stamp).timestamp() == int(got.headers["webhook-timestamp"])
-    assert abs(datetime.now(UTC) - datetime.fromisoformat(stamp)) < timedelta(seconds=10)
-    assert got.headers["x-webhook-event"] == "job.completed"
-    assert got.headers["x-webhook-delivery-id"] == got.headers["webhook-id"] == str(delivery.pk)
-    assert got.headers["content-type"] == "application/json"
+# --- endpoints ---------------------------------------------------------------------------------
 
 
-def test_a_2xx_ends_it(alice: User, receiver: Receiver) -> None:
-    delivery = emit(alice, receiver.url)
-    receiver.answers.append(201)
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://example.org/",
+        "example.org/hook",
+        "https://",
+        "https://user:secret@example.org/",
+        "https://example.org/a b",
+        "https://example.org:99999/",
+        "https://[::1",
+        "javascript:alert(1)",
+    ],
+)
+def test_an_address_that_could_never_be_told_is_refused(alice: User, url: str) -> None:
+    with pytest.raises(AppError) as refused:
+        services.create_endpoint(alice, url=url)
 
-    services.send(delivery.pk)
+    assert (refused.value.code, refused.value.param) == ("invalid_request", "url")
+    assert Endpoint.objects.count() == 0
 
-    delivery.refresh_from_db()
-    assert (delivery.state, delivery.attempts, delivery.next_attempt_at) == (State.SENT, 1, None)
-    assert delivery.finished_at is not None
-    attempt = Attempt.objects.get()
-    assert (attempt.number, attempt.status_code, attempt.error, attempt.response_excerpt) == (1, 201, "", "thank you")
-    assert services.send(delivery.pk) is False
+
+@pytest.mark.parametrize(
+    ("asked", "kept"),
+    [
+        (["job.failed", "job.started", "job.failed"], ["job.started", "job.failed"]),
+        (["job.failed", "*"], ["*"]),
+    ],
+)
+def test_the_events_of_an_endpoint_are_kept_in_order_and_once(alice: User, asked: list[str], kept: list[str]) -> None:
+    endpoint, _ = services.create_endpoint(alice, url=HOOK, events=asked)
+
+    assert endpoint.events == kept
+
+
+@pytest.mark.parametrize("asked", [[], ["job.exploded"], ["webhook.test"]])
+def test_events_that_cannot_be_asked_for_are_refused(alice: User, asked: list[str]) -> None:
+    with pytest.raises(AppError) as refused:
+        services.create_endpoint(alice, url=HOOK, events=asked)
+
+    assert (refused.value.code, refused.value.param) == ("invalid_request", "events")
+
+
+def test_an_account_has_twenty_endpoints_and_no_more(alice: User, charlie: User) -> None:
+    for number in range(20):
+        services.create_endpoint(alice, url=f"{HOOK}/{number}")
+
+    with pytest.raises(AppError) as refused:
+        services.create_endpoint(alice, url=HOOK)
+    services.create_endpoint(charlie, url=HOOK)
+    services.delete_endpoint(Endpoint.objects.for_user(alice)[0])
+    services.create_endpoint(alice, url=HOOK)
+
+    assert refused.value.code == "limit_exceeded"
+    assert Endpoint.objects.for_user(alice).count() == 20
+
+
+def test_a_changed_address_is_where_waiting_deliveries_go(alice: User, receiver: Receiver) -> None:
+    endpoint, _ = services.create_endpoint(alice, url="https://old.example/", events=["job.started"])
+    services.emit(alice, "job.started", body={}, subject=JOB)
+
+    services.change_endpoint(endpoint, url=receiver.url, events=["*"], description="new")
+    sending.send_due()
+
     assert len(receiver.requests) == 1
+    assert (endpoint.url, endpoint.events, endpoint.description) == (receiver.url, ["*"], "new")
 
 
-def test_failures_are_tried_again_on_the_schedule_until_it_ends(alice: User, receiver: Receiver) -> None:
-    delivery = emit(alice, receiver.url)
-    receiver.answers.extend([500] * 10)
-    waits = []
-
-    while True:
-        make_due(delivery)
-        assert services.send(delivery.pk) is True
-        delivery.refresh_from_db()
-        if delivery.next_attempt_at is None:
-            break
-        waits.append((delivery.next_attempt_at - timezone.now()).total_seconds())
-        assert services.send(delivery.pk) is False, "not before its time"
-
-    assert (delivery.state, delivery.attempts) == (State.FAILED, 10)
-    assert [row.status_code for row in delivery.attempt_set.all()] == [500] * 10
-    expected = [5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400]
-    assert len(waits) == len(expected)
-    for wait, planned in zip(waits, expected, strict=True):
-        assert planned * 0.9 - 1 <= wait <= planned * 1.1
-
-
-def test_a_410_ends_it_at_once(alice: User, receiver: Receiver) -> None:
-    delivery = emit(alice, receiver.url)
-    receiver.answers.append(410)
-
-    services.send(delivery.pk)
-
-    delivery.refresh_from_db()
-    assert (delivery.state, delivery.attempts, delivery.next_attempt_at) == (State.FAILED, 1, None)
-
-
-def test_a_redirect_is_a_failure_and_not_followed(alice: User, receiver: Receiver) -> None:
-    delivery = emit(alice, receiver.url)
-    receiver.answers.append(302)
-    receiver.headers["Location"] = "/elsewhere"
-
-    services.send(delivery.pk)
-
-    delivery.refresh_from_db()
-    assert (delivery.state, delivery.attempts) == (State.PENDING, 1)
-    assert [r.path for r in receiver.requests] == ["/hook"]
-    assert Attempt.objects.get().status_code == 302
-
-
-def test_an_address_inside_is_refused_and_the_refusal_kept(alice: User, receiver: Receiver, settings: Settings) -> None:
-    settings.EGRESS_ALLOW = []
-    delivery = emit(alice, receiver.url)
-
-    services.send(delivery.pk)
-
-    attempt = Attempt.objects.get()
-    assert attempt.status_code is None
-    assert attempt.error == "The URL points to an address that is not on the public internet."
-    assert receiver.requests == []
-
-
-def test_a_receiver_that_never_answers_is_left(
-    alice: User, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+def test_a_disabled_endpoint_is_told_nothing_until_it_is_enabled(
+    alice: User, endpoint: Endpoint, receiver: Receiver
 ) -> None:
-    monkeypatch.setattr(services, "ANSWER_SECONDS", 0.3)
-    receiver.pause = 1.0
-    delivery = emit(alice, receiver.url)
+    (waiting,) = services.emit(alice, "job.started", body={}, subject=JOB)
 
-    services.send(delivery.pk)
+    assert services.disable_endpoint(endpoint) is True
+    assert services.disable_endpoint(endpoint) is False
+    assert told(alice, "job.completed") == []
+    assert services.enable_endpoint(endpoint) is True
+    assert services.enable_endpoint(endpoint) is False
+    assert told(alice, "job.completed") == [receiver.url]
 
-    delivery.refresh_from_db()
-    assert delivery.state == State.PENDING
-    assert Attempt.objects.get().error == "The server at that URL did not finish within 0.3 seconds."
-
-
-@pytest.mark.django_db(transaction=True, serialized_rollback=True)
-def test_two_senders_make_one_attempt(alice: User, receiver: Receiver) -> None:
-    receiver.pause = 0.3
-    delivery = emit(alice, receiver.url)
-    done: list[bool] = []
-
-    def sender() -> None:
-        done.append(services.send(delivery.pk))
-        connection.close()
-
-    threads = [threading.Thread(target=sender) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert sorted(done) == [False] * 5 + [True]
-    assert len(receiver.requests) == 1
-    assert [row.number for row in Attempt.objects.all()] == [1]
+    waiting.refresh_from_db()
+    assert (waiting.state, waiting.note) == (State.FAILED, "The endpoint was disabled by its owner.")
 
 
-def test_a_sender_that_died_leaves_its_attempt_and_the_next_is_due_a_minute_later(
-    alice: User, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+def test_a_deleted_endpoint_is_told_nothing_and_its_log_stays(
+    alice: User, endpoint: Endpoint, receiver: Receiver
 ) -> None:
-    delivery = emit(alice, receiver.url)
-    with monkeypatch.context() as patch:
-        patch.setattr(services.egress, "post", killed)
-        with pytest.raises(KeyboardInterrupt):
-            services.send(delivery.pk)
-    delivery.refresh_from_db()
-    assert delivery.next_attempt_at is not None
-    wait = (delivery.next_attempt_at - timezone.now()).total_seconds()
-    make_due(delivery)
+    (sent,) = services.emit(alice, "job.started", body={}, subject=JOB)
+    sending.send_due()
+    (waiting,) = services.emit(alice, "job.completed", body={}, subject=JOB)
 
-    assert services.send(delivery.pk) is True
+    services.delete_endpoint(endpoint)
+    services.delete_endpoint(endpoint)
 
-    assert 50 < wait <= 60
-    rows = [(row.number, row.status_code, row.error) for row in Attempt.objects.all()]
-    assert rows == [(1, None, services.LOST), (2, 200, "")]
+    assert list(Endpoint.objects.for_user(alice)) == []
+    assert sending.send_due() == 0
+    states = [Delivery.objects.get(pk=row.pk).state for row in (sent, waiting)]
+    assert states == [State.SENT, State.FAILED]
 
 
-def killed(*_: object, **__: object) -> None:
-    raise KeyboardInterrupt
-
-
-def test_an_answer_that_comes_after_the_next_attempt_began_changes_nothing(alice: User, receiver: Receiver) -> None:
-    delivery = emit(alice, receiver.url)
-    Delivery.objects.filter(pk=delivery.pk).update(attempts=2)
-
-    services._settle(delivery, 200)
-
-    delivery.refresh_from_db()
-    assert (delivery.state, delivery.attempts) == (State.PENDING, 2)
-
-
-def test_due_rings_for_what_is_due_and_nothing_else(
-    alice: User, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rung: list[Delivery] = []
-    monkeypatch.setattr(services, "_ring", rung.append)
-    due_now = emit(alice, receiver.url)
-    later, sent = emit(alice, receiver.url), emit(alice, receiver.url)
-    Delivery.objects.filter(pk=later.pk).update(next_attempt_at=timezone.now() + timedelta(hours=1))
-    services.send(sent.pk)
-
-    assert services.due() == 1
-    assert rung == [due_now]
+# --- once more ---------------------------------------------------------------------------------
 
 
 def test_replay_sends_the_same_bytes_under_the_same_id_again(alice: User, receiver: Receiver) -> None:
     delivery = emit(alice, receiver.url)
-    services.send(delivery.pk)
+    sending.send_due()
 
     services.replay(delivery)
-    tasks.send_delivery(str(delivery.pk))
+    sending.send_due()
 
     first, second = receiver.requests
     assert first.body == second.body
     assert first.headers["webhook-id"] == second.headers["webhook-id"]
     delivery.refresh_from_db()
     assert (delivery.state, delivery.attempts) == (State.SENT, 2)
+
+
+def test_a_replay_of_what_had_ended_is_one_attempt(alice: User, receiver: Receiver) -> None:
+    delivery = emit(alice, receiver.url)
+    sending.send_due()
+    receiver.answers.extend([500, 500])
+
+    for _ in range(2):
+        services.replay(delivery)
+        sending.send_due()
+        delivery.refresh_from_db()
+        assert (delivery.state, delivery.next_attempt_at) == (State.FAILED, None)
+
+    assert [row.status_code for row in delivery.attempt_set.all()] == [200, 500, 500]
+
+
+def test_a_replay_of_what_waits_keeps_the_rest_of_its_schedule(alice: User, receiver: Receiver) -> None:
+    delivery = emit(alice, receiver.url)
+    receiver.answers.extend([500, 500])
+    sending.send_due()
+
+    services.replay(delivery)
+    assert sending.send_due() == 1
+
+    delivery.refresh_from_db()
+    assert (delivery.state, delivery.attempts, delivery.last_attempt) == (State.PENDING, 2, 10)
+
+
+def test_a_replay_while_it_is_being_sent_changes_nothing(alice: User, receiver: Receiver) -> None:
+    delivery = emit(alice, receiver.url)
+    sending.claim(1)
+
+    services.replay(delivery)
+
+    assert sending.send_due() == 0
+    assert delivery.attempts == 1
+
+
+def test_nothing_is_sent_again_to_a_disabled_endpoint(alice: User, endpoint: Endpoint, receiver: Receiver) -> None:
+    (delivery,) = services.emit(alice, "job.started", body={}, subject=JOB)
+    sending.send_due()
+    services.disable_endpoint(endpoint)
+    delivery.refresh_from_db()
+
+    with pytest.raises(AppError) as refused:
+        services.replay(delivery)
+
+    assert refused.value.code == "conflict"
+
+
+def test_a_test_reaches_even_a_disabled_endpoint_and_is_tried_once(
+    alice: User, endpoint: Endpoint, receiver: Receiver
+) -> None:
+    services.disable_endpoint(endpoint)
+    receiver.answers.append(500)
+
+    delivery = services.send_test(endpoint)
+    sending.send_due()
+
+    assert json.loads(receiver.requests[0].body)["event"] == "webhook.test"
+    delivery.refresh_from_db()
+    endpoint.refresh_from_db()
+    assert (delivery.state, delivery.attempts, endpoint.failing_since) == (State.FAILED, 1, None)
+
+
+def test_old_deliveries_are_swept_and_with_the_last_one_a_deleted_endpoint(
+    alice: User, endpoint: Endpoint, receiver: Receiver, settings: Settings
+) -> None:
+    settings.WEBHOOK_LOG_DAYS = 30
+    kept, old = emit(alice, receiver.url), emit(alice, receiver.url, "job.failed")
+    services.delete_endpoint(endpoint)
+    sending.send_due()
+    services.sweep()
+    assert Endpoint.objects.count() == 1
+
+    Delivery.objects.filter(pk=old.pk).update(created_at=timezone.now() - timedelta(days=31))
+    services.sweep()
+
+    assert list(Delivery.objects.all()) == [kept]
+    assert Endpoint.objects.count() == 1
+    Delivery.objects.update(created_at=timezone.now() - timedelta(days=31))
+    services.sweep()
+    assert (Delivery.objects.count(), Endpoint.objects.count()) == (0, 0)
+
+
+def test_a_secret_out_of_use_is_erased(alice: User, endpoint: Endpoint) -> None:
+    signing.rotate(signing.of_endpoint(endpoint))
+    services.sweep()
+    assert signing.of_endpoint(endpoint).previous_secret != ""
+    signing.SigningSecret.objects.update(previous_until=timezone.now() - timedelta(seconds=1))
+
+    services.sweep()
+
+    assert signing.of_endpoint(endpoint).previous_secret == ""

@@ -1,4 +1,4 @@
-"""What the fake Stripe knows: sessions, payments, refunds, disputes, and the events they caused."""
+"""What the fake Stripe knows: customers, sessions, payments, refunds, disputes, and the events they caused."""
 
 from __future__ import annotations
 
@@ -13,7 +13,19 @@ from typing import Any
 
 Object = dict[str, Any]
 
-TABLES = {"cs": "sessions", "pi": "payment_intents", "ch": "charges", "re": "refunds", "dp": "disputes"}
+TABLES = {
+    "cs": "sessions",
+    "cus": "customers",
+    "pi": "payment_intents",
+    "ch": "charges",
+    "re": "refunds",
+    "dp": "disputes",
+    "in": "invoices",
+    "bps": "portals",
+}
+DECLINED = "Your card was declined."
+TAX_PERCENT = 20
+"""What the sandbox adds where automatic tax is on, so that what is paid differs from what a pack costs."""
 KEPT_EVENTS = 500
 """So that the state file, written anew with every change, stays small."""
 
@@ -21,10 +33,13 @@ KEPT_EVENTS = 500
 class Refused(Exception):
     """What the real one would answer with an error body."""
 
-    def __init__(self, message: str, *, status: int = 400, code: str = "parameter_invalid", kind: str = "") -> None:
+    def __init__(
+        self, message: str, *, status: int = 400, code: str = "parameter_invalid", kind: str = "", param: str = ""
+    ) -> None:
         super().__init__(message)
         self.status = status
-        self.body = {"error": {"type": kind or "invalid_request_error", "code": code, "message": message}}
+        said = {"type": kind or "invalid_request_error", "code": code, "message": message, "param": param}
+        self.body = {"error": {name: text for name, text in said.items() if text}}
 
 
 class Book:
@@ -39,7 +54,9 @@ class Book:
         self.undelivered: list[str] = []
         self.replies: dict[str, Object] = {}
         if path.exists():
-            vars(self).update(json.loads(path.read_text(encoding="utf-8")))
+            kept = json.loads(path.read_text(encoding="utf-8"))
+            # A state of an earlier version may lack a table.
+            vars(self).update({**kept, "tables": {**self.tables, **kept["tables"]}})
 
     def save(self) -> None:
         self.events = self.events[-KEPT_EVENTS:]
@@ -60,11 +77,12 @@ class Book:
         self.tables[TABLES[prefix]][made["id"]] = made
         return made
 
-    def find(self, identifier: str, prefix: str) -> Object:
+    def find(self, identifier: str, prefix: str, *, param: str = "") -> Object:
         """The object; ids of another kind are as unknown as they are at the real one."""
         found = self.tables[TABLES[prefix]].get(identifier)
         if found is None:
-            raise Refused(f"No such object: {identifier!r}", status=404, code="resource_missing")
+            message = f"No such {TABLES[prefix][:-1]}: {identifier!r}"
+            raise Refused(message, status=400 if param else 404, code="resource_missing", param=param)
         return found
 
     def emit(self, kind: str, subject: Object) -> None:
@@ -94,6 +112,20 @@ class Book:
                 place = place[name]
         return copy
 
+    # Customers
+
+    def create_customer(self, fields: Object) -> Object:
+        made = self.add("cus", "customer", email=fields.get("email"), metadata=fields.get("metadata", {}))
+        self.save()
+        return made
+
+    def create_portal(self, fields: Object, *, address: str) -> Object:
+        customer = self.find(fields.get("customer", ""), "cus", param="customer")
+        portal = self.add("bps", "billing_portal.session", customer=customer["id"], return_url=fields.get("return_url"))
+        portal["url"] = f"{address}/portal/{portal['id']}"
+        self.save()
+        return portal
+
     # Checkout
 
     def create_session(self, fields: Object, *, address: str) -> Object:
@@ -103,7 +135,9 @@ class Book:
         if fields.get("mode") != "payment":
             raise Refused("This sandbox only knows mode=payment.")
         lines = list(fields["line_items"].values())
-        total = sum(int(line["price_data"]["unit_amount"]) * int(line.get("quantity", 1)) for line in lines)
+        net = sum(int(line["price_data"]["unit_amount"]) * int(line.get("quantity", 1)) for line in lines)
+        tax = net * TAX_PERCENT // 100 if is_on(fields, "automatic_tax") else 0
+        customer = self.find(fields["customer"], "cus", param="customer") if "customer" in fields else {}
         session = self.add(
             "cs",
             "checkout.session",
@@ -111,11 +145,18 @@ class Book:
             status="open",
             payment_status="unpaid",
             payment_intent=None,
-            amount_total=total,
+            amount_subtotal=net,
+            amount_total=net + tax,
+            total_details={"amount_tax": tax, "amount_discount": 0, "amount_shipping": 0},
+            automatic_tax={"enabled": is_on(fields, "automatic_tax")},
+            tax_id_collection={"enabled": is_on(fields, "tax_id_collection")},
+            invoice_creation={"enabled": is_on(fields, "invoice_creation")},
+            invoice=None,
             currency=lines[0]["price_data"]["currency"],
             description=lines[0]["price_data"]["product_data"]["name"],
             client_reference_id=fields.get("client_reference_id"),
-            customer_email=fields.get("customer_email"),
+            customer=customer.get("id"),
+            customer_email=fields.get("customer_email") or customer.get("email"),
             metadata=fields.get("metadata", {}),
             payment_metadata=fields.get("payment_intent_data", {}).get("metadata", {}),
             success_url=fields["success_url"],
@@ -137,24 +178,45 @@ class Book:
         self.emit("checkout.session.completed", session)
         return session
 
-    def pay_later(self, identifier: str, *, emit: bool = True) -> Object:
-        """As with a bank debit: the buyer is done, the money has not come yet."""
+    def decline(self, identifier: str) -> Object:
+        """The buyer may try again: the session stays open."""
         session = self.open_session(identifier)
+        intent = self.intent_of(session)
+        intent.update(
+            status="requires_payment_method", last_payment_error={"code": "card_declined", "message": DECLINED}
+        )
+        self.emit("payment_intent.payment_failed", intent)
+        return session
+
+    def intent_of(self, session: Object) -> Object:
+        """The session's payment, made with the first try."""
+        if session["payment_intent"]:
+            return self.find(session["payment_intent"], "pi")
         intent = self.add(
             "pi",
             "payment_intent",
             amount=session["amount_total"],
             currency=session["currency"],
             metadata=session["payment_metadata"],
-            status="processing",
+            status="requires_payment_method",
             latest_charge=None,
+            last_payment_error=None,
         )
+        session["payment_intent"] = intent["id"]
+        return intent
+
+    def pay_later(self, identifier: str, *, emit: bool = True) -> Object:
+        """As with a bank debit: the buyer is done, the money has not come yet."""
+        session = self.open_session(identifier)
+        intent = self.intent_of(session)
         charge = self.add(
             "ch",
             "charge",
             amount=intent["amount"],
             amount_refunded=0,
             currency=intent["currency"],
+            customer=session["customer"],
+            description=session["description"],
             metadata=intent["metadata"],
             payment_intent=intent["id"],
             status="pending",
@@ -162,8 +224,13 @@ class Book:
             refunded=False,
             disputed=False,
         )
-        intent["latest_charge"] = charge["id"]
-        session.update(status="complete", payment_intent=intent["id"])
+        address = session["url"].rpartition("/pay/")[0]
+        charge["receipt_url"] = f"{address}/receipt/{charge['id']}"
+        intent.update(status="processing", latest_charge=charge["id"], last_payment_error=None)
+        session["status"] = "complete"
+        if session["invoice_creation"]["enabled"]:
+            invoice = self.add("in", "invoice", hosted_invoice_url=f"{charge['receipt_url']}?invoice=1")
+            session["invoice"] = invoice["id"]
         if emit:
             self.emit("checkout.session.completed", session)
         return session
@@ -182,6 +249,8 @@ class Book:
         charge = self.find(intent["latest_charge"], "ch")
         charge.update(status="succeeded" if succeeded else "failed", paid=succeeded)
         intent["status"] = "succeeded" if succeeded else "requires_payment_method"
+        if not succeeded:
+            intent["last_payment_error"] = {"code": "debit_failed", "message": "The bank did not pay."}
         session["payment_status"] = "paid" if succeeded else "unpaid"
 
     def expire(self, identifier: str) -> Object:
@@ -194,10 +263,9 @@ class Book:
 
     def paid_charge(self, fields: Object) -> Object:
         identifier = fields.get("charge") or self.find(fields.get("payment_intent", ""), "pi")["latest_charge"]
-        charge = self.find(identifier, "ch")
-        if not charge["paid"]:
-            raise Refused("This charge has not succeeded.")
-        return charge
+        if not identifier or not self.find(identifier, "ch")["paid"]:
+            raise Refused("This charge has not succeeded.", status=400)
+        return self.find(identifier, "ch")
 
     def refund(self, fields: Object) -> Object:
         charge = self.paid_charge(fields)
@@ -236,9 +304,13 @@ class Book:
         return dispute
 
     def close_dispute(self, identifier: str, *, status: str) -> Object:
-        if status not in ("won", "lost"):
-            raise Refused("A dispute is closed as won or lost.")
         dispute = self.find(identifier, "dp")
+        if status not in ("won", "lost") or dispute["status"] != "needs_response":
+            raise Refused("An open dispute is closed as won or lost, once.")
         dispute["status"] = status
         self.emit("charge.dispute.closed", dispute)
         return dispute
+
+
+def is_on(fields: Object, name: str) -> bool:
+    return bool(fields.get(name, {}).get("enabled") == "true")

@@ -4,36 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import html
 import json
 import re
 import threading
 import time
 import urllib.request
 from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl, urlsplit
 
+from apps.credits.fakestripe import pages
 from apps.credits.fakestripe.book import Book, Object, Refused
 
 LOOPBACK = "127.0.0.1"
 MAX_BODY = 1_000_000
 DELIVERY_ATTEMPTS = 12
 """With a doubling wait of 0.5 to 60 s: about six minutes of a site that does not answer."""
-
-PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>SANDBOX payment</title><style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 26rem; margin: 10vh auto; padding: 0 1rem }}
-.sandbox {{ background: #b45309; color: #fff; padding: .5rem 1rem; font-weight: 700 }}
-.declined {{ color: #b91c1c }} button {{ font: inherit; padding: .5rem 1rem; margin: 0 .5rem .5rem 0 }}
-</style></head><body><p class="sandbox">SANDBOX: this is not Stripe, and no money moves.</p>
-<h1>{description}</h1><p>{amount} for {email}</p>{notice}{form}</body></html>"""
-FORM = """<form method="post">
-<button name="action" value="pay">Pay</button>
-<button name="action" value="decline">Let the card be declined</button>
-<button name="action" value="cancel">Cancel</button></form>"""
 
 
 def nested(pairs: list[tuple[str, str]]) -> Object:
@@ -57,6 +46,14 @@ def signature(body: bytes, secret: str) -> str:
     moment = int(time.time())
     digest = hmac.new(secret.encode(), b"%d." % moment + body, hashlib.sha256).hexdigest()
     return f"t={moment},v1={digest}"
+
+
+def hundredths(amount: str) -> int:
+    """What was typed, in minor units; 0, which nothing can be refunded of, for what is no number."""
+    try:
+        return int(Decimal(amount) * 100)
+    except (InvalidOperation, OverflowError, ValueError):
+        return 0
 
 
 class Server(ThreadingHTTPServer):
@@ -139,7 +136,13 @@ class Handler(BaseHTTPRequestHandler):
                     return
             raise Refused(f"Unrecognized request URL: {parts.path}", status=404)
         except Refused as refusal:
-            self.send_json(refusal.status, refusal.body)
+            if parts.path.startswith("/pay/"):
+                self.send_page(pages.refused(str(refusal)), status=refusal.status)
+            else:
+                self.send_json(refusal.status, refusal.body)
+
+    def send_page(self, page: bytes, *, status: int = 200) -> None:
+        self.send(status, page, "text/html; charset=utf-8")
 
     def send_json(self, status: int, body: Object, **headers: str) -> None:
         self.send(status, json.dumps(body).encode(), "application/json", **headers)
@@ -168,6 +171,12 @@ class Handler(BaseHTTPRequestHandler):
             replies[key] = {"fingerprint": fingerprint, "body": body}
             self.server.book.save()
         self.send_json(200, body)
+
+    def create_customer(self) -> None:
+        self.once(lambda: self.server.book.create_customer(self.fields))
+
+    def create_portal(self) -> None:
+        self.once(lambda: self.server.book.create_portal(self.fields, address=self.server.address))
 
     def create_session(self) -> None:
         self.once(lambda: self.server.book.create_session(self.fields, address=self.server.address))
@@ -204,43 +213,71 @@ class Handler(BaseHTTPRequestHandler):
     def close_dispute(self, identifier: str, status: str) -> None:
         self.send_json(200, self.server.book.close_dispute(identifier, status=status))
 
-    # The hosted page
+    # What people see
+
+    def overview(self) -> None:
+        self.send_page(pages.overview(self.server.book))
+
+    def portal(self, identifier: str) -> None:
+        self.send_page(pages.portal(self.server.book, self.server.book.find(identifier, "bps")))
+
+    def receipt(self, identifier: str) -> None:
+        self.send_page(pages.receipt(self.server.book.find(identifier, "ch")))
 
     def payment_page(self, identifier: str) -> None:
         session = self.server.book.find(identifier, "cs")
-        notice = '<p class="declined">Your card was declined.</p>' if "declined" in self.query else ""
-        is_open = session["status"] == "open"
-        page = PAGE.format(
-            description=html.escape(session["description"]),
-            amount=f"{session['amount_total'] / 100:.2f} {html.escape(session['currency'].upper())}",
-            email=html.escape(session["customer_email"] or "you"),
-            notice=notice,
-            form=FORM if is_open else f"<p>This payment is {session['status']}.</p>",
-        )
-        self.send(200, page.encode(), "text/html; charset=utf-8")
+        self.send_page(pages.payment(self.server.book, session, is_declined="declined" in self.query))
 
     def act_on_page(self, identifier: str) -> None:
-        book = self.server.book
-        action = self.fields.get("action")
-        if action == "decline":
-            book.open_session(identifier)
-            target = f"/pay/{identifier}?declined=1"
-        elif action == "cancel":
-            target = book.find(identifier, "cs")["cancel_url"] or f"/pay/{identifier}"
-        elif action in ("pay", "pay_later"):
+        """A button of the payment page, and where its press leads."""
+        book, action = self.server.book, self.fields.get("action")
+        session, target = book.find(identifier, "cs"), f"/pay/{identifier}"
+        if action in ("pay", "pay_later"):
             session = book.pay(identifier) if action == "pay" else book.pay_later(identifier)
-            target = session["success_url"].replace("{CHECKOUT_SESSION_ID}", identifier)
+            target = pages.back_to(session)
+        elif action == "decline":
+            book.decline(identifier)
+            target += "?declined=1"
+        elif action == "cancel":
+            target = session["cancel_url"] or target
+        elif action == "expire":
+            book.expire(identifier)
+        elif action in ("arrive", "bounce"):
+            book.arrive(identifier, succeeded=action == "arrive")
+        else:
+            self.act_on_payment(session, str(action))
+        self.send(303, b"", "text/plain", Location=target)
+
+    def act_on_payment(self, session: Object, action: str) -> None:
+        book = self.server.book
+        if session["payment_intent"] is None:
+            raise Refused("This payment has not been made.")
+        paid = {"payment_intent": session["payment_intent"]}
+        if action == "refund":
+            book.refund({**paid, "amount": hundredths(self.fields.get("amount", ""))})
+        elif action == "dispute":
+            book.dispute(paid)
+        elif action in ("won", "lost"):
+            charge = book.paid_charge(paid)["id"]
+            disputes = [row["id"] for row in book.tables["disputes"].values() if row["charge"] == charge]
+            if not disputes:
+                raise Refused("Nobody disputes this payment.")
+            book.close_dispute(disputes[-1], status=action)
         else:
             raise Refused("Unknown action.")
-        self.send(303, b"", "text/plain", Location=target)
 
     GET: ClassVar[dict[str, Callable[..., None]]] = {
         r"/v1/checkout/sessions/(\w+)": retrieve_session,
         r"/v1/disputes": list_disputes,
         r"/v1/events": list_events,
+        r"/": overview,
         r"/pay/(\w+)": payment_page,
+        r"/portal/(\w+)": portal,
+        r"/receipt/(\w+)": receipt,
     }
     POST: ClassVar[dict[str, Callable[..., None]]] = {
+        r"/v1/customers": create_customer,
+        r"/v1/billing_portal/sessions": create_portal,
         r"/v1/checkout/sessions": create_session,
         r"/v1/checkout/sessions/(\w+)/expire": expire_session,
         r"/v1/refunds": refund,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 from django import template
+
+from apps.credits.amounts import to_credits
+from apps.credits.models import Purchase
+from apps.credits.money import from_minor
 
 register = template.Library()
 
@@ -17,6 +19,12 @@ def credits(hundredths: int) -> str:
     whole, rest = divmod(abs(hundredths), 100)
     sign = "−" if hundredths < 0 else ""
     return f"{sign}{whole:,}.{rest:02}" if rest else f"{sign}{whole:,}"
+
+
+@register.filter
+def plain(hundredths: int) -> str:
+    """For a number field: no marks between thousands."""
+    return str(to_credits(hundredths))
 
 
 @register.filter
@@ -35,7 +43,13 @@ def change(hundredths: int) -> str:
 @register.filter
 def money(pack: dict[str, object]) -> str:
     """A pack's price: `amount` in minor units of `currency`."""
-    amount = Decimal(str(pack["amount"])) / 100
     code = str(pack["currency"])
+    amount = from_minor(int(str(pack["amount"])), code)
     figure = f"{amount:,.2f}".removesuffix(".00")
     return f"{SYMBOLS[code]}{figure}" if code in SYMBOLS else f"{figure} {code.upper()}"
+
+
+@register.filter
+def paid_price(purchase: Purchase) -> str:
+    """What a purchase cost, before tax."""
+    return money({"amount": purchase.amount, "currency": purchase.currency})

@@ -11,12 +11,13 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import DatabaseError, close_old_connections, connections
 
 from apps.jobs.reconcile import reconcile
+from apps.jobs.worker import show_life
 
 log = logging.getLogger(__name__)
 
 
 class Command(BaseCommand):
-    help = "Ring for forgotten jobs, free those of lost workers, send due webhooks, delete what has expired."
+    help = "Ring for forgotten jobs, free those of lost workers, send due webhooks, delete what has expired, audit."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--once", action="store_true", help="One round, its counts on stdout.")
@@ -31,6 +32,7 @@ class Command(BaseCommand):
             signal.signal(number, lambda *_: stop.set())
         while not stop.is_set():
             self.round()
+            show_life()
             stop.wait(options["interval"])
 
     def round(self) -> None:

@@ -1,0 +1,51 @@
+"""The audit of all books, jobs included: kept, logged when something drifted, and shown in the admin."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from datetime import timedelta
+
+from django.db.models import F
+from django.utils import timezone
+
+from apps.credits.amounts import to_credits
+from apps.credits.audit import Drift, audit
+from apps.credits.models import AuditRun, Hold, Wallet
+from apps.jobs.models import Job
+
+log = logging.getLogger(__name__)
+
+KEPT = timedelta(days=30)
+"""Runs that found nothing; the others stay."""
+
+
+def run() -> AuditRun:
+    """Look at everything once and write down what was found."""
+    drifts = [*audit(), *_jobs()]
+    for drift in drifts:
+        log.error("ledger drift: %s is %s, should be %s", drift.what, drift.stored, drift.counted)
+    told = [
+        {"email": d.email, "what": d.what, "stored": to_credits(d.stored), "counted": to_credits(d.counted)}
+        for d in drifts
+    ]
+    AuditRun.objects.filter(started_at__lt=timezone.now() - KEPT, drifts=[]).delete()
+    return AuditRun.objects.create(wallets=Wallet.objects.count(), drifts=told)
+
+
+def run_when_due(every: timedelta) -> int:
+    """For the reconciler, whose rounds are far closer together: the number of drifts that a look now found."""
+    if AuditRun.objects.filter(started_at__gt=timezone.now() - every).exists():
+        return 0
+    return len(run().drifts)
+
+
+def _jobs() -> Iterator[Drift]:
+    """A job that ended has no open hold, and was charged what its hold gave."""
+    ended = Job.objects.filter(status__in=Job.FINAL, hold__isnull=False).select_related("hold__wallet__user")
+    for job in ended.filter(hold__state=Hold.State.OPEN).iterator():
+        assert job.hold is not None
+        yield Drift(job.hold.wallet.user.email, f"open hold of ended job {job.pk}", job.hold.amount, 0)
+    for job in ended.exclude(hold__state=Hold.State.OPEN).exclude(charged=F("hold__captured")).iterator():
+        assert job.hold is not None
+        yield Drift(job.hold.wallet.user.email, f"charge of job {job.pk}", job.charged, job.hold.captured)

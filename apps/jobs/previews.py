@@ -1,0 +1,36 @@
+"""Free previews: so many of one account in any 24 hours."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.conf import settings
+from django.utils import timezone
+
+from apps.accounts.models import User
+from apps.credits import services as credits
+from apps.errors import AppError
+from apps.jobs.models import Job
+
+WINDOW = timedelta(hours=24)
+
+
+def need_one_left(user: User) -> None:
+    """Refuse, inside the caller's transaction, a preview that would be one too many; failed ones do not count.
+
+    The account's wallet stays locked, so that previews that start at the same time are counted one after the other.
+    """
+    credits.lock_wallet(user)
+    since = timezone.now() - WINDOW
+    made = Job.objects.filter(owner=user, queued_at__gt=since, options__preview_duration__gt=0)
+    times = list(made.exclude(status=Job.Status.FAILED).order_by("-queued_at").values_list("queued_at", flat=True))
+    most: int = settings.PREVIEWS_PER_DAY
+    if len(times) < most:
+        return
+    if not most:
+        raise AppError("unsupported_parameter", "This site makes no previews.", param="preview_duration")
+    oldest = times[most - 1]
+    assert oldest is not None
+    wait = (oldest + WINDOW - timezone.now()).total_seconds()
+    message = f"{most} free previews in 24 hours are used up; the next is there at {oldest + WINDOW:%H:%M} UTC."
+    raise AppError("rate_limited", message, param="preview_duration", wait=wait)
