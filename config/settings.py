@@ -317,6 +317,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     # Without it Swagger UI asks a server elsewhere to validate the schema.
     "SWAGGER_UI_SETTINGS": {"validatorUrl": None},
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "POSTPROCESSING_HOOKS": ["apps.api.schema.describe"],
 }
 API_WRITES_PER_MINUTE = env.int("API_WRITES_PER_MINUTE", default=60)

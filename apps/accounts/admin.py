@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from apps.accounts import services
-from apps.accounts.models import ApiKey, User
+from apps.accounts.models import ApiKey, Mail, User
 
 
 @admin.register(User)
@@ -21,7 +21,10 @@ class UserAdmin(admin.ModelAdmin):
     search_fields = ("email", "name", "=id")
     search_help_text = "E-mail, name or account id."
     ordering = ("-date_joined",)
-    fields = ("id", "email", "name", "date_joined", "last_login", "is_active", "is_staff", "is_superuser", "groups")
+    fields = (
+        "id", "email", "name", "date_joined", "last_login", "mails_finished_jobs", "mails_low_credits",
+        "is_active", "is_staff", "is_superuser", "groups",
+    )  # fmt: skip
     filter_horizontal = ("groups",)
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
@@ -79,4 +82,24 @@ class ApiKeyAdmin(admin.ModelAdmin):
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
+        return False
+
+
+@admin.register(Mail)
+class MailAdmin(admin.ModelAdmin):
+    """What people were mailed beside what concerns signing in, and whether it went out."""
+
+    list_display = ("kind", "user", "created_at", "sent_at", "attempts", "next_attempt_at")
+    list_filter = ("kind", "created_at", "sent_at")
+    list_select_related = ("user",)
+    search_fields = ("user__email", "=id", "key")
+    search_help_text = "E-mail, mail id, or the occasion's key."
+    fields = readonly_fields = (
+        "id", "user", "kind", "key", "context", "created_at", "attempts", "next_attempt_at", "sent_at",
+    )  # fmt: skip
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Mail | None = None) -> bool:
         return False

@@ -132,7 +132,7 @@ def notices(request: SignedInRequest) -> HttpResponse:
     form = NoticesForm(request.POST if request.method == "POST" else None, initial=now)
     if request.method == "POST" and form.is_valid():
         choose_notices(user, **form.cleaned_data)
-        messages.success(request, "Kept.")
+        messages.success(request, "Saved.")
         return redirect("web:notices")
     return render(request, "accounts/notices.html", {"form": form})
 

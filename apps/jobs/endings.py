@@ -63,7 +63,7 @@ def complete(job: Job, result: Result, outputs: Sequence[StoredFile], *, log_tai
             warnings=[{"code": notice.code, "message": notice.message} for notice in result.warnings],
             quality=result.quality,
             result={**_report(result), "log_tail": log_tail[-LOG_TAIL_CHARACTERS:]},
-            expires_at=now + timedelta(days=settings.RESULT_DAYS),
+            expires_at=now + (job.project.results_kept if job.project else timedelta(days=settings.RESULT_DAYS)),
             outputs=outputs,
         )
     if moved:

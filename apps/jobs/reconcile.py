@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from apps.accounts import mail
 from apps.api import idempotency
-from apps.credits import low, stripe
+from apps.credits import stripe
 from apps.jobs import audit, doorbell, paid, retention, services, turns
 from apps.jobs.models import Job
 from apps.webhooks import sending
@@ -68,10 +68,6 @@ def start_paid() -> int:
     return paid.start_due()
 
 
-def mail_low() -> int:
-    return low.send_due()
-
-
 def audit_books() -> int:
     return audit.run_when_due(AUDIT_EVERY)
 
@@ -81,7 +77,7 @@ def sweep() -> int:
 
 
 STEPS = (
-    reap_lost, ring_again, start_paid, send_due, delete_media, ask_stripe, mail_low, audit_books, forget_answers, sweep,
+    reap_lost, ring_again, start_paid, send_due, delete_media, ask_stripe, audit_books, forget_answers, sweep,
 )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from apps.engine.matting import weights
 from apps.engine.options import MODELS, Options
 from apps.engine.plan import Plan, make_plan
 from apps.engine.report import Facts
+from apps.engine.sizes import output_bytes
 from apps.errors import AppError
 from apps.jobs import caps, doorbell, previews, turns, waiting
 from apps.jobs.attempts import claim, claim_preparation, expire, give_back, reap, requeue, tick
@@ -166,11 +167,13 @@ def retry(job: Job, request_id: str = "", api_key: ApiKey | None = None) -> Job:
 def estimate(user: User, facts: Mapping[str, Any], options: Options) -> dict[str, Any]:
     """What such a job would cost and take, without making one; refuses what `submit` would refuse."""
     amount, plan, _ = _price(options, facts)
+    low, high = output_bytes(plan, options, Facts.from_dict(facts))
     wallet = credits.open_wallet(user)
     return {
         "credits": to_credits(amount),
         "billed_seconds": 0 if options.is_preview else round(plan.seconds, 3),
         "eta_seconds": waiting.seconds_for(model=options.model, frames=plan.frames),
+        "output_bytes": {"low": low, "high": high},
         "balance_after": to_credits(wallet.available - amount),
     }
 
