@@ -317,10 +317,15 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     # Without it Swagger UI asks a server elsewhere to validate the schema.
     "SWAGGER_UI_SETTINGS": {"validatorUrl": None},
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "POSTPROCESSING_HOOKS": ["apps.api.schema.describe"],
 }
 API_WRITES_PER_MINUTE = env.int("API_WRITES_PER_MINUTE", default=60)
 API_READS_PER_MINUTE = env.int("API_READS_PER_MINUTE", default=600)
+WEB_WORKERS = env.int("WEB_WORKERS", default=2)
+WEB_THREADS = env.int("WEB_THREADS", default=64)
+# Who waits for a job (?wait=) holds a thread; the rest of a process's threads answers at once.
+LONG_POLLS = max(1, WEB_THREADS * 3 // 4)
 EGRESS_ALLOW = env.list("EGRESS_ALLOW", default=[])
 
 # --- the work ----------------------------------------------------------------------------------
