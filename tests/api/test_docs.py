@@ -109,7 +109,7 @@ def test_what_the_docs_say_of_webhooks_in_numbers_is_so():
     waits = [int(number) * units[unit] for number, unit in re.findall(r"(\d+) (s|min|h)\b", said)]
 
     assert [0, *waits] == [wait.total_seconds() for wait in sending.SCHEDULE]
-    assert f"about {round(sum(waits) / 3600 - 0.1)} hours in all" in section
+    assert f"about {sum(waits) // 3600} hours in all" in section
     assert f"at most {webhooks.MOST_ENDPOINTS} endpoints" in section
     assert f"within {sending.ANSWER_SECONDS} seconds" in section
     assert f"kept for {settings.WEBHOOK_LOG_DAYS} days" in section
