@@ -82,7 +82,7 @@ class CutoutForm(forms.Form):
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.user = user
-        self.projects = Project.objects.filter(owner=user).order_by("-is_default", "name")
+        self.projects = Project.objects.for_user(user).order_by("-is_default", "name")
         self.fields["project"].queryset = self.projects  # type: ignore[attr-defined]
         self.request: JobRequest | None = None
 
@@ -102,7 +102,8 @@ class CutoutForm(forms.Form):
         if kind == "image" and self.goal != "price" and not (self.background_found or cleaned["bg_image"]):
             self.add_error("bg_image", "Choose a picture to lay the cutout over.")
         try:
-            self.request = parse_request(asked, needs_video=False)
+            # A form has no null: what is empty was left out.
+            self.request = parse_request({name: v for name, v in asked.items() if v != ""}, needs_video=False)
         except AppError as refusal:
             self.refuse(refusal)
         return cleaned
@@ -162,7 +163,7 @@ class HistoryFilter(forms.Form):
 
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["project"].queryset = Project.objects.filter(owner=user).order_by("name")  # type: ignore[attr-defined]
+        self.fields["project"].queryset = Project.objects.for_user(user).order_by("name")  # type: ignore[attr-defined]
         for field in self.fields.values():
             field.widget.attrs["data-autosubmit"] = True
 

@@ -53,7 +53,7 @@ def journey(alice: User, secrets: dict[str, str], settings: Any) -> None:
     page.post(link, {"password1": "x", "password2": "y"})
     page.post(reverse("account_login"), {"login": alice.email, "password": PASSWORD})
     secrets["session"] = page.cookies["sessionid"].value
-    made = page.post(reverse("web:keys"), {"name": "laptop"})
+    made = page.post(reverse("web:keys"), {"name": "laptop", "scopes": ["jobs:read"]}, follow=True)
     secrets["api key"] = made.context["secret"]
     secrets["signing secret"] = signing.of_account(alice).secret
     page.get(reverse("web:webhooks"))
