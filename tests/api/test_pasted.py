@@ -60,7 +60,7 @@ def test_every_call_works_when_pasted(
 
     assert Job.objects.filter(options__preview_duration=1, output_format="gif", charged=0).count() == len(here)
     assert Job.objects.filter(status="canceled", retried_from__isnull=False).count() == len(here)
-    assert Endpoint.objects.filter(user=alice).count() == 0
+    assert Endpoint.objects.filter(user=alice, deleted_at=None).count() == 0
     if here != list(PROGRAMS):
         missing("node, to paste the JavaScript into,")
 
