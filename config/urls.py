@@ -13,9 +13,10 @@ from apps.credits.api import CreditsViewSet, PricingViewSet
 from apps.credits.urls import urlpatterns as credits_pages
 from apps.credits.webhook import stripe_webhook
 from apps.jobs.api import JobsViewSet
+from apps.jobs.projects_api import ProjectsViewSet
 from apps.jobs.urls import urlpatterns as jobs_pages
 from apps.jobs.usage_api import UsageViewSet
-from apps.projects.api import PartsViewSet, ProjectsViewSet, UploadsViewSet
+from apps.projects.api import PartsViewSet, UploadsViewSet
 from apps.projects.media import media
 from apps.projects.urls import urlpatterns as projects_pages
 from apps.webhooks.api import WebhooksViewSet

@@ -7,6 +7,7 @@ refused by the stub before a packet leaves.
 from __future__ import annotations
 
 import hashlib
+import re
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -29,10 +30,11 @@ SCHEME = "The URL must start with https:// or http://."
 
 NAMES = {
     "localhost": ["127.0.0.1"],
-    "localhost.": ["127.0.0.1"],
     "inside.example": ["10.0.0.5"],
     "half.example": [PUBLIC, "192.168.1.1"],
     "outside.example": [PUBLIC],
+    "metadata.example": ["169.254.169.254"],
+    "six.example": ["fd00:ec2::254"],
 }
 
 TRICKS = {
@@ -67,6 +69,52 @@ TRICKS = {
 }
 
 
+MORE_TRICKS = {
+    **dict.fromkeys(
+        (
+            # other spellings of 127.0.0.1
+            "http://127.0.1/", "http://127.127.127.127/", "http://0x7f.0x0.0x0.0x1/", "http://0x7f.1/",
+            "http://017700000001/", "http://00000177.0.0.1/", "http://127%2E0%2E0%2E1/", "http://%31%32%37.0.0.1/",
+            "HTTP://127.0.0.1/", "http://127.0.0.1?@outside.example/", "http://127.0.0.1:0/", "http://0.0.0.0:8000/",
+            # where clouds tell their secrets
+            "http://metadata.example/computeMetadata/v1/", "http://METADATA.example./", "http://six.example/", "http://localhost%2e/",
+            "http://169.254.170.2/v2/credentials", "http://100.100.100.200/latest/meta-data/", "http://192.0.0.192/opc/v2/",
+            "http://168.63.129.16/machine", "http://[fd00:ec2::254]/latest/meta-data/", "http://[::a9fe:a9fe]/",
+            # IPv4 within IPv6, and zones
+            "http://[::ffff:7f00:1]/", "http://[0:0:0:0:0:ffff:127.0.0.1]/", "http://[::ffff:0a00:5]/", "http://[0000::1]/",
+            "http://[64:ff9b::a9fe:a9fe]/", "http://[64:ff9b:1::7f00:1]/", "http://[2002:a9fe:a9fe::]/",
+            "http://[fe80::1%25lo]/", "http://[fe80::1%lo]/", "http://[::1%25eth0]/",
+            # what is not one public machine
+            "http://172.16.0.1/", "http://172.31.255.255/", "http://192.168.0.1/", "http://198.18.0.1/",
+            "http://192.88.99.1/", "http://198.51.100.1/", "http://224.0.0.1/", "http://240.0.0.1/",
+            "http://255.255.255.255/", "http://[ff02::1]/", "http://[fec0::1]/", "http://[100::1]/",
+            "http://[2001:db8::1]/", "http://[3fff::1]/", "http://[5f00::1]/",
+        ),
+        NOT_PUBLIC,
+    ),
+    **dict.fromkeys(
+        (
+            # full-width and circled characters, which become dots and letters in other readers
+            "http://127。0。0。1/", "http://127．0．0．1/", "http://ⓛⓞⓒⓐⓛⓗⓞⓢⓣ/", "http://127.0.0.1./",
+            "http://256.256.256.256/", "http://4294967296/", "http://outside.example%00.127.0.0.1/",
+        ),
+        NOT_FOUND,
+    ),
+    "http://1.1.1.1%2F@127.0.0.1/": CREDENTIALS,
+    "http://:@127.0.0.1/": CREDENTIALS,
+    "http:127.0.0.1/": "The URL has no host.",
+    "http:///127.0.0.1/": "The URL has no host.",
+    "http://127.0.0.1:99999/": "The URL cannot be read: check its host and port.",
+    **dict.fromkeys(
+        (
+            "//127.0.0.1/", "data:video/mp4;base64,AAAA", "jar:http://127.0.0.1!/x", "dict://127.0.0.1:11211/stats",
+            "ldap://127.0.0.1/", "ws://127.0.0.1/", "javascript:alert(1)", "concat:a|b", "hls+http://127.0.0.1/",
+        ),
+        SCHEME,
+    ),
+}  # fmt: skip
+
+
 class Network:
     """Answers names from a table and notes what is dialled; only loopback ports named in `open` are let through."""
 
@@ -81,9 +129,9 @@ class Network:
         monkeypatch.setattr(socket.socket, "connect", connect)
 
     def resolve(self, host: str, port: int | None, *args: Any, **kwargs: Any) -> list[Any]:
-        if host in self.names:
+        if (name := host.lower().rstrip(".")) in self.names:
             found = []
-            for address in self.names[host]:
+            for address in self.names[name]:
                 found += self.really_resolve(address, port, flags=socket.AI_NUMERICHOST, type=socket.SOCK_STREAM)
             return found
         # Numbers in every spelling the C library knows; a name that is not in the table asks nobody.
@@ -125,13 +173,27 @@ def refusal(url: str, target: Path, *, max_bytes: int = 1000, seconds: float = 5
     return caught.value.message
 
 
-@pytest.mark.parametrize("url", TRICKS)
+@pytest.mark.parametrize("url", [*TRICKS, *MORE_TRICKS])
 def test_a_trick_is_refused_before_anything_is_dialled(url: str, network: Network, tmp_path: Path) -> None:
-    assert refusal(url, tmp_path / "got") == TRICKS[url]
+    expected = {**TRICKS, **MORE_TRICKS}[url]
+    assert refusal(url, tmp_path / "got") == expected
     with pytest.raises(AppError) as caught:
         egress.post(url, b"{}", {})
-    assert caught.value.message == TRICKS[url]
+    assert caught.value.message == expected
     assert network.dialled == []
+
+
+def test_a_redirect_is_no_way_around_the_table(server: FileServer, network: Network, tmp_path: Path) -> None:
+    """Only the server that redirects is dialled, once for each trick."""
+    everything = {**TRICKS, **MORE_TRICKS}
+    # Without a host a Location is relative: it stays on the server that was asked.
+    tricks = {url: everything[url] for url in everything if url.isascii() and re.match(r"\w+://[^/]", url)}
+    for number, (url, message) in enumerate(tricks.items()):
+        hop = server.add(f"/{number}", Page(status=302, headers={"Location": url}))
+        assert refusal(hop, tmp_path / "got") == message, url
+
+    assert len(tricks) > 60
+    assert network.dialled == [("127.0.0.1", int(server.target.split(":")[1]))] * len(tricks)
 
 
 def test_there_are_28_tricks() -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from contextlib import suppress
-from threading import BoundedSemaphore
 from typing import Any
 
 from django.db.models import Q, QuerySet
@@ -15,6 +13,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from apps.accounts.models import User
 from apps.accounts.permissions import requires
 from apps.api import request_id
 from apps.api.idempotency import idempotent
@@ -24,14 +23,12 @@ from apps.api.views import ApiViewSet
 from apps.errors import AppError
 from apps.jobs import representation, services
 from apps.jobs import serializers as shapes
+from apps.jobs.lookout import lookout
 from apps.jobs.models import Job, JobEvent
 from apps.jobs.options import JobRequest, merge, parse_request
+from apps.jobs.projects import with_defaults
 from apps.projects import services as projects
 from apps.projects.models import Asset
-
-POLL_SECONDS = 0.5
-waiting_room = BoundedSemaphore(2)
-"""Long polls in one process: each holds a thread, and most threads must stay free to answer at once."""
 
 
 class JobsQuery(PageQuery):
@@ -87,7 +84,7 @@ class JobsViewSet(ApiViewSet):
         With an uploaded video it is priced and its credits are held at once. With any other URL that
         happens once the file has been fetched; a job that is not covered then fails and costs nothing.
         """
-        asked = wanted(request.data)
+        asked = wanted(self.user, request.data)
         job = services.submit_request(self.user, asked, request_id=request_id.of(request), api_key=self.key)
         return self.one(job, status=201)
 
@@ -95,15 +92,9 @@ class JobsViewSet(ApiViewSet):
     def retrieve(self, request: Request, pk: str) -> Response:
         """One job. `output_url` and the URLs of its outputs are good for an hour and fresh in each answer."""
         job = self.get_object()
-        until = time.monotonic() + self.query["wait"]
-        if self.query["wait"] and waiting_room.acquire(blocking=False):
-            try:
-                while not job.is_final and time.monotonic() < until:
-                    time.sleep(POLL_SECONDS)
-                    job.refresh_from_db(fields=("status",))
-            finally:
-                waiting_room.release()
-        return Response(representation.as_json(self.get_object()))
+        if self.query["wait"] and not job.is_final and lookout.wait(job.pk, self.query["wait"]):
+            job = self.get_object()
+        return Response(representation.as_json(job))
 
     @extend_schema(responses={200: shapes.JobAnswer}, tags=["jobs"], operation_id="jobs_delete")
     def destroy(self, request: Request, pk: str) -> Response:
@@ -143,7 +134,7 @@ class JobsViewSet(ApiViewSet):
     @idempotent
     def estimate(self, request: Request) -> Response:
         """What a job would cost, without making one. The video must be uploaded."""
-        asked = wanted(request.data)
+        asked = wanted(self.user, request.data)
         asset = projects.find_own_asset(self.user, asked.video_url or asked.video_id or "")
         if asset is None or asset.kind != Asset.Kind.VIDEO or asset.status != Asset.Status.READY:
             message = "An estimate needs a video that was uploaded here: its video_url or video_id."
@@ -172,8 +163,9 @@ def known(data: Any) -> dict[str, Any]:
     return merge({}, data)
 
 
-def wanted(data: Any) -> JobRequest:
-    return parse_request(known(data))
+def wanted(user: User, data: Any) -> JobRequest:
+    """The request as it was meant: with the defaults of the project that it names."""
+    return parse_request(with_defaults(user, known(data)))
 
 
 def named(project: str) -> Q:

@@ -82,7 +82,7 @@ class CutoutForm(forms.Form):
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.user = user
-        self.projects = Project.objects.filter(owner=user).order_by("-is_default", "name")
+        self.projects = Project.objects.for_user(user).order_by("-is_default", "name")
         self.fields["project"].queryset = self.projects  # type: ignore[attr-defined]
         self.request: JobRequest | None = None
 
@@ -163,7 +163,7 @@ class HistoryFilter(forms.Form):
 
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["project"].queryset = Project.objects.filter(owner=user).order_by("name")  # type: ignore[attr-defined]
+        self.fields["project"].queryset = Project.objects.for_user(user).order_by("name")  # type: ignore[attr-defined]
         for field in self.fields.values():
             field.widget.attrs["data-autosubmit"] = True
 

@@ -13,6 +13,7 @@ from apps.engine.edge import parse_edge
 from apps.engine.errors import EngineError
 from apps.engine.options import MODELS, ON_LIMIT, Background, Options, parse_background, parse_preview, parse_trim
 from apps.errors import AppError
+from apps.webhooks import services as webhooks
 
 NOT_YET = ("text_prompt",)
 """Fields of the contract that this version cannot honour: refused by name, never ignored."""
@@ -77,7 +78,7 @@ def parse_request(fields: Mapping[str, Any], *, needs_video: bool = True) -> Job
         background_id=image_id,
         project=_text(given, "project"),
         metadata=_metadata(given.get("metadata", {})),
-        webhook_url=_url(given, "webhook_url") or "",
+        webhook_url=_receiver(given),
         auto_start=_flag(given, "auto_start", default=True),
         requested=given,
     )
@@ -216,6 +217,13 @@ def _url(given: Mapping[str, Any], name: str) -> str | None:
     if not is_web or any(character.isspace() for character in value):
         raise refusal(f"{name} must be an http or https URL.", name)
     return value
+
+
+def _receiver(given: Mapping[str, Any]) -> str:
+    url = _url(given, "webhook_url") or ""
+    if url:
+        webhooks.check_url(url, param="webhook_url")
+    return url
 
 
 def is_storable(text: str) -> bool:

@@ -15,10 +15,11 @@ from django.db.models import Q
 from django.utils import timezone
 
 from apps.errors import AppError
+from apps.jobs import newest
 from apps.jobs.models import Job, JobQuerySet, Output
 from apps.projects import resumable
 from apps.projects import services as projects
-from apps.projects.models import Asset, media_storage
+from apps.projects.models import Asset, Project, media_storage
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ def delete_media(job: Job) -> Job:
     """Delete a finished job's results now, and its source unless another job still has a use for it. Idempotent."""
     if not job.is_final:
         raise AppError("conflict", f"The job is still {job.status}: cancel it first.")
+    newest.forget(job.pk)
     _delete_outputs(Output.objects.filter(job=job))
     for asset in (job.asset, job.background_asset):
         if asset is not None and not _jobs_with_use_for(asset).exclude(pk=job.pk).exists():
@@ -42,13 +44,16 @@ def delete_media(job: Job) -> Job:
     return Job.objects.with_details().get(pk=job.pk)
 
 
-def delete_expired() -> int:
-    """Delete results and sources past their time; how many files went. Safe to run twice."""
+def delete_expired(project: Project | None = None) -> int:
+    """Delete results and sources past their time, or of deleted projects; how many files went. Safe to run twice."""
     now = timezone.now()
-    old = Output.objects.filter(job__expires_at__lt=now).exclude(file="")
-    count = _delete_outputs(old[:BATCH])
-    sources = Asset.objects.exclude(file="").filter(Q(expires_at__lt=now) | Q(status=Asset.Status.DELETED))
-    for asset in sources.exclude(jobs__status__in=UNFINISHED).distinct()[:BATCH]:
+    outputs = Output.objects.filter(Q(job__expires_at__lt=now) | Q(job__project__deleted_at__isnull=False))
+    is_over = Q(expires_at__lt=now) | Q(status=Asset.Status.DELETED) | Q(project__deleted_at__isnull=False)
+    sources = Asset.objects.filter(is_over).exclude(file="").exclude(jobs__status__in=UNFINISHED)
+    if project is not None:
+        outputs, sources = outputs.filter(job__project=project), sources.filter(project=project)
+    count = _delete_outputs(outputs.exclude(file="")[:BATCH])
+    for asset in sources.distinct()[:BATCH]:
         count += _delete_source(asset)
     return count
 

@@ -32,7 +32,10 @@ class ProjectAdmin(ReadOnlyAdmin):
     list_select_related = ("owner",)
     search_fields = ("=id", "=external_id", "name", "owner__email", "=owner__id")
     search_help_text = "Project id, external id, name, or the owner's e-mail or id."
-    fields = ("id", "name", "external_id", "owner", "is_default", "created_at", "jobs_of_it")
+    fields = (
+        "id", "name", "external_id", "owner", "is_default", "result_days", "source_hours", "defaults", "created_at",
+        "deleted_at", "jobs_of_it",
+    )  # fmt: skip
 
     @admin.display(description="jobs")
     def jobs_of_it(self, project: Project) -> str:

@@ -1,11 +1,10 @@
-"""Uploads and projects, over the API."""
+"""Uploads, over the API."""
 
 from __future__ import annotations
 
 from typing import Any
 from uuid import UUID
 
-from django.db.models import QuerySet
 from django.http import Http404
 from django.http.request import UnreadablePostError
 from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema
@@ -17,13 +16,11 @@ from rest_framework.response import Response
 
 from apps.accounts.permissions import requires
 from apps.api.idempotency import idempotent, idempotent_upload
-from apps.api.pagination import PageQuery
 from apps.api.parsers import StrictJSONParser, UploadParser
 from apps.api.strict import StrictFields, Text, Whole
 from apps.api.views import ApiViewSet
 from apps.errors import AppError
 from apps.projects import models, resumable, services
-from apps.projects.models import Project
 from apps.projects.representation import begun_json, moment, state_json, upload_json
 
 
@@ -125,17 +122,6 @@ class Gone(serializers.Serializer[Any]):
     message = serializers.CharField()
 
 
-class ProjectFields(StrictFields):
-    name = Text(max_length=120)
-    external_id = Text(max_length=200, required=False, help_text="Your own name for it; unique in your account.")
-
-
-class ProjectJson(serializers.ModelSerializer[Project]):
-    class Meta:
-        model = Project
-        fields = ("id", "name", "external_id", "is_default", "created_at")
-
-
 WAYS = {"multipart/form-data": UploadFields, "application/json": PartsToSend}
 ANSWERS = PolymorphicProxySerializer(
     component_name="UploadAnswer", serializers=[Upload, NewUpload], resource_type_field_name=None
@@ -225,32 +211,6 @@ class PartsViewSet(ApiViewSet):
             raise ParseError("The connection broke before the part had arrived.") from None
         body = {"success": True, "number": number, "size": part.size, "etag": part.etag}
         return Response(body, headers={"ETag": part.etag})
-
-
-class ProjectsViewSet(ApiViewSet):
-    permission_classes = (requires("jobs:write"),)
-    queries = {"list": PageQuery}  # noqa: RUF012
-    serializer_class = ProjectJson
-
-    def get_permissions(self) -> list[Any]:
-        return [requires("jobs:read" if self.action == "list" else "jobs:write")()]
-
-    def get_queryset(self) -> QuerySet[Project]:
-        return Project.objects.filter(owner=self.user).order_by("-created_at", "id")
-
-    @extend_schema(responses=ProjectJson(many=True), tags=["projects"], operation_id="projects_list")
-    def list(self, request: Request) -> Response:
-        """Your projects, newest first."""
-        return self.page(self.get_queryset(), lambda rows: list(ProjectJson(rows, many=True).data))
-
-    @extend_schema(
-        request=ProjectFields, responses={201: ProjectJson}, tags=["projects"], operation_id="projects_create"
-    )
-    @idempotent
-    def create(self, request: Request) -> Response:
-        """Make a project. Naming a new `external_id` in a job makes one too."""
-        project = services.create_project(self.user, **self.body(ProjectFields))
-        return Response(ProjectJson(project).data, status=201)
 
 
 def is_json(request: Request) -> bool:

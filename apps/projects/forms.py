@@ -19,7 +19,7 @@ class UploadForm(forms.Form):
 
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["project"].queryset = Project.objects.filter(owner=user)  # type: ignore[attr-defined]
+        self.fields["project"].queryset = Project.objects.for_user(user)  # type: ignore[attr-defined]
 
 
 class ProjectForm(forms.Form):

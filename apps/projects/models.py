@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from django.conf import settings
@@ -25,25 +26,51 @@ def asset_path(asset: Asset, _filename: str) -> str:
     return f"assets/{asset.id}/source"
 
 
+class ProjectQuerySet(models.QuerySet["Project"]):
+    def for_user(self, user: User | None) -> ProjectQuerySet:
+        """The account's own, without those it deleted."""
+        return self.filter(owner=user, deleted_at=None)
+
+
 class Project(models.Model):
-    """A container of work; `external_id` is the caller's own name for it."""
+    """A container of work; `external_id` is the caller's own name for it.
+
+    The row outlives its deletion, because the records of its jobs name it.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="projects")
     name = models.CharField(max_length=120)
     external_id = models.CharField(max_length=200, null=True, blank=True, db_index=True)
     is_default = models.BooleanField(default=False)
+    result_days = models.FloatField(null=True, blank=True, help_text="How long results are kept; empty: as the site.")
+    source_hours = models.FloatField(null=True, blank=True, help_text="How long sources are kept; empty: as the site.")
+    defaults = models.JSONField(default=dict, blank=True, help_text="Fields of a job that are taken when left out.")
     created_at = models.DateTimeField(auto_now_add=True)
+    deleted_at = models.DateTimeField(null=True, blank=True)
+
+    objects = ProjectQuerySet.as_manager()
 
     class Meta:
         ordering = ("-created_at",)
         constraints = (
-            models.UniqueConstraint(fields=("owner", "external_id"), name="one_project_per_external_id"),
+            models.UniqueConstraint(
+                fields=("owner", "external_id"), condition=Q(deleted_at=None), name="one_project_per_external_id"
+            ),
             models.UniqueConstraint(fields=("owner",), condition=Q(is_default=True), name="one_default_project"),
         )
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def results_kept(self) -> timedelta:
+        """The site's own time, or the project's where that is shorter."""
+        return timedelta(days=min(settings.RESULT_DAYS, self.result_days or settings.RESULT_DAYS))
+
+    @property
+    def sources_kept(self) -> timedelta:
+        return timedelta(hours=min(settings.SOURCE_HOURS, self.source_hours or settings.SOURCE_HOURS))
 
 
 class AssetQuerySet(models.QuerySet["Asset"]):

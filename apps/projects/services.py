@@ -62,18 +62,32 @@ def named_project(user: User, ref: str | None) -> Project:
     """`resolve_project` for a request that may yet be refused: a new project is not written, `create_asset` does it."""
     if not ref:
         return default_project(user)
-    own = Project.objects.filter(owner=user)
+    own = Project.objects.for_user(user)
     if (key := as_uuid(ref)) and (found := own.filter(pk=key).first()):
         return found
     return own.filter(external_id=ref).first() or Project(owner=user, external_id=ref, name=ref[:120])
 
 
-def create_project(user: User, *, name: str, external_id: str | None = None) -> Project:
+def create_project(user: User, *, name: str, **fields: Any) -> Project:
     """A new project; the caller's `external_id` may name only one."""
-    project = Project(owner=user, name=name, external_id=external_id)
+    return _written(Project(owner=user, name=name, **fields))
+
+
+def change_project(project: Project, **changes: Any) -> Project:
+    """Written whole; what is kept by then is `jobs`' to shorten."""
+    for name, value in changes.items():
+        setattr(project, name, value)
+    return _written(project)
+
+
+def _written(project: Project) -> Project:
+    for name, most in (("result_days", settings.RESULT_DAYS), ("source_hours", settings.SOURCE_HOURS)):
+        if (getattr(project, name) or 0) > most:
+            message = f"{name}: this site keeps them for {most}; a project may only shorten that."
+            raise AppError("invalid_request", message, param=name)
     try:
         with transaction.atomic():
-            project.save(force_insert=True)
+            project.save()
     except IntegrityError:
         raise AppError("conflict", "You already have a project with this external_id.", param="external_id") from None
     return project
@@ -106,13 +120,13 @@ def new_asset(owner: User | None, *, kind: str, filename: str, pk: uuid.UUID | N
         kind=kind,
         status=Asset.Status.READY,
         filename=shown_name(filename),
-        expires_at=timezone.now() + timedelta(hours=settings.SOURCE_HOURS),
     )
 
 
 def enter(asset: Asset, project: Project) -> None:
     """Write the row of an asset whose file is stored, and the project it names."""
     asset.project = _made(project)
+    asset.expires_at = timezone.now() + asset.project.sources_kept
     asset.save(force_insert=True)
 
 
@@ -147,7 +161,8 @@ def ingest(asset: Asset, *, on_fetched: Callable[[], object] = lambda: None) -> 
         asset.status = Asset.Status.FAILED
     else:
         asset.status = Asset.Status.READY
-        asset.expires_at = timezone.now() + timedelta(hours=settings.SOURCE_HOURS)
+        kept = asset.project.sources_kept if asset.project else timedelta(hours=settings.SOURCE_HOURS)
+        asset.expires_at = timezone.now() + kept
     written = ("status", "file", "size", "sha256", "facts", "error_code", "error", "expires_at")
     changes = {name: getattr(asset, name) for name in written}
     if not Asset.objects.filter(pk=asset.pk, status=Asset.Status.PENDING).update(**changes):
@@ -208,7 +223,7 @@ def _made(project: Project) -> Project:
     if not project._state.adding:
         return project
     named = {"owner": project.owner, "external_id": project.external_id}
-    return Project.objects.get_or_create(**named, defaults={"name": project.name})[0]
+    return Project.objects.for_user(project.owner).get_or_create(**named, defaults={"name": project.name})[0]
 
 
 @contextmanager

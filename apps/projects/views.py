@@ -114,7 +114,7 @@ def projects(request: SignedInRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         return redirect("web:project", resolve_project(request.user, form.cleaned_data["name"]).pk)
     default_project(request.user)
-    own = Project.objects.filter(owner=request.user).order_by("-is_default", "name")
+    own = Project.objects.for_user(request.user).order_by("-is_default", "name")
     rows = own.annotate(job_count=Count("jobs"), last_job_at=Max("jobs__created_at"))
     page = Paginator(rows, PAGE).get_page(request.GET.get("page"))
     return render(request, "projects/projects.html", {"page": page, "form": form, "query": ""})

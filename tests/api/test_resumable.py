@@ -10,9 +10,11 @@ import uuid
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
+import botocore.endpoint
 import pytest
 import requests
 from django.core.files.storage import storages
@@ -510,3 +512,58 @@ def test_a_whole_file_whose_process_was_killed_while_it_was_stored_is_swept(stor
 
     assert resumable.sweep() == 1
     assert not storages["media"].exists(row.key)
+
+
+@pytest.fixture
+def away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tries again without the pauses in between."""
+    monkeypatch.setattr(botocore.endpoint, "time", SimpleNamespace(sleep=lambda seconds: None))
+
+
+@pytest.mark.parametrize("store", ["s3"], indirect=True)
+@pytest.mark.parametrize(
+    "step",
+    [
+        lambda method, address: method == "GET" and "uploadId" in address,
+        lambda method, address: method == "POST",
+        lambda method, address: method in ("GET", "HEAD") and "uploadId" not in address,
+    ],
+    ids=["while it lists", "while it joins", "while it is looked at"],
+)
+def test_a_store_that_is_away_refuses_nothing_for_good(store, away, api, content, step):
+    begun = begin(api, content)
+    send(begun, content)
+    store.fails = step
+
+    away_answer = complete(api, begun)
+    store.fails = lambda method, address: False
+
+    assert refusal(away_answer) == (503, "service_unavailable", None)
+    assert state(api, begun)["missing"] == []
+    assert complete(api, begun).status_code == 201
+
+
+@pytest.mark.parametrize("store", ["s3"], indirect=True)
+def test_a_store_that_is_away_at_the_first_step_leaves_no_row_that_counts(store, away, api, alice, content):
+    store.fails = lambda method, address: True
+
+    assert begin(api, content, expect=503)["error"]["code"] == "service_unavailable"
+
+    assert resumable.unfinished(alice).count() == 0
+    store.fails = lambda method, address: False
+    assert resumable.sweep() == 1
+
+
+@pytest.mark.parametrize("store", ["s3"], indirect=True)
+def test_what_a_store_that_is_away_could_not_remove_is_removed_later(store, away, api, content):
+    begun = begin(api, content)
+    send(begun, content)
+    store.fails = lambda method, address: True
+
+    answer = api.delete(f"/v1/uploads/{begun['upload_id']}")
+    store.fails = lambda method, address: False
+
+    assert refusal(answer)[:2] == (503, "service_unavailable")
+    assert api.get(f"/v1/uploads/{begun['upload_id']}").status_code == 404
+    assert resumable.sweep() == 1
+    assert Upload.objects.count() == 0

@@ -122,6 +122,7 @@ def test_both_spellings_and_all_aliases_are_read(fields: dict[str, Any], backgro
         ({"webhook_url": "ftp://example.org"}, "invalid_request", "webhook_url"),
         ({"webhook_url": "https://"}, "invalid_request", "webhook_url"),
         ({"webhook_url": "https://[::1"}, "invalid_request", "webhook_url"),
+        ({"webhook_url": "https://me:pw@example.org/"}, "invalid_request", "webhook_url"),
         ({"metadata": []}, "invalid_request", "metadata"),
         ({"metadata": {str(n): n for n in range(51)}}, "invalid_request", "metadata"),
         ({"metadata": {"a": "x" * 16 * 1024}}, "invalid_request", "metadata"),

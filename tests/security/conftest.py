@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.core.cache import cache
 from django.test import Client
+from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.accounts.services import issue_key
 from apps.credits.models import Purchase
+from apps.projects.models import Upload
 from apps.webhooks import services as webhooks
 from tests.factories import make_asset, make_job, make_project
 
@@ -63,15 +66,20 @@ def hers(alice: User) -> dict[str, Any]:
     )
     endpoint, _ = webhooks.create_endpoint(alice, url="https://example.org/hook")
     (delivery,) = webhooks.emit(alice, "credits.low", body={})
+    upload = Upload.objects.create(
+        owner=alice, size=10, part_size=10, filename="film.mp4", expires_at=timezone.now() + timedelta(hours=1)
+    )
     return {
         "v1/webhooks/": (endpoint, delivery),
-        "webhooks/": (endpoint, delivery),
+        "webhooks/": endpoint,
         "webhooks/deliveries/": delivery,
         "v1/jobs/": job,
         "jobs/": job,
         "projects/": project,
         "v1/projects/": project,
-        "v1/uploads/": asset,
+        "v1/uploads/": upload,
+        "new/uploads/": upload,
+        "asset": asset,
         "keys/": issue_key(alice, name="hers")[0],
         "credits/purchases/": purchase,
     }

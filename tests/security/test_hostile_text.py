@@ -14,7 +14,8 @@ from django.urls import NoReverseMatch, reverse
 from apps.accounts.models import User
 from apps.accounts.services import issue_key
 from apps.projects.services import shown_name
-from apps.webhooks.services import emit
+from apps.webhooks.models import Attempt, Endpoint
+from apps.webhooks.services import create_endpoint, emit
 from tests.factories import make_asset, make_job, make_project
 
 EVIL = """"><script>alert('xss')</script><img src=x onerror=alert(1)>{{7*7}}"""
@@ -80,17 +81,26 @@ def infested(alice: User) -> dict[str, Any]:
         make_job(alice, asset=asset, project=project, **texts, status="failed", error=EVIL, error_code="timeout")
     )
     issue_key(alice, name=EVIL[:100])
-    emit(alice, "job.completed", url=ADDRESS, body={"x": EVIL}, subject=jobs[0].pk)
-    return {"project": project, "asset": asset, "jobs": jobs}
+    endpoint, _ = create_endpoint(alice, url="https://y.example/hook")
+    Endpoint.objects.filter(pk=endpoint.pk).update(url=ADDRESS, description=EVIL)
+    deliveries = emit(alice, "job.completed", url="https://x.example", body={"x": EVIL}, subject=jobs[0].pk)
+    for delivery in deliveries:
+        Attempt.objects.create(delivery=delivery, number=1, error=EVIL, response_excerpt=EVIL)
+    return {"project": project, "asset": asset, "jobs": jobs, "deliveries": deliveries}
 
 
 def test_hostile_text_stays_text_on_every_page(
     infested: dict[str, Any], alice: User, at: Callable[[User], Client]
 ) -> None:
     window = at(alice)
-    paths = [reverse(f"web:{name}") for name in ("new", "jobs", "projects", "credits", "keys", "webhooks")]
+    paths = [
+        reverse(f"web:{name}")
+        for name in ("new", "jobs", "projects", "credits", "keys", "webhooks", "webhook-deliveries")
+    ]
     paths += [reverse("web:job", args=[job.pk]) for job in infested["jobs"]]
     paths += [reverse("web:job-status", args=[job.pk]) for job in infested["jobs"]]
+    paths += [reverse("web:webhook-delivery", args=[delivery.pk]) for delivery in infested["deliveries"]]
+    paths += [reverse("web:webhook", args=[endpoint.pk]) for endpoint in alice.webhook_endpoints.all()]
     paths += [
         reverse("web:project", args=[infested["project"].pk]),
         f"{reverse('web:new')}?asset={infested['asset'].pk}&bg_color=%22%3E%3Cscript%3Ealert('xss')%3C/script%3E",
