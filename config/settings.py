@@ -338,7 +338,6 @@ MODEL_SOURCE_DIR = env.str("MODEL_SOURCE_DIR", default="")
 ALIVE_FILE = env.str("ALIVE_FILE", default="")
 LEASE_SECONDS = env.int("LEASE_SECONDS", default=30)
 MAX_ATTEMPTS = env.int("MAX_ATTEMPTS", default=3)
-PREVIEWS_PER_DAY = env.int("PREVIEWS_PER_DAY", default=20)  # of one account
 MAX_JOBS_AT_ONCE = env.int("MAX_JOBS_AT_ONCE", default=3)  # of one account; more wait in the queue
 QUEUE_SEEN_SECONDS = 1.0  # how old the place in the queue may be that a waiting job tells
 JOB_TIMEOUT_SECONDS = env.int("JOB_TIMEOUT_SECONDS", default=6 * 3600)
