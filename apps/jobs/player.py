@@ -10,7 +10,9 @@ from typing import Any
 
 from django.conf import settings
 
+from apps.engine.composition import lay_out
 from apps.engine.formats import FORMATS
+from apps.engine.options import Options
 from apps.projects.templatetags.clips import here
 
 PLAYED = ("webm", "mp4", "matte_mp4")
@@ -46,6 +48,16 @@ def playing(result: Mapping[str, Any] | None, preview: Mapping[str, Any] | None)
     if small and row.needs_preview:
         return Playing(small, small_is_stacked, True, width, height)
     return None
+
+
+def place_of_original(options: Options, facts: Mapping[str, Any]) -> str:
+    """Where the clip lies in its result, as "left top width height" in percent; empty where it is all of it."""
+    layout = lay_out(options.composition, facts["width"], facts["height"])
+    if layout.is_plain(facts["width"], facts["height"]):
+        return ""
+    across, down = 100 / layout.width, 100 / layout.height
+    sides = (layout.left * across, layout.top * down, layout.shown_width * across, layout.shown_height * down)
+    return " ".join(f"{side:.4f}" for side in sides)
 
 
 def snippet(filename: str, width: int, height: int) -> str:

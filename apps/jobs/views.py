@@ -28,7 +28,7 @@ from apps.jobs.chart import chart
 from apps.jobs.choices import format_cards, model_cards
 from apps.jobs.forms import BACKGROUNDS, CutoutForm, HistoryFilter, address_of, more_of
 from apps.jobs.models import Job, JobQuerySet
-from apps.jobs.player import PLAYED, playing, snippet
+from apps.jobs.player import PLAYED, place_of_original, playing, snippet
 from apps.jobs.representation import as_json, download_name, options_of
 from apps.projects.models import Asset, Project
 from apps.projects.services import asset_url, content_type, create_asset, default_project
@@ -246,8 +246,8 @@ def _shown(job: Job) -> dict[str, Any]:
     """The job as the API tells it, and what only a page needs: the original to compare with."""
     said = as_json(job)
     kept = job.asset if job.asset and job.asset.file else None
-    trim = options_of(job).trim
-    offset = trim[0] if trim else 0
+    options = options_of(job)
+    offset = options.trim[0] if options.trim else 0
     original = asset_url(kept) if kept and content_type(kept).startswith("video/") else ""
     outputs = {output["kind"]: output for output in said["outputs"]}
     return {
@@ -257,6 +257,7 @@ def _shown(job: Job) -> dict[str, Any]:
         "matte": outputs.get("matte"),
         **_player(job, outputs),
         "original_url": original,
+        "original_place": place_of_original(options, kept.facts) if kept and original else "",
         "source_kept": kept is not None,
         "again": _again(job, said["background"]),
         "has_newest": job.status == Job.Status.PROCESSING and newest.get(job.pk) is not None,

@@ -66,11 +66,21 @@ class Compare {
     this.box.classList.add("is-live");
     this.frame = frame;
     view.style.setProperty("--ratio", this.result.getAttribute("width") / this.result.getAttribute("height"));
-    if (this.original) this.addHandle(frame);
+    if (this.original) {
+      this.addHandle(frame);
+      this.placeOriginal();
+    }
     for (const video of [this.result, this.original].filter(Boolean)) {
       video.controls = false;
       video.loop = false;
     }
+  }
+
+  // On a canvas of its own the cutout lies elsewhere than in the clip: the original goes exactly beneath it.
+  placeOriginal() {
+    if (!this.original.dataset.place) return;
+    const [left, top, width, height] = this.original.dataset.place.split(" ").map((side) => `${side}%`);
+    Object.assign(this.original.style, { position: "absolute", left, top, width, height, objectFit: "fill" });
   }
 
   addHandle(frame) {

@@ -253,10 +253,12 @@ def test_a_bucket_is_made_once() -> None:
                 call_command("create_bucket")
         client = boto3.client("s3", endpoint_url=endpoint, aws_access_key_id="a", aws_secret_access_key="b")
         names = [bucket["Name"] for bucket in client.list_buckets()["Buckets"]]
+        (rule,) = client.get_bucket_cors(Bucket="fresh")["CORSRules"]
     finally:
         server.stop()
 
     assert "fresh" in names
+    assert (rule["AllowedOrigins"], rule["ExposeHeaders"]) == (["http://testserver"], ["ETag"])
 
 
 def test_without_s3_no_bucket_is_made() -> None:

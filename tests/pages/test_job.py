@@ -127,6 +127,27 @@ def test_a_finished_job_offers_compare_download_and_what_opens_it(alice, browser
     assert "7.50 charged" in page
 
 
+@pytest.mark.parametrize(
+    ("asked", "place"),
+    [
+        ({"canvas": {"width": 360, "height": 360}}, "0.0000 21.9444 100.0000 56.1111"),
+        (
+            {"canvas": {"width": 320, "height": 360}, "foreground": {"anchor": "top-left"}},
+            "0.0000 0.0000 100.0000 50.0000",
+        ),
+        ({"foreground": {"scale": 0.5, "offset": {"x": 32, "y": -18}}}, "35.0000 15.0000 50.0000 50.0000"),
+        ({}, None),
+    ],
+)
+def test_on_a_canvas_of_its_own_the_original_lies_beneath_the_cutout(alice, browser, asked, place):
+    job = make_job(alice, status="completed")
+    Job.objects.update(options={**job.options, "composition": asked})
+
+    page = page_of(browser, job)
+
+    assert re.findall(r'data-place="([^"]*)"', page) == ([place] if place else [])
+
+
 @pytest.mark.parametrize("name", ["gif", "webp"])
 def test_moving_pictures_are_shown_as_pictures(alice, browser, name):
     page = page_of(browser, make_job(alice, status="completed", output_format=name))

@@ -12,7 +12,7 @@ from apps.projects.models import media_storage
 
 
 class Command(BaseCommand):
-    help = "Make the private bucket that S3_BUCKET names; nothing where it is there already."
+    help = "Make the private bucket that S3_BUCKET names, where it is missing, and let this site's pages use it."
     requires_system_checks = ()
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -29,3 +29,20 @@ class Command(BaseCommand):
             self.stdout.write(f"{bucket.name} is made.")
         else:
             self.stdout.write(f"{bucket.name} is there.")
+        try:
+            client.put_bucket_cors(Bucket=bucket.name, CORSConfiguration={"CORSRules": [rule()]})
+        except ClientError as error:
+            self.stderr.write(
+                f"The store takes no rule for other origins: let {settings.SITE_URL} in yourself. {error}"
+            )
+
+
+def rule() -> dict[str, Any]:
+    """Pages of this site, and no others, send parts to the store and read what they play."""
+    return {
+        "AllowedOrigins": [settings.SITE_URL],
+        "AllowedMethods": ["GET", "HEAD", "PUT"],
+        "AllowedHeaders": ["*"],
+        "ExposeHeaders": ["ETag"],
+        "MaxAgeSeconds": 3600,
+    }
