@@ -13,6 +13,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import DatabaseError, connection
 
+from apps.api import turnstile
 from apps.jobs import closing
 from apps.jobs.models import Job
 
@@ -43,7 +44,8 @@ class Lookout:
         if not connection.in_atomic_block:
             # For others to use meanwhile; the next query opens another.
             connection.close()
-        event.wait(seconds)
+        with turnstile.outside():
+            event.wait(seconds)
         with self._lock:
             self._awaited[job_id].discard(event)
             if not self._awaited[job_id]:
