@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.core.cache import cache
 from django.test import Client
+from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.accounts.services import issue_key
 from apps.credits.models import Purchase
+from apps.projects.models import Upload
 from apps.webhooks import services as webhooks
 from tests.factories import make_asset, make_job, make_project
 
@@ -58,6 +61,8 @@ def hers(alice: User) -> dict[str, Any]:
     project = make_project(alice)
     asset = make_asset(alice, project=project)
     job = make_job(alice, asset=asset, project=project)
+    until = timezone.now() + timedelta(hours=1)
+    upload = Upload.objects.create(pk=asset.pk, owner=alice, size=9, part_size=5, expires_at=until)
     purchase = Purchase.objects.create(
         user=alice, pack="starter", credits=1, amount=1, currency="usd", pricing_version=1, status="paid"
     )
@@ -72,6 +77,7 @@ def hers(alice: User) -> dict[str, Any]:
         "projects/": project,
         "v1/projects/": project,
         "v1/uploads/": asset,
+        "new/uploads/": upload,
         "keys/": issue_key(alice, name="hers")[0],
         "credits/purchases/": purchase,
     }

@@ -20,7 +20,8 @@ class Route:
 
     @property
     def parameters(self) -> list[str]:
-        return [a or b for a, b in PARAMETER.findall(self.pattern)]
+        """Those that name something by its id; a number counts what is within it."""
+        return [a or b for a, b in PARAMETER.findall(self.pattern.replace("<int:number>", ""))]
 
     @property
     def is_api(self) -> bool:
@@ -28,7 +29,7 @@ class Route:
 
     def path(self, *values: object) -> str:
         told = iter(values)
-        return "/" + PARAMETER.sub(lambda _: str(next(told)), self.pattern)
+        return "/" + PARAMETER.sub(lambda _: str(next(told)), self.pattern.replace("<int:number>", "1"))
 
 
 def routes() -> list[Route]:

@@ -18,6 +18,7 @@ JSON = "application/json"
 METHODS = ("get", "post", "put", "patch", "delete")
 BY_SECRET = {
     "media": "signed; tests/projects/test_media.py",
+    "part": "signed; tests/api/test_resumable.py",
     "account_confirm_email": "a token that was mailed",
     "mail-html": "the sandbox's letter box, open to whoever sits at the machine",
     "account_reset_password_from_key": "a token that was mailed; test_sign_in.py",
