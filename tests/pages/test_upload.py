@@ -165,9 +165,9 @@ def test_a_connection_that_breaks_costs_only_what_was_under_way(
     person.does(look, tmp_path / "broken.png")
     assert count > 2
     assert Upload.objects.get().status == "open"
-    line.mend()
     if reloads:
         person.does(choose_again, clip)
+    line.mend()
     person.does(arrives)
     person.does(look, tmp_path / "arrived.png")
 
