@@ -1,7 +1,7 @@
 # The verbs that people and CI share. All paths are relative, so the folder's own name may hold spaces.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run demo worker test check lint format types lock models doctor bench bench-given test-inputs fuzz soak
+.PHONY: help run demo worker test check lint format types lock models doctor bench bench-given test-inputs fuzz soak cost load
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -49,6 +49,13 @@ fuzz: $(VENV)/run.stamp ## damaged copies through probe and process (SEED=1 COUN
 
 soak: $(VENV)/run.stamp ## memory over a long film (MINUTES=30 HUMAN_MINUTES=3 SIZE=1920x1080)
 	@$(PY) -m trials.soak $(if $(MINUTES),--minutes "$(MINUTES)") $(if $(HUMAN_MINUTES),--human-minutes "$(HUMAN_MINUTES)") $(if $(SIZE),--size "$(SIZE)")
+
+cost: $(VENV)/run.stamp ## the whole pipeline beside its stages alone (MODELS=chroma,light FORMATS=webm SIZES=1280x720 TURNS=3 INPUTS=DIR)
+	@$(PY) -m trials.cost $(if $(MODELS),--models "$(MODELS)") $(if $(FORMATS),--formats "$(FORMATS)") $(if $(SIZES),--sizes "$(SIZES)") \
+		$(if $(TURNS),--turns "$(TURNS)") $(if $(INPUTS),--inputs "$(INPUTS)")
+
+load: $(VENV)/run.stamp ## fifty accounts at once for a minute: faults, waiting and fairness (ACCOUNTS=50 SECONDS=60 CORES=2)
+	@$(PY) -m trials.load $(if $(ACCOUNTS),--accounts "$(ACCOUNTS)") $(if $(SECONDS),--seconds "$(SECONDS)") $(if $(CORES),--cores "$(CORES)")
 
 check: lint types ## everything that can be checked without running it
 	@$(PY) -c 'from importlinter.cli import lint_imports_command as main; main()'

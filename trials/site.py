@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +34,12 @@ class SiteFailed(Exception):
 
 @dataclass
 class Site:
-    """A running site with one account, and what it keeps."""
+    """A running site with one account, and what it keeps. `environment` is what its processes are told."""
 
     url: str
     data_dir: Path
     session: requests.Session
+    environment: dict[str, str] = field(default_factory=dict)
 
     def upload(self, path: Path) -> tuple[int, dict[str, Any]]:
         """Status and body of POST /v1/uploads, under the file's own name."""
@@ -87,15 +88,15 @@ class Site:
 
 
 @contextmanager
-def running_site(*, models_dir: Path, egress_allow: str = "") -> Iterator[Site]:
-    """Start it, make an account, and stop it again."""
+def running_site(*, models_dir: Path, egress_allow: str = "", **told: str) -> Iterator[Site]:
+    """Start it, with some settings of its own, make an account, and stop it again."""
     with tempfile.TemporaryDirectory(prefix="trial-site-") as name:
         data_dir = Path(name)
         if models_dir.is_dir():
             (data_dir / "models").symlink_to(models_dir.resolve())
         port = _free_port()
         url = f"http://127.0.0.1:{port}"
-        environment = _environment(data_dir, url, port, egress_allow)
+        environment = {**_environment(data_dir, url, port, egress_allow), **told}
         log = data_dir / "site.log"
         with log.open("wb") as output:
             server = subprocess.Popen(
@@ -106,7 +107,7 @@ def running_site(*, models_dir: Path, egress_allow: str = "") -> Iterator[Site]:
             _wait_until_ready(server, url, log)
             with requests.Session() as session:
                 session.headers["X-Api-Key"] = _account(environment)
-                yield Site(url, data_dir, session)
+                yield Site(url, data_dir, session, environment)
         finally:
             server.send_signal(signal.SIGTERM)
             try:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from apps.accounts import services
-from apps.accounts.models import ApiKey, User
+from apps.accounts.models import ApiKey, Mail, User
 
 
 @admin.register(User)
@@ -19,7 +21,10 @@ class UserAdmin(admin.ModelAdmin):
     search_fields = ("email", "name", "=id")
     search_help_text = "E-mail, name or account id."
     ordering = ("-date_joined",)
-    fields = ("id", "email", "name", "date_joined", "last_login", "is_active", "is_staff", "is_superuser", "groups")
+    fields = (
+        "id", "email", "name", "date_joined", "last_login", "mails_finished_jobs", "mails_low_credits",
+        "is_active", "is_staff", "is_superuser", "groups",
+    )  # fmt: skip
     filter_horizontal = ("groups",)
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
@@ -43,17 +48,58 @@ class ApiKeyAdmin(admin.ModelAdmin):
     search_help_text = "E-mail, name of the key, or its first characters."
     # Without the digest: support has no use for it.
     fields = readonly_fields = (
-        "id", "user", "name", "prefix", "scopes", "created_at", "last_used_at", "expires_at", "disabled_at",
+        "id", "user", "name", "prefix", "scopes", "credits_a_month", "created_at", "last_used_at", "expires_at",
+        "disabled_at", "previous_until",
     )  # fmt: skip
-    actions = ("disable",)
+    actions = ("disable", "enable", "rotate")
 
-    @admin.action(description="Disable for good", permissions=["change"])
+    @admin.display(description="credits a month")
+    def credits_a_month(self, key: ApiKey) -> str:
+        return "no cap" if key.monthly_cap is None else f"{key.monthly_cap / 100:,.2f}"
+
+    @admin.action(description="Disable", permissions=["change"])
     def disable(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
         count = sum(services.disable_key(key) for key in queryset)
         self.message_user(request, f"{count} disabled.", messages.SUCCESS)
+
+    @admin.action(description="Enable again", permissions=["change"])
+    def enable(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
+        count = sum(services.enable_key(key) for key in queryset)
+        self.message_user(request, f"{count} enabled.", messages.SUCCESS)
+
+    @admin.action(description="Rotate: the old secret stops now", permissions=["change"])
+    def rotate(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
+        """One at a time, because whoever does it has to hand the new secret to the key's owner."""
+        if len(queryset) != 1:
+            self.message_user(request, "Choose one key.", messages.ERROR)
+            return
+        (key,) = queryset
+        secret = services.rotate_key(key, grace=timedelta(0))
+        message = f"The new secret of {key.name} is {secret}. It is shown this once: give it to {key.user} safely."
+        self.message_user(request, message, messages.WARNING)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
+        return False
+
+
+@admin.register(Mail)
+class MailAdmin(admin.ModelAdmin):
+    """What people were mailed beside what concerns signing in, and whether it went out."""
+
+    list_display = ("kind", "user", "created_at", "sent_at", "attempts", "next_attempt_at")
+    list_filter = ("kind", "created_at", "sent_at")
+    list_select_related = ("user",)
+    search_fields = ("user__email", "=id", "key")
+    search_help_text = "E-mail, mail id, or the occasion's key."
+    fields = readonly_fields = (
+        "id", "user", "kind", "key", "context", "created_at", "attempts", "next_attempt_at", "sent_at",
+    )  # fmt: skip
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Mail | None = None) -> bool:
         return False

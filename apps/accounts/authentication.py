@@ -10,7 +10,7 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
 from apps.accounts.models import ApiKey, User
-from apps.accounts.services import digest
+from apps.accounts.services import find_key
 from apps.errors import AppError
 
 USE_IS_NOTED_EVERY = timedelta(minutes=1)
@@ -28,7 +28,7 @@ class ApiKeyAuthentication(BaseAuthentication):
         secret = presented_secret(request)
         if secret is None:
             return None
-        key = ApiKey.objects.select_related("user").filter(digest=digest(secret)).first()
+        key = find_key(secret)
         # One answer for unknown, disabled and expired: a thief learns nothing.
         if key is None or not key.is_usable or not key.user.is_active:
             message = "This API key does not exist, was disabled or has expired. Make a new one on the API keys page."

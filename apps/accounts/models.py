@@ -59,7 +59,14 @@ class ApiKey(models.Model):
     name = models.CharField(max_length=100)
     prefix = models.CharField(max_length=16, help_text="First characters of the key, to recognise it by.")
     digest = models.CharField(max_length=64, unique=True, help_text="SHA-256 of the key, hex.")
+    previous_digest = models.CharField(
+        max_length=64, unique=True, null=True, blank=True, help_text="Of the secret before the last rotation."
+    )
+    previous_until = models.DateTimeField(null=True, blank=True, help_text="How long that one still opens.")
     scopes = models.JSONField(default=list)
+    monthly_cap = models.BigIntegerField(
+        null=True, blank=True, help_text="1/100 credits that it may spend in a calendar month (UTC); none: no cap."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     last_used_at = models.DateTimeField(null=True, blank=True)
     expires_at = models.DateTimeField(null=True, blank=True)

@@ -7,6 +7,9 @@ from apps.accounts import views
 
 urlpatterns = [
     path("keys", views.keys, name="keys"),
+    path("keys/<uuid:key_id>", views.key, name="key"),
+    path("keys/<uuid:key_id>/enable", views.enable, name="key-enable"),
+    path("keys/<uuid:key_id>/rotate", views.rotate, name="key-rotate"),
     path("keys/<uuid:key_id>/disable", views.disable, name="key-disable"),
     path("notices", views.notices, name="notices"),
 ]

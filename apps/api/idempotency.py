@@ -98,7 +98,7 @@ def digest(file: Any) -> str:
 def claim(user: Any, key: str, *, fingerprint: str, lease: timedelta) -> IdempotencyRecord:
     """This request's record: RUNNING and ours to answer, or ANSWERED and to be replayed."""
     now = timezone.now()
-    # Also what keeps the table small: an account's old answers go when it makes new ones.
+    # Not left to the sweep, which may be late: the key is free to the second.
     IdempotencyRecord.objects.filter(user=user, created_at__lt=now - KEPT).delete()
     record, is_new = IdempotencyRecord.objects.get_or_create(
         user=user, key=key, defaults={"fingerprint": fingerprint, "lease_until": now + lease}
@@ -115,6 +115,12 @@ def claim(user: Any, key: str, *, fingerprint: str, lease: timedelta) -> Idempot
         raise in_progress()
     record.lease = mine
     return record
+
+
+def forget_old() -> int:
+    """Delete the answers whose day is over, also of accounts that ask nothing any more; how many."""
+    deleted, _ = IdempotencyRecord.objects.filter(created_at__lt=timezone.now() - KEPT).delete()
+    return deleted
 
 
 def in_progress() -> AppError:

@@ -7,7 +7,6 @@ from typing import Any
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.plumbing import is_list_serializer
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import Direction, OpenApiParameter
 from rest_framework import serializers
 
@@ -84,7 +83,7 @@ class Schema(AutoSchema):
             parameters.append(
                 OpenApiParameter(
                     "Idempotency-Key",
-                    OpenApiTypes.STR,
+                    {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
                     OpenApiParameter.HEADER,
                     description="1 to 255 visible ASCII characters; the same key and body within 24 hours "
                     "get the first answer again.",
@@ -122,7 +121,35 @@ class Schema(AutoSchema):
 
 
 def describe(result: dict[str, Any], **_context: Any) -> dict[str, Any]:
-    """Postprocessing hook: the introduction, with the table of errors that `doc_url` points at."""
+    """Postprocessing hook: the introduction, with the table of errors that `doc_url` points at; bodies are closed."""
     rows = [f"| `{code}` | {STATUS_BY_CODE[code]} | {meaning} |" for code, meaning in MEANINGS.items()]
     result["info"]["description"] = INTRODUCTION.strip() + "\n" + "\n".join(rows)
+    parts = result["components"]["schemas"]
+    for operations in result["paths"].values():
+        for operation in operations.values():
+            for body in operation.get("requestBody", {}).get("content", {}).values():
+                close(body["schema"], parts)
+    forget_enum_ids(result)
     return result
+
+
+def close(schema: Any, parts: dict[str, Any]) -> None:
+    """Say of a request's objects what is true of them: an unknown field is refused."""
+    if isinstance(schema, list):
+        for inner in schema:
+            close(inner, parts)
+    elif isinstance(schema, dict):
+        if "$ref" in schema:
+            close(parts[schema["$ref"].rpartition("/")[2]], parts)
+        if "properties" in schema:
+            schema["additionalProperties"] = False
+        for inner in schema.values():
+            close(inner, parts)
+
+
+def forget_enum_ids(schema: Any) -> None:
+    """Marks of the library's own, for a hook that names enumerations and that we do not use."""
+    if isinstance(schema, dict):
+        schema.pop("x-spec-enum-id", None)
+    for inner in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
+        forget_enum_ids(inner)

@@ -57,17 +57,23 @@ def count(name: str, *, limit: int) -> Rate:
     return Rate(limit, used, max(1, round(opened + WINDOW_SECONDS - now)))
 
 
+def by_address(request: Request) -> str:
+    return f"address:{request.META.get('REMOTE_ADDR', '')}"
+
+
 class KeyThrottle(BaseThrottle):
-    """Writes and reads are counted apart; callers without a key are counted by their address."""
+    """Writes and reads are counted apart; callers without a key that works are counted by their address."""
 
     rate: Rate
 
     def allow_request(self, request: Request, view: Any) -> bool:
+        key: Any = request.auth
+        return self.admits(request, f"key:{key.pk}" if key else by_address(request))
+
+    def admits(self, request: Request, who: str) -> bool:
         kind, limit = ("reads", settings.API_READS_PER_MINUTE)
         if request.method not in SAFE_METHODS:
             kind, limit = ("writes", settings.API_WRITES_PER_MINUTE)
-        key: Any = request.auth
-        who = f"key:{key.pk}" if key else f"address:{request.META.get('REMOTE_ADDR', '')}"
         try:
             self.rate = count(f"{kind}:{who}", limit=limit)
         except RedisError as error:

@@ -14,9 +14,11 @@ from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from apps.api import conditional
 from apps.api.parsers import StrictJSONParser
 from apps.api.strict import StrictFields
-from apps.api.throttling import KeyThrottle
+from apps.api.throttling import KeyThrottle, by_address
+from apps.errors import AppError
 
 
 class OneRenderer(BaseContentNegotiation):
@@ -51,8 +53,24 @@ class ApiViewSet(viewsets.GenericViewSet[Any]):
         query.is_valid(raise_exception=True)
         request.checked_query = query.validated_data  # type: ignore[attr-defined]
 
-    def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
+    def perform_authentication(self, request: Request) -> None:
+        """Counted right after it, so that refused calls count too; a key that does not work counts for its sender."""
+        try:
+            super().perform_authentication(request)
+        except AppError:
+            throttle = KeyThrottle()
+            if not throttle.admits(request, by_address(request)):
+                self.throttled(request, throttle.wait())
+            raise
+        super().check_throttles(request)
+
+    def check_throttles(self, request: Request) -> None:
+        """Done with authentication."""
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         response = super().finalize_response(request, response, *args, **kwargs)
+        if request.method in ("GET", "HEAD") and response.status_code == 200:
+            response = conditional.answer(request, response)
         for name, value in getattr(getattr(request, "rate", None), "headers", {}).items():
             response[name] = value
         response.headers.setdefault("Cache-Control", "no-store")

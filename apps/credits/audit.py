@@ -59,9 +59,9 @@ def _purchases() -> Iterator[Drift]:
     """No purchase may have given more than it sold, or anything before it was paid."""
     lines = LedgerEntry.objects.filter(kind__in=OF_PURCHASES).order_by().values("reference")
     posted = dict(lines.annotate(total=Sum("amount")).values_list("reference", "total"))
-    for purchase in Purchase.objects.filter(pk__in=posted).select_related("user").iterator(chunk_size=500):
+    for purchase in Purchase.objects.select_related("user").iterator():
         most = purchase.credits if purchase.status == Purchase.Status.PAID else 0
-        given = posted[str(purchase.pk)]
+        given = posted.get(str(purchase.pk), 0)
         if not 0 <= given <= most:
             yield Drift(purchase.user.email, f"purchase {purchase.pk}", given, most)
 

@@ -58,7 +58,7 @@ class PriceListForm(forms.ModelForm):  # type: ignore[type-arg]
             row.version = (PriceList.objects.order_by("-version").values_list("version", flat=True).first() or 0) + 1
         return cleaned
 
-    def add_error(self, field: str | None, error: ValidationError | str) -> None:
+    def add_error(self, field: str | None, error: Any) -> None:
         """What the model says of its own fields, which this form has not, is said of the whole list."""
         if field is None and isinstance(error, ValidationError) and hasattr(error, "error_dict"):
             strange = [name for name in error.error_dict if name not in self.fields]

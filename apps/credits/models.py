@@ -104,6 +104,10 @@ class LedgerEntry(models.Model):
     def delete(self, *args: Any, **kwargs: Any) -> Any:
         raise TypeError(IMMUTABLE)
 
+    @property
+    def is_of_purchase(self) -> bool:
+        return self.kind in (self.Kind.PURCHASE, self.Kind.REFUND, self.Kind.DISPUTE)
+
 
 class Hold(models.Model):
     """Credits set aside for one job, or for a dispute; settles at most once, by capture or release."""
@@ -251,24 +255,6 @@ class StripeEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.type} {self.id}"
-
-
-class LowBalance(models.Model):
-    """A balance that fell below its owner's threshold: one row for each crossing, so that each is told once."""
-
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    wallet = models.ForeignKey(Wallet, on_delete=models.CASCADE, related_name="lows")
-    balance = models.BigIntegerField(help_text="1/100 credit, after the movement that crossed.")
-    threshold = models.BigIntegerField(help_text="1/100 credit.")
-    created_at = models.DateTimeField(auto_now_add=True)
-    mail_due_at = models.DateTimeField(null=True, blank=True, db_index=True, help_text="Empty: sent, or given up.")
-    mail_attempts = models.PositiveSmallIntegerField(default=0)
-
-    class Meta:
-        ordering = ("-created_at",)
-
-    def __str__(self) -> str:
-        return f"{self.balance} is below {self.threshold}"
 
 
 class AuditRun(models.Model):

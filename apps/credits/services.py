@@ -195,8 +195,7 @@ def _post(
     before = wallet.balance
     wallet.balance += amount
     wallet.save(update_fields=["balance"])
-    low.note(wallet, before=before)
-    return LedgerEntry.objects.create(
+    entry = LedgerEntry.objects.create(
         wallet=wallet,
         kind=kind,
         amount=amount,
@@ -207,6 +206,8 @@ def _post(
         staff=staff,
         staff_name=staff.email if staff else "",
     )
+    low.tell(wallet, entry, before=before)
+    return entry
 
 
 def _same_wallet(wallet: Wallet, row: Hold | LedgerEntry) -> None:

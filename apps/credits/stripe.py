@@ -205,16 +205,18 @@ def apply(purchase: Purchase, reading: Reading) -> None:
             return
         posted = wallet.entries.filter(reference=reference).aggregate(total=Sum("amount"))["total"] or 0
         difference = reading.worth - posted
-        kind = LedgerEntry.Kind.PURCHASE
-        if difference < 0:
-            kind = LedgerEntry.Kind.DISPUTE if reading.is_lost else LedgerEntry.Kind.REFUND
+        kind, note = LedgerEntry.Kind.PURCHASE, f"Pack {purchase.pack}"
+        if difference < 0 and reading.is_lost:
+            kind, note = LedgerEntry.Kind.DISPUTE, f"Lost dispute about pack {purchase.pack}"
+        elif difference < 0:
+            kind, note = LedgerEntry.Kind.REFUND, f"Refund of pack {purchase.pack}"
         services.post(
             purchase.user,
             kind,
             difference,
             key=f"purchase:{reference}:{purchase.read_number}",
             reference=reference,
-            note=f"Pack {purchase.pack}",
+            note=note,
         )
         services.set_aside_for_dispute(
             purchase.user, reading.disputed, reference=reference, number=purchase.read_number

@@ -47,6 +47,9 @@ def make_parser() -> Parser:
     parser.add_argument("--preview", metavar="FILE", type=Path, help="also write a small MP4 (stacked) for browsers")
     parser.add_argument("--fgr", metavar="DIR", type=Path, help="also write the straight foreground as NNNNN.png")
     parser.add_argument("--trim", metavar="S:E", help="keep seconds S to E from the first frame; either may be empty")
+    parser.add_argument(
+        "--newest", metavar="FILE", type=Path, help="keep a small WebP of the newest frame there while it works"
+    )
     parser.add_argument("--preview-duration", type=float, metavar="S", help="only the first 0.5 to 10 s, small")
     _add_composing(parser)
     parser.add_argument("--no-audio", action="store_true", help="leave the sound out")
@@ -210,6 +213,7 @@ def _process(arguments: argparse.Namespace, canceled: threading.Event) -> Result
         matte=arguments.matte,
         foreground=arguments.fgr,
         preview=arguments.preview,
+        newest=arguments.newest,
         background_image=arguments.bg_image,
         limits=_limits(arguments),
         threads=arguments.threads,

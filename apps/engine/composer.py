@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from apps.engine import compose
@@ -60,8 +61,8 @@ class Composer:
         own = rgb
         if self._keeps_foreground and encoded is not alpha:
             own = compose.fill_hidden(foreground, alpha)
-        self.largest_share = max(self.largest_share, float(alpha.mean()) / 255)
-        self.largest_shown = max(self.largest_shown, float(shown.mean()) / 255)
+        self.largest_share = max(self.largest_share, cv2.mean(alpha)[0] / 255)
+        self.largest_shown = max(self.largest_shown, cv2.mean(shown)[0] / 255)
         return Composed(
             Cutout(picture.index, picture.time, picture.end, rgb, encoded, rest),
             Cutout(picture.index, picture.time, picture.end, own, alpha),

@@ -26,6 +26,7 @@ from apps.engine.facts import Survey, check_limits, survey
 from apps.engine.flow import Flow, Lane
 from apps.engine.formats import FORMATS
 from apps.engine.matting.base import Matte, Model
+from apps.engine.newest import NewestFrame
 from apps.engine.plan import Plan, make_plan
 from apps.engine.preview import PreviewWriter
 from apps.engine.progress import Meter
@@ -119,6 +120,7 @@ class Work:
         self._proof = self._matte
         self._foreground = drafts.draft(task.foreground) if task.foreground else None
         self._preview = drafts.draft(task.preview) if task.preview else None
+        self._newest = NewestFrame(drafts.passing(task.newest)) if task.newest else None
         self._preview_clock = Fraction(1, 1000)
         self._decoded = self._inferred = 0
         self._quality = Quality()
@@ -233,6 +235,8 @@ class Work:
         for writer, side in writers:
             writer.write(side(item))
         cutout = item.cutout
+        if self._newest is not None:
+            self._newest.show(cutout)
         self._record.add(
             cutout.time, cutout.end, matte=item.matte.alpha, rgb=cutout.rgb, alpha=cutout.alpha,
             is_altered=self._composer.alters,

@@ -113,7 +113,9 @@ def _with_drawn_matte(shown: Shown, frame: VideoFrame, row: Format, *, opaque: b
 def _alpha_plane(frame: VideoFrame) -> NDArray[np.uint8]:
     """The last plane, brought to eight bits by rounding."""
     bits = frame.format.components[3].bits
-    samples = plane_samples(frame, 3, np.uint8 if bits == 8 else np.uint16)[:, : frame.width]
+    if bits == 8:
+        return np.ascontiguousarray(plane_samples(frame, 3)[:, : frame.width])
+    samples = plane_samples(frame, 3, np.uint16)[:, : frame.width]
     top = 2**bits - 1
     return np.asarray((samples.astype(np.uint32) * 255 + top // 2) // top, np.uint8)
 

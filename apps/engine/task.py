@@ -24,6 +24,8 @@ class Task:
     matte: Path | None = None
     foreground: Path | None = None
     preview: Path | None = None
+    newest: Path | None = None
+    """Where a small picture of the newest frame is kept while the work goes on."""
     background_image: Path | None = None
     limits: Limits = field(default_factory=Limits)
     threads: int = 0
@@ -36,6 +38,7 @@ class Task:
 
     def _check_paths(self) -> None:
         written = {"output": self.target, "matte": self.matte, "fgr": self.foreground, "preview": self.preview}
+        written["newest"] = self.newest
         seen: dict[Path, str] = {self.source.resolve(): "input"}
         if self.background_image is not None:
             seen[self.background_image.resolve()] = "bg_image"
@@ -75,6 +78,11 @@ class Drafts:
     def scratch(self, target: Path, tag: str) -> Path:
         """A file that nobody asked for; it never becomes real."""
         path = part_path(target, tag=tag)
+        self._extra.append(path)
+        return path
+
+    def passing(self, path: Path) -> Path:
+        """A file that is there only while the work goes on."""
         self._extra.append(path)
         return path
 

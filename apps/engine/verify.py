@@ -10,6 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -146,7 +147,7 @@ def _check_alpha(shown: Shown, matte: Shown | None, count: int, promise: Promise
     if checksum(matte.alpha) != promise.record.proof(count - 1):
         raise VerificationFailed(f"Frame {count} of the kept matte is not the matte that was encoded.")
     expected = binary(matte.alpha) if promise.format == "gif" else matte.alpha
-    difference = np.abs(shown.alpha[: promise.height, : promise.width].astype(np.int16) - expected)
+    difference = cv2.absdiff(np.ascontiguousarray(shown.alpha[: promise.height, : promise.width]), expected)
     worst, mean = int(difference.max()), float(difference.mean())
     bound = ALPHA_BOUNDS[promise.format]
     if worst > bound.worst or mean > bound.mean_for(expected):

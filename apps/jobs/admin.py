@@ -83,7 +83,7 @@ class JobAdmin(ReadOnlyAdmin):
         ("Asked", {"fields": ("model", "output_format", "options", "requested", "metadata", "webhook_url")}),
         ("Source", {"fields": ("video_url", "source", "source_sha256", "background_asset")}),
         ("Credits", {"fields": ("estimate", "held", "charge", "held_seconds", "pricing_version", "ledger")}),
-        ("Work", {"fields": ("attempt", "worker", "lease_until", "enqueued_at", "model_version", "device")}),
+        ("Work", {"fields": ("attempt", "worker", "lease_until", "model_version", "device")}),
         ("End", {"fields": ("error_code", "error", "warnings", "quality_now", "result", "deliveries", "retried_from")}),
         ("Times", {"fields": ("created_at", "queued_at", "started_at", "completed_at", "expires_at")}),
     )

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from contextlib import suppress
-from threading import BoundedSemaphore
 from typing import Any
 
 from django.db.models import Q, QuerySet
@@ -25,15 +23,12 @@ from apps.api.views import ApiViewSet
 from apps.errors import AppError
 from apps.jobs import representation, services
 from apps.jobs import serializers as shapes
+from apps.jobs.lookout import lookout
 from apps.jobs.models import Job, JobEvent
 from apps.jobs.options import JobRequest, merge, parse_request
 from apps.jobs.projects import with_defaults
 from apps.projects import services as projects
 from apps.projects.models import Asset
-
-POLL_SECONDS = 0.5
-waiting_room = BoundedSemaphore(2)
-"""Long polls in one process: each holds a thread, and most threads must stay free to answer at once."""
 
 
 class JobsQuery(PageQuery):
@@ -97,17 +92,11 @@ class JobsViewSet(ApiViewSet):
     def retrieve(self, request: Request, pk: str) -> Response:
         """One job. `output_url` and the URLs of its outputs are good for an hour and fresh in each answer."""
         job = self.get_object()
-        until = time.monotonic() + self.query["wait"]
-        if self.query["wait"] and waiting_room.acquire(blocking=False):
-            try:
-                while not job.is_final and time.monotonic() < until:
-                    time.sleep(POLL_SECONDS)
-                    job.refresh_from_db(fields=("status",))
-            finally:
-                waiting_room.release()
-        return Response(representation.as_json(self.get_object()))
+        if self.query["wait"] and not job.is_final and lookout.wait(job.pk, self.query["wait"]):
+            job = self.get_object()
+        return Response(representation.as_json(job))
 
-    @extend_schema(responses=shapes.JobAnswer, tags=["jobs"], operation_id="jobs_delete")
+    @extend_schema(responses={200: shapes.JobAnswer}, tags=["jobs"], operation_id="jobs_delete")
     def destroy(self, request: Request, pk: str) -> Response:
         """Delete the job's files now; a job that is not final is canceled first. Its record stays."""
         job = self.get_object()

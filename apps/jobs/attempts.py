@@ -7,6 +7,8 @@ that was away too long finds zero rows and writes nothing.
 from __future__ import annotations
 
 import logging
+import os
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +22,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from apps.engine.report import Progress
-from apps.jobs import doorbell, endings
+from apps.jobs import doorbell, endings, turns
 from apps.jobs.models import Job, JobEvent
 from apps.jobs.states import move
 
@@ -28,14 +30,26 @@ log = logging.getLogger(__name__)
 
 S = Job.Status
 
-PREPARING = (Job.Stage.FETCHING, Job.Stage.PROBING)
+
+def worker_name(pid: int | None = None) -> str:
+    """What a claim is signed with: this process, or another one of this machine."""
+    return f"{socket.gethostname()}:{pid or os.getpid()}"
+
+
+def claim_next(worker: str) -> Job | None:
+    """Take the job whose turn it is; None when nothing waits that may be taken."""
+    claims = (claim(turn.job_id, turn.attempt, worker) for turn in turns.ready(turns.WORK))
+    return next((job for job in claims if job), None)
+
+
+def claim_next_preparation(worker: str) -> Job | None:
+    """The same for a job whose source has to be fetched first."""
+    claims = (claim_preparation(turn.job_id, turn.attempt, worker) for turn in turns.ready(turns.FETCHES))
+    return next((job for job in claims if job), None)
 
 
 def claim(job_id: UUID, attempt: int, worker: str) -> Job | None:
-    """Take a waiting job for this worker; None when it is not waiting any more, or its account has enough running.
-
-    One that is sent away for that reason is rung for again when another of the account's jobs ends.
-    """
+    """Take a waiting job for this worker; None when it is not waiting any more, or its account has enough running."""
     with transaction.atomic():
         job = Job.objects.filter(pk=job_id).first()
         if job is None or job.status != S.QUEUED:
@@ -70,7 +84,7 @@ def claim(job_id: UUID, attempt: int, worker: str) -> Job | None:
 def claim_preparation(job_id: UUID, attempt: int, worker: str) -> Job | None:
     """Take a job that waits for its source to be fetched; the same lease keeps a second worker away."""
     now = timezone.now()
-    waiting = Job.objects.filter(pk=job_id, attempt=attempt, status=S.QUEUED, stage__in=PREPARING, lease=None)
+    waiting = Job.objects.filter(pk=job_id, attempt=attempt, status=S.QUEUED, stage__in=turns.PREPARING, lease=None)
     if not waiting.update(worker=worker[:120], **_new_lease(now)):
         return None
     return Job.objects.with_details().get(pk=job_id)
@@ -127,17 +141,19 @@ def note(job: Job, name: str, **detail: Any) -> None:
 
 
 def give_back(job: Job) -> bool:
-    """Put the job back into the queue unharmed because its worker is told to stop: costs no attempt.
-
-    No ring: this attempt's task still exists, as the caller is running in it.
-    The reconciler rings as soon as it has ended.
-    """
+    """Put the job back into the queue unharmed because its worker is told to stop: costs no attempt."""
     return _requeue(job, event="given_back", attempt=job.attempt)
 
 
 def expire(job_id: UUID, attempt: int) -> bool:
     """The worker is known to be dead: end its lease now instead of waiting for it to run out."""
     held = Job.objects.filter(pk=job_id, attempt=attempt, status__in=(S.QUEUED, S.PROCESSING), lease__isnull=False)
+    return bool(held.update(lease_until=timezone.now()))
+
+
+def expire_claims(worker: str) -> bool:
+    """The same for whatever a dead worker held."""
+    held = Job.objects.filter(worker=worker, status__in=(S.QUEUED, S.PROCESSING), lease__isnull=False)
     return bool(held.update(lease_until=timezone.now()))
 
 
@@ -150,40 +166,37 @@ def reap(job: Job) -> str:
     if not _requeue(job, event="requeued", attempt=F("attempt") + 1, where=lost):
         return ""
     log.warning("job=%s lost its worker=%s in attempt=%s", job.pk, job.worker, job.attempt)
-    doorbell.ring(job.pk)
     return "requeued"
 
 
 def requeue(job: Job) -> bool:
     """By hand, from the admin: take a running job from its worker as a new attempt, or ring again for a waiting one."""
-    if job.stage == Job.Stage.WAITING:
-        return doorbell.ring(job.pk)
-    if not _requeue(job, event="requeued", attempt=F("attempt") + 1, detail={"by": "support"}):
-        return False
-    doorbell.ring(job.pk)
-    return True
+    if job.status == S.QUEUED and job.lease is None:
+        doorbell.ring(turns.WORK if job.stage == Job.Stage.WAITING else turns.FETCHES)
+        return True
+    return _requeue(job, event="requeued", attempt=F("attempt") + 1, detail={"by": "support"})
 
 
 def _requeue(job: Job, *, event: str, attempt: Any, where: Any = None, detail: Any = None) -> bool:
-    stage = Job.Stage.WAITING if job.status == S.PROCESSING else Job.Stage.FETCHING
-    return bool(
-        move(
-            job.pk,
-            (job.status,),
-            S.QUEUED,
-            event=event,
-            detail={"worker": job.worker, **(detail or {})},
-            where={"lease": job.lease, **(where or {})},
-            attempt=attempt,
-            stage=stage,
-            lease=None,
-            lease_until=None,
-            enqueued_at=None,
-            eta_seconds=None,
-            progress=0,
-            frames_done=0,
-        )
+    is_work = job.status == S.PROCESSING
+    moved = move(
+        job.pk,
+        (job.status,),
+        S.QUEUED,
+        event=event,
+        detail={"worker": job.worker, **(detail or {})},
+        where={"lease": job.lease, **(where or {})},
+        attempt=attempt,
+        stage=Job.Stage.WAITING if is_work else Job.Stage.FETCHING,
+        lease=None,
+        lease_until=None,
+        eta_seconds=None,
+        progress=0,
+        frames_done=0,
     )
+    if moved:
+        doorbell.ring_on_commit(turns.WORK if is_work else turns.FETCHES)
+    return bool(moved)
 
 
 def _new_lease(now: datetime) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from apps.credits import services as credits
 from apps.credits.models import PriceList, Wallet
 from apps.engine.report import OutputFile, Result
 from apps.errors import AppError
-from apps.jobs import doorbell
+from apps.jobs import doorbell, turns
 from apps.jobs.models import Job, Output
 from apps.jobs.pricing import price
 from apps.jobs.representation import as_json, options_of
@@ -158,7 +158,8 @@ def _finish(
                 raise RuntimeError(f"the hold of job {job.pk} was settled before the job ended")
         tell(final, f"job.{to}")
         _mail(final)
-        _ring_for_the_next(final)
+        # A worker is free, and an account that was at its limit has room for one more.
+        doorbell.ring_on_commit(turns.WORK)
     return True
 
 
@@ -191,11 +192,3 @@ def _add_output(job: Job, stored: StoredFile) -> None:
         sha256=file.sha256,
         facts={name: getattr(file, name) for name in facts},
     )
-
-
-def _ring_for_the_next(job: Job) -> None:
-    """An account at its limit has jobs that were sent away once: the oldest may come now."""
-    if job.owner_id:
-        waiting = Job.objects.filter(owner_id=job.owner_id, status=S.QUEUED, stage=Job.Stage.WAITING)
-        for next_id in waiting.order_by("queued_at").values_list("pk", flat=True)[: settings.MAX_JOBS_AT_ONCE]:
-            doorbell.ring_on_commit(next_id)

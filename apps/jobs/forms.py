@@ -102,7 +102,8 @@ class CutoutForm(forms.Form):
         if kind == "image" and self.goal != "price" and not (self.background_found or cleaned["bg_image"]):
             self.add_error("bg_image", "Choose a picture to lay the cutout over.")
         try:
-            self.request = parse_request(asked, needs_video=False)
+            # A form has no null: what is empty was left out.
+            self.request = parse_request({name: v for name, v in asked.items() if v != ""}, needs_video=False)
         except AppError as refusal:
             self.refuse(refusal)
         return cleaned

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import models
+from django.db.models import Q
 
 from apps.accounts.models import ApiKey
 from apps.projects.models import Asset, Project, media_storage
@@ -95,7 +96,6 @@ class Job(models.Model):
     lease = models.UUIDField(null=True, blank=True, help_text="Fencing token of the worker that holds the job.")
     lease_until = models.DateTimeField(null=True, blank=True)
     worker = models.CharField(max_length=120, blank=True)
-    enqueued_at = models.DateTimeField(null=True, blank=True, help_text="When the doorbell was last rung.")
 
     # What it costs, in 1/100 credit.
     hold = models.OneToOneField("credits.Hold", null=True, blank=True, on_delete=models.PROTECT, related_name="+")
@@ -126,6 +126,7 @@ class Job(models.Model):
         indexes = (
             models.Index(fields=("owner", "-created_at"), name="job_by_owner"),
             models.Index(fields=("status", "lease_until"), name="job_by_lease"),
+            models.Index(fields=("model", "-completed_at"), name="job_by_pace", condition=Q(status="completed")),
         )
 
     def __str__(self) -> str:

@@ -13,6 +13,7 @@ from apps.engine.edge import parse_edge
 from apps.engine.errors import EngineError
 from apps.engine.options import MODELS, ON_LIMIT, Background, Options, parse_background, parse_preview, parse_trim
 from apps.errors import AppError
+from apps.webhooks import services as webhooks
 
 NOT_YET = ("text_prompt",)
 """Fields of the contract that this version cannot honour: refused by name, never ignored."""
@@ -29,6 +30,7 @@ FIELDS = (
 MAX_METADATA_KEYS = 50
 MAX_METADATA_BYTES = 16 * 1024
 MAX_URL_LENGTH = 2000
+MAX_TEXT_LENGTH = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +53,10 @@ class JobRequest:
 def parse_request(fields: Mapping[str, Any], *, needs_video: bool = True) -> JobRequest:
     """Read the contract's fields; AppError names the field at fault and the fix.
 
-    A field that is null or "" counts as left out. Without `needs_video` a
+    A field that is null counts as left out. Without `needs_video` a
     request may leave the video out: an estimate, or the start of a draft.
     """
-    given = {name: value for name, value in fields.items() if value is not None and value != ""}
+    given = {name: value for name, value in fields.items() if value is not None}
     unknown = sorted(set(given) - set(FIELDS))
     if unknown:
         raise refusal(f"Unknown field {unknown[0]}. Known fields: {', '.join(FIELDS)}.", unknown[0])
@@ -76,7 +78,7 @@ def parse_request(fields: Mapping[str, Any], *, needs_video: bool = True) -> Job
         background_id=image_id,
         project=_text(given, "project"),
         metadata=_metadata(given.get("metadata", {})),
-        webhook_url=_url(given, "webhook_url") or "",
+        webhook_url=_receiver(given),
         auto_start=_flag(given, "auto_start", default=True),
         requested=given,
     )
@@ -154,7 +156,7 @@ def _background(given: Mapping[str, Any]) -> tuple[Background, str | None, str |
     unknown = sorted(set(nested) - known)
     if unknown:
         raise refusal(f"Unknown field background.{unknown[0]}.", f"background.{unknown[0]}")
-    spelled = {f"bg_{name}" if name != "fit" else name: v for name, v in nested.items() if v is not None and v != ""}
+    spelled = {f"bg_{name}" if name != "fit" else name: v for name, v in nested.items() if v is not None}
     second = _one_background(spelled, prefix="background.")
     if flat and _one_background(flat, prefix="bg_") != second:
         raise refusal("background and the bg_ fields say different things: give only one of them.", "background")
@@ -194,12 +196,12 @@ def _flag(given: Mapping[str, Any], name: str, *, default: bool) -> bool:
     return value
 
 
-def _text(given: Mapping[str, Any], name: str, *, longest: int = 200) -> str | None:
+def _text(given: Mapping[str, Any], name: str, *, longest: int = MAX_TEXT_LENGTH) -> str | None:
     value = given.get(name)
     if value is None:
         return None
-    if not isinstance(value, str) or len(value) > longest or not is_storable(value):
-        raise refusal(f"{name} must be a string of at most {longest} characters.", name)
+    if not isinstance(value, str) or not 1 <= len(value) <= longest or not is_storable(value):
+        raise refusal(f"{name} must be a string of 1 to {longest} characters.", name)
     return value
 
 
@@ -215,6 +217,13 @@ def _url(given: Mapping[str, Any], name: str) -> str | None:
     if not is_web or any(character.isspace() for character in value):
         raise refusal(f"{name} must be an http or https URL.", name)
     return value
+
+
+def _receiver(given: Mapping[str, Any]) -> str:
+    url = _url(given, "webhook_url") or ""
+    if url:
+        webhooks.check_url(url, param="webhook_url")
+    return url
 
 
 def is_storable(text: str) -> bool:

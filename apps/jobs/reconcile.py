@@ -10,19 +10,18 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from django.db import DatabaseError
-from django.db.models import Q
 from django.utils import timezone
 
 from apps.accounts import mail
-from apps.credits import low, stripe
-from apps.jobs import audit, doorbell, paid, retention, services
+from apps.api import idempotency
+from apps.credits import stripe
+from apps.jobs import audit, doorbell, paid, retention, services, turns
 from apps.jobs.models import Job
 from apps.webhooks import sending
 from apps.webhooks import services as webhooks
 
 log = logging.getLogger(__name__)
 
-RINGS_AT_ONCE = 500
 LOOK_AT_STRIPE_AFTER = timedelta(minutes=2)
 AUDIT_EVERY = timedelta(minutes=10)
 
@@ -33,13 +32,8 @@ def reconcile() -> dict[str, int]:
 
 
 def ring_again() -> int:
-    """The outbox: jobs that wait without anybody having been told, or whose ring was long ago."""
-    long_ago = timezone.now() - doorbell.FORGOTTEN_AFTER
-    unheard = Job.objects.filter(status=Job.Status.QUEUED, lease=None).filter(
-        Q(enqueued_at=None) | Q(enqueued_at__lt=long_ago)
-    )
-    ids = list(unheard.order_by("queued_at").values_list("pk", flat=True)[:RINGS_AT_ONCE])
-    return sum(doorbell.ring(job_id) for job_id in ids)
+    """For jobs that wait without a call for them in the queue, whatever became of it."""
+    return doorbell.ring(turns.WORK) + doorbell.ring(turns.FETCHES)
 
 
 def reap_lost() -> int:
@@ -66,12 +60,12 @@ def ask_stripe() -> int:
     return stripe.converge_open_purchases(LOOK_AT_STRIPE_AFTER)
 
 
+def forget_answers() -> int:
+    return idempotency.forget_old()
+
+
 def start_paid() -> int:
     return paid.start_due()
-
-
-def mail_low() -> int:
-    return low.send_due()
 
 
 def audit_books() -> int:
@@ -82,7 +76,9 @@ def sweep() -> int:
     return retention.sweep_scratch() + retention.sweep_uploads() + webhooks.sweep() + mail.sweep()
 
 
-STEPS = (reap_lost, ring_again, start_paid, send_due, delete_media, ask_stripe, mail_low, audit_books, sweep)
+STEPS = (
+    reap_lost, ring_again, start_paid, send_due, delete_media, ask_stripe, audit_books, forget_answers, sweep,
+)  # fmt: skip
 
 
 def _tried(step: Callable[[], int]) -> int:

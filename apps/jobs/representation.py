@@ -30,10 +30,10 @@ def as_json(job: Job) -> dict[str, Any]:
 
 def many(jobs: Sequence[Job]) -> list[dict[str, Any]]:
     """Several jobs in a fixed number of queries; give it `Job.objects.with_details()`."""
-    queued = [job.pk for job in jobs if job.status == Job.Status.QUEUED]
-    positions = waiting.positions(queued)
+    queued = [job.pk for job in jobs if job.status == Job.Status.QUEUED and job.stage == Job.Stage.WAITING]
+    outlooks = waiting.outlook(queued)
     told = _webhook_events([job.pk for job in jobs])
-    return [_one(job, position=positions.get(job.pk), webhook_events=told[job.pk]) for job in jobs]
+    return [_one(job, outlook=outlooks.get(job.pk), webhook_events=told[job.pk]) for job in jobs]
 
 
 def quality(job: Job) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def output_url(job: Job, output: Output) -> str | None:
     return media.url(str(output.file.name), filename=filename, content_type=content_type)
 
 
-def _one(job: Job, *, position: int | None, webhook_events: dict[str, str]) -> dict[str, Any]:
+def _one(job: Job, *, outlook: waiting.Outlook | None, webhook_events: dict[str, str]) -> dict[str, Any]:
     outputs = [_output(job, output) for output in job.outputs.all()]
     result = next((output for output in outputs if output["kind"] == Output.Kind.RESULT), None)
     options = options_of(job)
@@ -82,8 +82,8 @@ def _one(job: Job, *, position: int | None, webhook_events: dict[str, str]) -> d
         "status": job.status,
         "progress": round(job.progress, 1),
         "stage": job.stage or None,
-        "queue_position": position,
-        "eta_seconds": job.eta_seconds if job.status == Job.Status.PROCESSING else None,
+        "queue_position": outlook.position if outlook else None,
+        "eta_seconds": outlook.seconds if outlook else job.eta_seconds,
         "frames_done": job.frames_done,
         "frames_total": job.frames_total,
         "model": job.model,

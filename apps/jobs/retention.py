@@ -15,6 +15,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from apps.errors import AppError
+from apps.jobs import newest
 from apps.jobs.models import Job, JobQuerySet, Output
 from apps.projects import resumable
 from apps.projects import services as projects
@@ -35,6 +36,7 @@ def delete_media(job: Job) -> Job:
     """Delete a finished job's results now, and its source unless another job still has a use for it. Idempotent."""
     if not job.is_final:
         raise AppError("conflict", f"The job is still {job.status}: cancel it first.")
+    newest.forget(job.pk)
     _delete_outputs(Output.objects.filter(job=job))
     for asset in (job.asset, job.background_asset):
         if asset is not None and not _jobs_with_use_for(asset).exclude(pk=job.pk).exists():

@@ -19,7 +19,7 @@ from apps.engine import child, errors
 from apps.engine.formats import FORMATS
 from apps.engine.report import OutputFile, Progress, Result
 from apps.errors import AppError, Unavailable
-from apps.jobs import services
+from apps.jobs import newest, services
 from apps.jobs.attempts import heartbeat, note
 from apps.jobs.models import Job
 from apps.jobs.representation import options_of
@@ -249,6 +249,7 @@ def _work(job: Job, folder: Path, *, source: Path, background: Path | None) -> R
         # At the video's full size: not to be had for nothing.
         matte=None if options.is_preview else folder / "matte.mkv",
         preview=folder / "preview.mp4" if FORMATS[options.format].needs_preview else None,
+        newest=folder / "newest.webp",
         background_image=background,
         limits=child.Limits(
             max_seconds=job.held_seconds + SLACK_SECONDS, max_side=settings.MAX_SIDE, max_fps=settings.MAX_FPS
@@ -267,6 +268,7 @@ def _work(job: Job, folder: Path, *, source: Path, background: Path | None) -> R
             if time.monotonic() >= next_tick:
                 if not services.tick(job, progress):
                     raise Overtaken
+                newest.put(job.pk, folder / "newest.webp")
                 next_tick = time.monotonic() + TICK_SECONDS
                 progress = None
         return run.result()

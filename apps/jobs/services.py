@@ -20,8 +20,9 @@ from apps.engine.matting import weights
 from apps.engine.options import MODELS, Options
 from apps.engine.plan import Plan, make_plan
 from apps.engine.report import Facts
+from apps.engine.sizes import output_bytes
 from apps.errors import AppError
-from apps.jobs import doorbell, previews, waiting
+from apps.jobs import caps, doorbell, previews, turns, waiting
 from apps.jobs.attempts import claim, claim_preparation, expire, give_back, reap, requeue, tick
 from apps.jobs.endings import StoredFile, cancel, complete, fail, lock_wallet
 from apps.jobs.models import Job, JobEvent
@@ -166,18 +167,21 @@ def retry(job: Job, request_id: str = "", api_key: ApiKey | None = None) -> Job:
 def estimate(user: User, facts: Mapping[str, Any], options: Options) -> dict[str, Any]:
     """What such a job would cost and take, without making one; refuses what `submit` would refuse."""
     amount, plan, _ = _price(options, facts)
+    low, high = output_bytes(plan, options, Facts.from_dict(facts))
     wallet = credits.open_wallet(user)
     return {
         "credits": to_credits(amount),
         "billed_seconds": 0 if options.is_preview else round(plan.seconds, 3),
         "eta_seconds": waiting.seconds_for(model=options.model, frames=plan.frames),
+        "output_bytes": {"low": low, "high": high},
         "balance_after": to_credits(wallet.available - amount),
     }
 
 
 def queue_position(job: Job) -> int | None:
     """1 is next; None when the job does not wait in the queue."""
-    return waiting.positions([job.pk]).get(job.pk)
+    ahead = waiting.outlook([job.pk]).get(job.pk)
+    return ahead.position if ahead else None
 
 
 def need_installed(options: Options) -> None:
@@ -212,14 +216,14 @@ def _queue(job: Job, from_: tuple[str, ...], *, where: Mapping[str, Any] | None 
     if S.CREATED in from_ and job.owner and options_of(job).is_preview:
         previews.need_one_left(job.owner)
     sources = [asset for asset in (job.asset, job.background_asset) if asset is not None]
-    fields: dict[str, Any] = {"queued_at": timezone.now(), "enqueued_at": None, "lease": None, "lease_until": None}
+    fields: dict[str, Any] = {"queued_at": timezone.now(), "lease": None, "lease_until": None}
     if any(asset.status == Asset.Status.PENDING for asset in sources):
         fields |= {"stage": Job.Stage.FETCHING}
     else:
         fields |= {"stage": Job.Stage.WAITING, **_hold(job, sources)}
     if not move(job.pk, from_, S.QUEUED, event="queued", detail={"stage": fields["stage"]}, where=where, **fields):
         raise Overtaken
-    doorbell.ring_on_commit(job.pk)
+    doorbell.ring_on_commit(turns.WORK if fields["stage"] == Job.Stage.WAITING else turns.FETCHES)
 
 
 def _hold(job: Job, sources: list[Asset]) -> dict[str, Any]:
@@ -235,6 +239,8 @@ def _hold(job: Job, sources: list[Asset]) -> dict[str, Any]:
         credits.lock_wallet(job.owner)
     else:
         held = credits.hold(job.owner, amount, key=f"job:{job.pk}", reference=str(job.pk))
+        if job.api_key:
+            caps.stay_within(job.api_key, amount)
     for asset in Asset.objects.select_for_update().filter(pk__in=[source.pk for source in sources]).order_by("pk"):
         _usable(asset, kind=asset.kind)
     return {

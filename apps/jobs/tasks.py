@@ -1,27 +1,23 @@
-"""The workers' door: ids in, nothing out. Running one twice is harmless, because the second finds nothing to claim."""
+"""The workers' door: a call in, nothing out. A call too many is harmless, because it finds nothing to claim."""
 
 from __future__ import annotations
 
-import os
-import socket
 from uuid import UUID
 
-from apps.jobs import paid, runner, services
+from apps.jobs import attempts, doorbell, paid, runner, turns
 
 
-def run_job(job_id: str, attempt: int) -> None:
-    if job := services.claim(UUID(job_id), attempt, _me()):
+def run_next() -> None:
+    if job := attempts.claim_next(attempts.worker_name()):
         runner.run(job)
 
 
-def prepare_job(job_id: str, attempt: int) -> None:
-    if job := services.claim_preparation(UUID(job_id), attempt, _me()):
+def prepare_next() -> None:
+    if job := attempts.claim_next_preparation(attempts.worker_name()):
+        # The next one is called for now, because few calls are in the queue at once.
+        doorbell.ring(turns.FETCHES)
         runner.prepare(job)
 
 
 def start_paid(purchase_id: str) -> None:
     paid.start(UUID(purchase_id))
-
-
-def _me() -> str:
-    return f"{socket.gethostname()}:{os.getpid()}"

@@ -12,6 +12,7 @@ urlpatterns = [
     path("jobs", views.jobs, name="jobs"),
     path("jobs/<uuid:job_id>", views.job, name="job"),
     path("jobs/<uuid:job_id>/status", views.status, name="job-status"),
+    path("jobs/<uuid:job_id>/newest", views.newest_frame, name="job-newest"),
     path("jobs/<uuid:job_id>/start", views.start, name="job-start"),
     path("jobs/<uuid:job_id>/cancel", views.cancel, name="job-cancel"),
     path("jobs/<uuid:job_id>/retry", views.retry, name="job-retry"),

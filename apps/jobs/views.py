@@ -11,7 +11,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.cache import cache
 from django.core.paginator import Page, Paginator
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -23,7 +23,7 @@ from apps.credits import prices
 from apps.credits.services import open_wallet
 from apps.engine.formats import FORMATS
 from apps.errors import AppError
-from apps.jobs import services
+from apps.jobs import newest, services
 from apps.jobs.chart import chart
 from apps.jobs.choices import format_cards, model_cards
 from apps.jobs.forms import BACKGROUNDS, CutoutForm, HistoryFilter, address_of, more_of
@@ -191,6 +191,18 @@ def status(request: SignedInRequest, job_id: UUID) -> HttpResponse:
 
 
 @login_required
+@never_cache
+@require_safe
+def newest_frame(request: SignedInRequest, job_id: UUID) -> HttpResponse:
+    """A small picture of what was just cut out, while the work goes on."""
+    job = get_object_or_404(Job.objects.for_user(request.user), pk=job_id, status=Job.Status.PROCESSING)
+    picture = newest.get(job.pk)
+    if picture is None:
+        raise Http404
+    return HttpResponse(picture, content_type="image/webp")
+
+
+@login_required
 @require_POST
 def start(request: SignedInRequest, job_id: UUID) -> HttpResponse:
     return _act(request, job_id, services.start)
@@ -247,6 +259,7 @@ def _shown(job: Job) -> dict[str, Any]:
         "original_url": original,
         "source_kept": kept is not None,
         "again": _again(job, said["background"]),
+        "has_newest": job.status == Job.Status.PROCESSING and newest.get(job.pk) is not None,
         "offset": offset,
         "fps": _mean_rate(outputs.get("result")),
         **_quality(job, said["output_url"], original, offset),

@@ -9,14 +9,13 @@ import signal
 import sys
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import rq
 from django.conf import settings
 from django.db import DatabaseError, connections
 from rq.serializers import JSONSerializer
 
-from apps.jobs import runner, services
+from apps.jobs import attempts, runner
 from apps.webhooks import sending
 
 log = logging.getLogger(__name__)
@@ -36,11 +35,9 @@ def horse_killed(task: Any, pid: int, status: int, usage: Any) -> None:
     """In the worker, after its horse was killed: RQ's failure callbacks do not run then. Frees the job at once."""
     log.warning("horse %s ended with status %s in %s", pid, status, task.id)
     try:
-        if task.func_name.startswith("apps.jobs.tasks."):
-            job_id, attempt = task.args
-            services.expire(UUID(job_id), attempt)
+        attempts.expire_claims(attempts.worker_name(pid))
     except DatabaseError:
-        log.exception("the lease of %s has to run out by itself", task.id)
+        log.exception("the lease of %s has to run out by itself", pid)
     finally:
         close_connections()
 

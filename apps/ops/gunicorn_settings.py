@@ -1,16 +1,21 @@
-"""How the web server runs: two processes of four threads, which die with their parent."""
+"""How the web server runs: few processes of many threads, which die with their parent.
+
+Many, because most of them only wait for a job together with their client; it
+is the processes that share out the work.
+"""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
+
+from django.conf import settings
 
 from apps.ops.processes import die_with_parent
 
 worker_class = "gthread"
-workers = int(os.environ.get("WEB_WORKERS", "2"))
-threads = int(os.environ.get("WEB_THREADS", "4"))
+workers = settings.WEB_WORKERS
+threads = settings.WEB_THREADS
 timeout = 60
 graceful_timeout = 8
 keepalive = 5
@@ -24,3 +29,10 @@ worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 def post_fork(server: Any, worker: Any) -> None:
     die_with_parent(worker.ppid)
+
+
+def post_worker_init(worker: Any) -> None:
+    from apps.jobs.lookout import lookout  # models load with the application, which is here by now
+
+    # Whoever waits for a job is answered before the process ends, not cut off.
+    lookout.is_closing = lambda: not worker.alive

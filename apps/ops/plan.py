@@ -120,7 +120,7 @@ def environment() -> dict[str, str]:
     """Ours, with what the processes must agree on spelled out."""
     told = {
         "DATA_DIR": str(settings.DATA_DIR),
-        "DJANGO_SETTINGS_MODULE": "config.settings",
+        "DJANGO_SETTINGS_MODULE": os.environ.get("DJANGO_SETTINGS_MODULE", "config.settings"),
         "SITE_URL": settings.SITE_URL,
         "PYTHONUNBUFFERED": "1",
     }

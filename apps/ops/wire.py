@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
+from django.urls import reverse
 
 View = Callable[[HttpRequest], HttpResponseBase]
 
@@ -38,4 +39,8 @@ class BrowserHeadersMiddleware:
         response = self.get_response(request)
         response.headers.setdefault("Permissions-Policy", ", ".join(f"{name}=()" for name in NOT_USED))
         response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
+        if "Cookie" in response.headers.get("Vary", ""):  # made for one person
+            response.headers.setdefault("Cache-Control", "private, no-store")
+        if request.method == "POST" and request.path == reverse("account_logout"):
+            response.headers["Clear-Site-Data"] = '"cache", "storage"'
         return response

@@ -56,7 +56,7 @@ class RotateForm(forms.Form):
     overlap = forms.TypedChoiceField(
         choices=[(24, "for a day"), (72, "for three days"), (168, "for a week"), (0, "no longer, from now on")],
         coerce=int,
-        label="The old secret signs",
+        label="After a change the old secret signs",
     )
 
     @property

@@ -66,7 +66,7 @@ def webhook(request: SignedInRequest, endpoint_id: UUID) -> HttpResponse:
     form = EndpointForm.of(endpoint, request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
         services.change_endpoint(endpoint, **form.cleaned_data)
-        messages.success(request, "Kept.")
+        messages.success(request, "Saved.")
         return redirect("web:webhook", endpoint.pk)
     return _one(request, endpoint, form)
 
@@ -160,9 +160,7 @@ def _deliveries(request: SignedInRequest) -> QuerySet[Delivery]:
 def _list(request: SignedInRequest, form: EndpointForm, **context: Any) -> HttpResponse:
     newest = Delivery.objects.filter(endpoint=OuterRef("pk")).order_by("-created_at")
     own = Endpoint.objects.for_user(request.user)
-    endpoints = own.annotate(
-        last_state=Subquery(newest.values("state")[:1]), last_at=Subquery(newest.values("created_at")[:1])
-    )
+    endpoints = own.annotate(last_at=Subquery(newest.values("created_at")[:1]))
     account = signing.of_account(request.user)
     said = {"endpoints": endpoints, "form": form, "signing": account, "rotation": RotateForm(), **context}
     return render(request, "webhooks/webhooks.html", said)

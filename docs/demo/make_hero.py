@@ -1,4 +1,4 @@
-"""Make the landing page's moving picture: the demo clip, and the same clip cut out by this product, wiped over each other.
+"""Make the landing page's moving picture: the demo clip and what this product cut out of it, wiped over each other.
 
     python -m apps.engine docs/demo/demo.mp4 cut.mov --model human --matte matte.mkv --fgr foreground
     python docs/demo/make_hero.py docs/demo/demo.mp4 matte.mkv foreground static/video/hero.mp4 static/img/hero.jpg

@@ -9,8 +9,24 @@ function clock(seconds) {
   return `${Math.floor(tenths / 600)}:${String(Math.floor((tenths % 600) / 10)).padStart(2, "0")}.${tenths % 10}`;
 }
 
+// Loaded before it is shown, so that nothing flickers.
+async function showNewest(url) {
+  const figure = document.getElementById("newest");
+  if (!url || !figure) return;
+  const coming = new Image();
+  coming.alt = figure.dataset.alt;
+  coming.src = url;
+  try {
+    await coming.decode();
+  } catch {
+    return; // the job went on to its end meanwhile
+  }
+  figure.replaceChildren(coming);
+}
+
 function announce(job) {
-  const { saying, percent } = (document.getElementById("progress") || job).dataset;
+  const { saying, percent, newest } = (document.getElementById("progress") || job).dataset;
+  showNewest(newest);
   if (saying !== lastSaid) say.textContent = lastSaid = saying;
   document.title = percent ? `${percent} % · ${ownTitle}` : ownTitle;
 }

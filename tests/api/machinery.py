@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from django.db import OperationalError
@@ -42,11 +45,14 @@ class Echo(ApiViewSet):
         if name == "slow":
             started.set()
             assert gate.wait(20)
+        if name in HABITS:
+            HABITS[name]()
         if name in FAULTS:
             raise FAULTS[name]
         return Response({"id": str(project.pk)}, status=201)
 
 
+HABITS: dict[str, Callable[[], None]] = {"killed": lambda: os.kill(os.getpid(), signal.SIGKILL)}
 FAULTS: dict[str, Exception] = {
     "refused": AppError("conflict", "Not now.", param="name"),
     "poor": AppError("insufficient_credits", "Too little.", details={"needed": 7.5, "available": 0}),

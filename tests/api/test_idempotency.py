@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import threading
 from datetime import timedelta
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.db import connection
+from django.db import connection, connections
 from django.test import Client
 from django.utils import timezone
 
 from apps.api.models import IdempotencyRecord
+from apps.jobs import reconcile
 from apps.projects.models import Project
 from config.urls import urlpatterns
 from tests.api import machinery
@@ -119,6 +122,36 @@ def test_a_key_whose_process_died_is_taken_over_when_its_lease_is_over(api):
 
     assert post(api, "one").status_code == 201
     assert post(api, "one")["Idempotent-Replayed"] == "true"
+
+
+def test_old_answers_are_swept_whoever_they_were_for(api, bob, caller):
+    post(api, "old")
+    IdempotencyRecord.objects.update(created_at=timezone.now() - timedelta(hours=24, seconds=1))
+    post(caller(bob), "new")
+
+    assert reconcile.forget_answers() == 1
+
+    assert IdempotencyRecord.objects.get().user == bob
+
+
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+def test_a_request_whose_process_is_killed_leaves_nothing_and_can_be_sent_again(api):
+    """By SIGKILL in the middle of its work, as when memory runs out."""
+    connections.close_all()
+    process = os.fork()
+    if process == 0:
+        post(api, "killed")
+        os._exit(1)
+    _, status = os.waitpid(process, 0)
+
+    assert os.WTERMSIG(status) == signal.SIGKILL
+    assert Project.objects.filter(name="killed").count() == 0
+    assert code(post(api, "killed")) == (409, "idempotency_in_progress")
+    IdempotencyRecord.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delitem(machinery.HABITS, "killed")
+        assert post(api, "killed").status_code == 201
+    assert Project.objects.filter(name="killed").count() == 1
 
 
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)

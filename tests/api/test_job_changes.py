@@ -8,7 +8,6 @@ import pytest
 
 from apps.credits.models import Wallet
 from apps.engine.options import MODELS
-from apps.jobs import api as jobs_api
 from apps.jobs import options, serializers
 from apps.jobs.models import Job, Output
 from apps.projects import services as projects
@@ -172,45 +171,6 @@ def test_an_estimate_needs_an_upload_of_ones_own(api, bob):
 
 
 # Wait
-def test_waiting_for_a_final_job_answers_at_once(api, alice, monkeypatch):
-    monkeypatch.setattr(jobs_api.time, "sleep", lambda seconds: pytest.fail("slept"))
-    job = make_job(alice, status="completed")
-
-    assert api.get(f"/v1/jobs/{job.pk}?wait=30").json()["status"] == "completed"
-
-
-def test_waiting_answers_as_soon_as_the_job_is_final(api, alice, monkeypatch):
-    job = make_job(alice, status="queued")
-    naps = []
-
-    def nap(seconds: float) -> None:
-        naps.append(seconds)
-        if len(naps) == 2:
-            Job.objects.filter(pk=job.pk).update(status="canceled")
-
-    monkeypatch.setattr(jobs_api.time, "sleep", nap)
-
-    assert api.get(f"/v1/jobs/{job.pk}?wait=30").json()["status"] == "canceled"
-    assert len(naps) == 2
-
-
-def test_waiting_ends(api, alice):
-    job = make_job(alice, status="queued")
-
-    assert api.get(f"/v1/jobs/{job.pk}?wait=1").json()["status"] == "queued"
-
-
-def test_when_too_many_wait_the_next_is_answered_at_once(api, alice, monkeypatch):
-    monkeypatch.setattr(jobs_api.time, "sleep", lambda seconds: pytest.fail("slept"))
-    job = make_job(alice, status="queued")
-    assert jobs_api.waiting_room.acquire(blocking=False)
-    assert jobs_api.waiting_room.acquire(blocking=False)
-    try:
-        assert api.get(f"/v1/jobs/{job.pk}?wait=30").json()["status"] == "queued"
-    finally:
-        jobs_api.waiting_room.release(2)
-
-
 @pytest.mark.parametrize("wait", ["31", "-1", "soon", ""])
 def test_a_wrong_wait_is_named(api, alice, wait):
     job = make_job(alice, status="completed")

@@ -54,6 +54,25 @@ def test_keys_are_counted_apart(api, alice, caller):
     assert caller(alice).get("/v1/echo").status_code == 200
 
 
+@pytest.mark.parametrize("headers", [{}, {"x-api-key": "cm_wrong"}])
+def test_callers_without_a_key_that_works_are_counted_by_their_address(anonymous, api, headers):
+    """Before they are refused, so that guessing and hammering have an end; others behind the address go on."""
+    answers = [anonymous.get("/v1/echo", headers=headers) for _ in range(4)]
+    elsewhere = anonymous.get("/v1/echo", headers=headers, REMOTE_ADDR="192.0.2.7")
+
+    assert [answer.status_code for answer in answers] == [401, 401, 401, 429]
+    assert rates(answers[3]) == ("3", "0")
+    assert 1 <= int(answers[3]["Retry-After"]) <= 60
+    assert elsewhere.status_code == 401
+    assert api.get("/v1/echo").status_code == 200
+
+
+def test_calls_without_the_scope_count_too(alice, caller):
+    narrow = caller(alice, scopes=("uploads",))
+
+    assert [narrow.get("/v1/echo").status_code for _ in range(4)] == [403, 403, 403, 429]
+
+
 def test_the_window_ends(api, monkeypatch):
     for _ in range(4):
         api.get("/v1/echo")

@@ -17,7 +17,6 @@ from apps.credits.fakestripe.server import signature
 from apps.credits.models import Purchase, Wallet
 from apps.credits.services import open_wallet
 from tests.conftest import make_user
-from tests.credits.databases import again_on_postgresql
 
 PAID = 45_00
 CREDITS = 600_00
@@ -106,7 +105,3 @@ def test_events_heard_at_the_same_time_are_credited_once(fakestripe):
     assert Wallet.objects.get(user=buyer).balance == CREDITS
     assert Purchase.objects.get().status == Purchase.Status.PAID
     assert audit() == []
-
-
-def test_the_same_on_postgresql(request):
-    again_on_postgresql(request, __file__, passed=3)

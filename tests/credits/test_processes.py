@@ -1,6 +1,6 @@
 """Real processes on one database: many spenders at once, and `kill -9` between any two steps of what moves credits.
 
-As test_race.py, it runs on the suite's database and again on PostgreSQL.
+As test_race.py, it runs on the suite's database and once more on PostgreSQL.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from apps.credits.audit import audit
 from apps.credits.fakestripe.server import signature
 from apps.credits.models import Hold, LedgerEntry, Purchase, Wallet
 from tests.conftest import make_user
-from tests.credits.databases import again_on_postgresql
 from tests.forks import REFUSED, in_processes, killed_at
 
 pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
@@ -112,7 +111,3 @@ def test_a_buyer_killed_between_steps_pays_one_session(spender, fakestripe):
 
     assert len(fakestripe.book.tables["sessions"]) == len(fakestripe.book.tables["customers"]) == 1
     assert Purchase.objects.get().session_id in fakestripe.book.tables["sessions"]
-
-
-def test_the_same_on_postgresql(request):
-    again_on_postgresql(request, __file__, passed=7)

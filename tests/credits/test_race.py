@@ -1,7 +1,7 @@
 """Many callers at once, each with a connection of its own: what holds for one caller holds for all of them.
 
-Runs on the suite's database, SQLite by default, and the last test runs the
-others again on PostgreSQL, where rows are really locked one by one.
+Runs on the suite's database, SQLite by default, and once more on PostgreSQL
+(test_postgresql.py).
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from apps.credits import services
 from apps.credits.audit import audit
 from apps.credits.models import Hold, LedgerEntry, Wallet
 from tests.conftest import make_user
-from tests.credits.databases import again_on_postgresql
 from tests.races import race
 
 pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
@@ -78,7 +77,3 @@ def test_a_wallet_opened_by_many_callers_gets_one_grant():
 
     assert list(LedgerEntry.objects.values_list("amount", "key")) == [(20_00, f"grant:signup:{user.pk}")]
     assert Wallet.objects.get(user=user).balance == 20_00
-
-
-def test_the_same_races_on_postgresql(request):
-    again_on_postgresql(request, __file__, passed=6)

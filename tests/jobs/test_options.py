@@ -79,7 +79,7 @@ def test_every_field_is_read() -> None:
             Background("color", (255, 255, 255)),
         ),
         ({"background": {"type": "transparent"}, "bg_type": "transparent"}, Background()),
-        ({"bg_type": None, "bg_color": ""}, Background()),
+        ({"bg_type": None, "bg_color": None}, Background()),
     ],
 )
 def test_both_spellings_and_all_aliases_are_read(fields: dict[str, Any], background: Background) -> None:
@@ -122,6 +122,7 @@ def test_both_spellings_and_all_aliases_are_read(fields: dict[str, Any], backgro
         ({"webhook_url": "ftp://example.org"}, "invalid_request", "webhook_url"),
         ({"webhook_url": "https://"}, "invalid_request", "webhook_url"),
         ({"webhook_url": "https://[::1"}, "invalid_request", "webhook_url"),
+        ({"webhook_url": "https://me:pw@example.org/"}, "invalid_request", "webhook_url"),
         ({"metadata": []}, "invalid_request", "metadata"),
         ({"metadata": {str(n): n for n in range(51)}}, "invalid_request", "metadata"),
         ({"metadata": {"a": "x" * 16 * 1024}}, "invalid_request", "metadata"),
@@ -160,6 +161,9 @@ def test_both_spellings_and_all_aliases_are_read(fields: dict[str, Any], backgro
             "background",
         ),
         ({"text_prompt": "the dog"}, "unsupported_parameter", "text_prompt"),
+        ({"model": ""}, "invalid_request", "model"),
+        ({"project": ""}, "invalid_request", "project"),
+        ({"webhook_url": ""}, "invalid_request", "webhook_url"),
         ({"preview_duration": 0.4}, "invalid_request", "preview_duration"),
         ({"preview_duration": 10.5}, "invalid_request", "preview_duration"),
         ({"preview_duration": "2"}, "invalid_request", "preview_duration"),

@@ -124,3 +124,4 @@ def test_an_estimate_of_a_preview_is_free(bob: User) -> None:
     told = services.estimate(bob, make_asset(bob).facts, PREVIEW)
 
     assert (told["credits"], told["billed_seconds"], told["balance_after"]) == (0, 0, 0)
+    assert 0 < told["output_bytes"]["low"] < told["output_bytes"]["high"]

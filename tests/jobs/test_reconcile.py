@@ -37,7 +37,7 @@ def test_a_lost_workers_job_is_queued_again_as_a_new_attempt(alice: User) -> Non
 
     job.refresh_from_db()
     healthy.refresh_from_db()
-    assert (job.status, job.stage, job.attempt, job.lease, job.enqueued_at) == ("queued", "waiting", 2, None, None)
+    assert (job.status, job.stage, job.attempt, job.lease) == ("queued", "waiting", 2, None)
     assert (healthy.status, healthy.attempt) == ("processing", 1)
     assert Wallet.objects.get(user=alice).held == 15_00
     assert reconcile.reap_lost() == 0

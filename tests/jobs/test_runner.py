@@ -4,6 +4,7 @@ import os
 import signal
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.core.files.base import ContentFile
@@ -14,7 +15,7 @@ from apps.engine import child
 from apps.engine.options import Background, Options
 from apps.engine.report import Progress
 from apps.errors import AppError
-from apps.jobs import reconcile, runner, services
+from apps.jobs import newest, reconcile, runner, services
 from apps.jobs.models import Job, JobEvent, Output
 from apps.projects import services as projects
 from tests import clips
@@ -54,6 +55,25 @@ def test_a_job_goes_through_the_engine_and_is_paid(alice: User, clip: Path) -> N
     assert list(JobEvent.objects.filter(job=job).values_list("name", flat=True)) == [
         "created", "queued", "started", "verified", "completed",
     ]  # fmt: skip
+
+
+def test_while_a_job_runs_its_newest_frame_can_be_seen(
+    alice: User, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "TICK_SECONDS", 0.05)
+    job, shown, put = claimed(alice, clips.make_clip(tmp_path / "long.mp4", frames=200)), [], newest.put
+
+    def watched(job_id: UUID, picture: Path) -> None:
+        put(job_id, picture)
+        shown.append(newest.get(job_id))
+
+    monkeypatch.setattr(newest, "put", watched)
+    runner.run(job)
+
+    assert fresh(job).status == "completed"
+    assert any(picture and picture[8:12] == b"WEBP" for picture in shown)
+    services.delete_media(fresh(job))
+    assert newest.get(job.pk) is None
 
 
 def test_a_picture_is_laid_under_the_cutout(alice: User, clip: Path, tmp_path: Path) -> None:

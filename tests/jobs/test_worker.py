@@ -13,7 +13,7 @@ import pytest
 from pytest_django.live_server_helper import LiveServer
 
 from apps.accounts.models import User
-from apps.jobs import doorbell, services
+from apps.jobs import doorbell, reconcile, services, turns
 from apps.jobs.models import Job, JobEvent
 from apps.projects import services as projects
 from apps.projects.models import Asset, media_storage
@@ -157,7 +157,7 @@ def test_a_job_submitted_while_the_queue_was_down_is_run_later(
         for queue in django_rq.settings.QUEUES.values():
             patch.setitem(queue, "URL", f"unix://{tmp_path}/nobody.sock")
         job = submitted(alice, clips.make_clip(tmp_path / "clip.mp4", frames=25))
-    assert (job.status, fresh(job).enqueued_at) == ("queued", None)
+    assert (job.status, django_rq.get_queue("jobs").count) == ("queued", 0)
 
     house.start_workers()
 
@@ -166,30 +166,41 @@ def test_a_job_submitted_while_the_queue_was_down_is_run_later(
     assert fresh(job).attempt == 1
 
 
-def test_ringing_twice_leaves_one_task(house: House, alice: User, tmp_path: Path) -> None:
-    job = submitted(alice, clips.make_clip(tmp_path / "clip.mp4", frames=25))
+def test_ringing_twice_calls_once(house: House, alice: User, tmp_path: Path) -> None:
+    submitted(alice, clips.make_clip(tmp_path / "clip.mp4", frames=25))
 
-    assert [doorbell.ring(job.pk), doorbell.ring(job.pk)] == [True, True]
+    assert [doorbell.ring(turns.WORK), doorbell.ring(turns.WORK)] == [0, 0]
 
-    line = django_rq.get_queue("jobs")
-    assert line.job_ids == [f"job-{job.pk}-1"]
-    assert fresh(job).enqueued_at is not None
+    assert django_rq.get_queue("jobs").count == 1
 
 
-def test_a_task_whose_worker_died_before_claiming_is_rung_again(
-    house: House, alice: User, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    job = submitted(alice, clips.make_clip(tmp_path / "clip.mp4", frames=25))
+def test_a_call_that_was_lost_is_made_again(house: House, alice: User, tmp_path: Path) -> None:
+    submitted(alice, clips.make_clip(tmp_path / "clip.mp4", frames=25))
     line = django_rq.get_queue("jobs")
     # Taken off the queue, as a worker does first; then its machine lost power.
     line.connection.lpop(line.key)
 
-    assert not doorbell.ring(job.pk)
-    assert line.job_ids == []
+    assert reconcile.ring_again() == 1
 
-    monkeypatch.setattr(doorbell, "FORGOTTEN_AFTER", doorbell.FORGOTTEN_AFTER * 0)
-    assert doorbell.ring(job.pk)
-    assert line.job_ids == [f"job-{job.pk}-1"]
+    assert line.count == 1
+
+
+def test_no_more_workers_are_called_than_an_account_may_use(house: House, alice: User, charlie: User) -> None:
+    asset = make_asset(alice)
+    for _ in range(5):
+        services.submit(alice, asset=asset, options=CHROMA)
+    assert django_rq.get_queue("jobs").count == 3
+
+    services.submit(charlie, asset=make_asset(charlie), options=CHROMA)
+
+    assert django_rq.get_queue("jobs").count == 4
+
+
+def test_a_hundred_downloads_leave_the_short_queue_free(house: House, alice: User, charlie: User) -> None:
+    for user in (alice, alice, alice, charlie):
+        services.submit(user, video_url="https://example.org/clip.mp4", options=CHROMA)
+
+    assert django_rq.get_queue("default").count == doorbell.FETCHES_CALLED_FOR
 
 
 def test_nothing_is_rung_for_a_job_that_is_over(house: House, alice: User, tmp_path: Path) -> None:
@@ -197,6 +208,18 @@ def test_nothing_is_rung_for_a_job_that_is_over(house: House, alice: User, tmp_p
     services.cancel(job)
     django_rq.get_queue("jobs").empty()
 
-    assert not doorbell.ring(job.pk)
+    assert doorbell.ring(turns.WORK) == 0
 
     assert django_rq.get_queue("jobs").job_ids == []
+
+
+def test_one_accounts_jobs_do_not_delay_anothers_one(house: House, alice: User, charlie: User, tmp_path: Path) -> None:
+    clip = clips.make_clip(tmp_path / "clip.mp4", frames=25)
+    many = [submitted(alice, clip) for _ in range(4)]
+    one = submitted(charlie, clip)
+
+    house.start_workers()
+
+    until(house, lambda: all(fresh(job).is_final for job in (*many, one)))
+    order = Job.objects.order_by("started_at").values_list("pk", flat=True)
+    assert list(order) == [job.pk for job in (many[0], one, *many[1:])]

@@ -68,7 +68,8 @@ def test_run_serves_and_a_signal_leaves_nothing(house: House, number: signal.Sig
 
     status = house.stop(number)
 
-    for part in ("valkey", "gunicorn", "rqworker jobs", "rqworker default", "reconcile", "fakestripe"):
+    queues = ("rqworker jobs", "rqworker default", "rqworker webhooks")
+    for part in ("valkey", "gunicorn", *queues, "reconcile", "fakestripe"):
         assert part in names
     assert f"ready at http://127.0.0.1:{house.port}" in house.said()
     assert status == 0

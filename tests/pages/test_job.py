@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from html import unescape
+from pathlib import Path
 
 import pytest
 from django.urls import reverse
 
 from apps.credits.models import Wallet
 from apps.engine.options import Background
+from apps.jobs import newest
 from apps.jobs.models import Job, Output
 from tests.factories import make_asset, make_job, make_output, make_project
 
@@ -33,6 +35,43 @@ def test_a_running_job_shows_percent_frames_and_time_left(alice, browser):
     assert "104 of 250 frames" in page
     assert "about 23 s left" in page
     assert 'hx-trigger="every 1s"' in page
+
+
+@pytest.fixture
+def picture(tmp_path) -> Path:
+    path = tmp_path / "newest.webp"
+    path.write_bytes(b"RIFF, a picture")
+    return path
+
+
+def test_a_running_job_shows_its_newest_frame_to_its_owner_alone(alice, charlie, browser, client, picture):
+    job = make_job(alice, status="processing", frames_done=7)
+    address = reverse("web:job-newest", args=[job.pk])
+    assert address not in page_of(browser, job)
+    client.force_login(charlie)
+
+    newest.put(job.pk, picture)
+
+    assert f'data-newest="{address}?frame=7"' in page_of(browser, job)
+    answer = browser.get(address)
+    assert (answer.content, answer["Content-Type"]) == (b"RIFF, a picture", "image/webp")
+    assert "no-store" in answer["Cache-Control"]
+    assert client.get(address).status_code == 404
+
+
+def test_a_finished_job_has_no_newest_frame_any_more(alice, browser, picture):
+    job = make_job(alice, status="completed")
+    newest.put(job.pk, picture)
+
+    assert browser.get(reverse("web:job-newest", args=[job.pk])).status_code == 404
+
+
+def test_a_picture_that_is_not_there_yet_is_none(alice, tmp_path):
+    job = make_job(alice, status="processing")
+
+    newest.put(job.pk, tmp_path / "missing.webp")
+
+    assert newest.get(job.pk) is None
 
 
 @pytest.mark.parametrize(("device", "said"), [("cuda", ["CUDA"]), ("cpu", ["CPU"]), ("", [])])

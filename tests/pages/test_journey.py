@@ -380,7 +380,7 @@ def test_every_page_fits_and_keeps_to_the_policy(visitor, alice: User, all_insta
     jobs = [make_job(alice, status=status) for status in ("queued", "processing", "failed", "canceled")]
     person = visitor(viewport={"width": width, "height": 800}, color_scheme=scheme)
     public = ["/", "/pricing", "/accounts/login/", "/accounts/signup/", "/accounts/password/reset/"]
-    private = ["/new", "/jobs", "/projects", "/credits", "/keys", *(f"/jobs/{job.pk}" for job in jobs)]
+    private = ["/new", "/jobs", "/projects", "/credits", "/keys", "/usage", *(f"/jobs/{job.pk}" for job in jobs)]
 
     too_wide = [path for path in public if person.does(overflows, path)]
     person.does(sign_in, alice.email)

@@ -116,27 +116,3 @@ def test_the_ledger_shows_every_entry_and_what_is_set_aside(alice, browser):
     assert reverse("web:job", args=[done.pk]) in page
     assert reverse("web:job", args=[waiting.pk]) in page
     assert "85 <small>credits</small>" in " ".join(page.split())
-
-
-def test_a_key_is_shown_once_and_works_until_it_is_disabled(alice, browser):
-    made = browser.post(reverse("web:keys"), {"name": "laptop"})
-    secret = made.context["secret"]
-    key = alice.api_keys.get()
-
-    assert made.status_code == 201
-    assert secret in made.content.decode()
-    assert "no-store" in made.headers["Cache-Control"]
-    assert secret not in browser.get(reverse("web:keys")).content.decode()
-    assert browser.get("/v1/credits", headers={"x-api-key": secret}).status_code == 200
-
-    browser.post(reverse("web:key-disable", args=[key.pk]))
-
-    assert browser.get("/v1/credits", headers={"x-api-key": secret}).status_code == 401
-
-
-def test_a_key_without_a_name_is_refused(alice, browser):
-    response = browser.post(reverse("web:keys"), {"name": " "})
-
-    assert response.status_code == 200
-    assert response.context["form"].errors == {"name": ["This field is required."]}
-    assert alice.api_keys.count() == 0

@@ -61,23 +61,25 @@ def hers(alice: User) -> dict[str, Any]:
     project = make_project(alice)
     asset = make_asset(alice, project=project)
     job = make_job(alice, asset=asset, project=project)
-    until = timezone.now() + timedelta(hours=1)
-    upload = Upload.objects.create(pk=asset.pk, owner=alice, size=9, part_size=5, expires_at=until)
     purchase = Purchase.objects.create(
         user=alice, pack="starter", credits=1, amount=1, currency="usd", pricing_version=1, status="paid"
     )
     endpoint, _ = webhooks.create_endpoint(alice, url="https://example.org/hook")
     (delivery,) = webhooks.emit(alice, "credits.low", body={})
+    upload = Upload.objects.create(
+        owner=alice, size=10, part_size=10, filename="film.mp4", expires_at=timezone.now() + timedelta(hours=1)
+    )
     return {
         "v1/webhooks/": (endpoint, delivery),
-        "webhooks/": (endpoint, delivery),
+        "webhooks/": endpoint,
         "webhooks/deliveries/": delivery,
         "v1/jobs/": job,
         "jobs/": job,
         "projects/": project,
         "v1/projects/": project,
-        "v1/uploads/": asset,
+        "v1/uploads/": upload,
         "new/uploads/": upload,
+        "asset": asset,
         "keys/": issue_key(alice, name="hers")[0],
         "credits/purchases/": purchase,
     }

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from django.urls import URLPattern, URLResolver, get_resolver
 
-PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>|\(\?P<(\w+)>.*?\)(?=[-/$]|$)")
+PARAMETER = re.compile(r"<(?:(\w+):)?(\w+)>|\(\?P<(\w+)>.*?\)(?=[-/$]|$)")
 OTHERS = ("admin/", "__")
 """The admin has a door of its own, which tests/accounts/test_admin.py knocks at."""
 
@@ -20,8 +20,12 @@ class Route:
 
     @property
     def parameters(self) -> list[str]:
-        """Those that name something by its id; a number counts what is within it."""
-        return [a or b for a, b in PARAMETER.findall(self.pattern.replace("<int:number>", ""))]
+        return [name or old_name for _, name, old_name in PARAMETER.findall(self.pattern)]
+
+    @property
+    def kinds(self) -> list[str]:
+        """Of each parameter: uuid, int, …"""
+        return [kind for kind, *_ in PARAMETER.findall(self.pattern)]
 
     @property
     def is_api(self) -> bool:
@@ -29,7 +33,7 @@ class Route:
 
     def path(self, *values: object) -> str:
         told = iter(values)
-        return "/" + PARAMETER.sub(lambda _: str(next(told)), self.pattern.replace("<int:number>", "1"))
+        return "/" + PARAMETER.sub(lambda _: str(next(told)), self.pattern)
 
 
 def routes() -> list[Route]:

@@ -9,6 +9,7 @@ import pytest
 from django.core.files.base import ContentFile
 from django.http import HttpResponse
 from django.test import Client, RequestFactory
+from django.urls import reverse
 
 from apps.accounts.models import User
 from apps.ops.wire import BrowserHeadersMiddleware, ClientAddressMiddleware
@@ -41,6 +42,21 @@ def test_every_answer_says_what_browsers_may_do_with_it(
     assert "camera=()" in answer.headers["Permissions-Policy"]
     policy = answer.headers["Content-Security-Policy"]
     assert all(rule in policy for rule in ("object-src 'none'", "base-uri 'none'", "frame-ancestors 'none'"))
+
+
+@pytest.mark.parametrize("name", ["new", "jobs", "projects", "credits", "keys", "webhooks"])
+def test_no_browser_keeps_a_page_that_was_made_for_one_person(
+    name: str, alice: User, at: Callable[[User], Client]
+) -> None:
+    answer = at(alice).get(reverse(f"web:{name}"))
+
+    assert {"private", "no-store"} <= {word.strip() for word in answer.headers["Cache-Control"].split(",")}
+
+
+def test_signing_out_empties_what_the_browser_kept(alice: User, at: Callable[[User], Client]) -> None:
+    answer = at(alice).post(reverse("account_logout"))
+
+    assert answer.headers["Clear-Site-Data"] == '"cache", "storage"'
 
 
 def test_static_files_say_it_too(client: Client, settings: Any, tmp_path: Any) -> None:

@@ -14,6 +14,7 @@ from django.urls import NoReverseMatch, reverse
 from apps.accounts.models import User
 from apps.accounts.services import issue_key
 from apps.projects.services import shown_name
+from apps.webhooks.models import Attempt, Endpoint
 from apps.webhooks.services import emit
 from tests.factories import make_asset, make_job, make_project
 
@@ -80,17 +81,25 @@ def infested(alice: User) -> dict[str, Any]:
         make_job(alice, asset=asset, project=project, **texts, status="failed", error=EVIL, error_code="timeout")
     )
     issue_key(alice, name=EVIL[:100])
-    emit(alice, "job.completed", url=ADDRESS, body={"x": EVIL}, subject=jobs[0].pk)
-    return {"project": project, "asset": asset, "jobs": jobs}
+    Endpoint.objects.create(user=alice, url=ADDRESS, description=EVIL, events=["*"])
+    deliveries = emit(alice, "job.completed", url="https://x.example", body={"x": EVIL}, subject=jobs[0].pk)
+    for delivery in deliveries:
+        Attempt.objects.create(delivery=delivery, number=1, error=EVIL, response_excerpt=EVIL)
+    return {"project": project, "asset": asset, "jobs": jobs, "deliveries": deliveries}
 
 
 def test_hostile_text_stays_text_on_every_page(
     infested: dict[str, Any], alice: User, at: Callable[[User], Client]
 ) -> None:
     window = at(alice)
-    paths = [reverse(f"web:{name}") for name in ("new", "jobs", "projects", "credits", "keys", "webhooks")]
+    paths = [
+        reverse(f"web:{name}")
+        for name in ("new", "jobs", "projects", "credits", "keys", "webhooks", "webhook-deliveries")
+    ]
     paths += [reverse("web:job", args=[job.pk]) for job in infested["jobs"]]
     paths += [reverse("web:job-status", args=[job.pk]) for job in infested["jobs"]]
+    paths += [reverse("web:webhook-delivery", args=[delivery.pk]) for delivery in infested["deliveries"]]
+    paths += [reverse("web:webhook", args=[endpoint.pk]) for endpoint in alice.webhook_endpoints.all()]
     paths += [
         reverse("web:project", args=[infested["project"].pk]),
         f"{reverse('web:new')}?asset={infested['asset'].pk}&bg_color=%22%3E%3Cscript%3Ealert('xss')%3C/script%3E",

@@ -20,7 +20,7 @@ from django.urls import reverse
 from apps.accounts.models import User
 from apps.credits.fakestripe.server import signature
 from apps.ops.logs import Formatter, blotted
-from apps.webhooks.services import signing_secret
+from apps.webhooks import signing
 from tests.factories import make_job
 
 PASSWORD = "correct horse battery"
@@ -53,9 +53,9 @@ def journey(alice: User, secrets: dict[str, str], settings: Any) -> None:
     page.post(link, {"password1": "x", "password2": "y"})
     page.post(reverse("account_login"), {"login": alice.email, "password": PASSWORD})
     secrets["session"] = page.cookies["sessionid"].value
-    made = page.post(reverse("web:keys"), {"name": "laptop"})
+    made = page.post(reverse("web:keys"), {"name": "laptop", "scopes": ["jobs:read"]}, follow=True)
     secrets["api key"] = made.context["secret"]
-    secrets["signing secret"] = signing_secret(alice)
+    secrets["signing secret"] = signing.of_account(alice).secret
     page.get(reverse("web:webhooks"))
     Client(enforce_csrf_checks=True).post(reverse("web:keys"), {"name": "x"})
     for header in ({"x-api-key": secrets["api key"]}, {"authorization": f"Bearer {secrets['api key']}"}):

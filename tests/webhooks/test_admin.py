@@ -56,3 +56,31 @@ def test_send_again_makes_it_due(delivery: Delivery, support: Client) -> None:
     delivery.refresh_from_db()
     assert delivery.state == Delivery.State.PENDING
     assert delivery.next_attempt_at is not None
+
+
+def test_an_endpoint_is_disabled_and_enabled_and_its_secret_not_shown(alice: User, support: Client) -> None:
+    endpoint, secret = services.create_endpoint(alice, url="https://hooks.example.org/in")
+    address = reverse("admin:webhooks_endpoint_changelist")
+    states = []
+
+    for action in ("disable", "enable"):
+        support.post(address, {"action": action, "_selected_action": [str(endpoint.pk)]})
+        endpoint.refresh_from_db()
+        states.append(endpoint.is_enabled)
+
+    assert states == [False, True]
+    assert secret not in support.get(reverse("admin:webhooks_endpoint_change", args=[endpoint.pk])).content.decode()
+
+
+def test_a_refusal_to_send_again_is_told(alice: User, support: Client) -> None:
+    endpoint, _ = services.create_endpoint(alice, url="https://hooks.example.org/in")
+    (delivery,) = services.emit(alice, "credits.low", body={})
+    services.disable_endpoint(endpoint)
+
+    page = support.post(
+        reverse("admin:webhooks_delivery_changelist"),
+        {"action": "send_again", "_selected_action": [str(delivery.pk)]},
+        follow=True,
+    )
+
+    assert b"The endpoint is disabled: enable it, then send again." in page.content

@@ -8,7 +8,7 @@ from apps.credits.fakestripe.book import Book, Object
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark"><title>SANDBOX · {title}</title><style>
+<meta name="color-scheme" content="light dark"><link rel="icon" href="data:,"><title>SANDBOX · {title}</title><style>
 :root {{ color-scheme: light dark }}
 body {{ font: 16px/24px system-ui, sans-serif; max-width: 28rem; margin: 0 auto; padding: 0 1rem 4rem }}
 .sandbox {{ background: #b45309; color: #fff; padding: .75rem 1rem; margin: 1rem 0 2rem; border-radius: .5rem }}

@@ -1,0 +1,61 @@
+"""What an API key may spend in a month: its cap against what its jobs cost and have set aside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import Q, Sum
+from django.utils import timezone
+
+from apps.accounts.models import ApiKey
+from apps.credits.amounts import to_credits
+from apps.credits.models import Hold
+from apps.errors import AppError
+from apps.jobs.models import Job
+
+
+def spent(keys: Iterable[ApiKey]) -> dict[UUID, int]:
+    """1/100 credits that each of these keys has spent or set aside in this calendar month (UTC); one query."""
+    jobs = Job.objects.filter(api_key__in=list(keys), queued_at__gte=_month(timezone.now())).order_by()
+    sums = jobs.values("api_key").annotate(
+        taken=Sum("charged"), aside=Sum("hold__amount", filter=Q(hold__state=Hold.State.OPEN), default=0)
+    )
+    return {row["api_key"]: row["taken"] + row["aside"] for row in sums}
+
+
+def stay_within(key: ApiKey, amount: int) -> None:
+    """Refuse what would take a key over its cap.
+
+    Call it while the account's wallet is locked: only then do two of its
+    calls come one after the other.
+    """
+    cap = ApiKey.objects.values_list("monthly_cap", flat=True).get(pk=key.pk)
+    if cap is None:
+        return
+    left = cap - spent([key]).get(key.pk, 0)
+    if amount > max(0, left):
+        raise _over_the_cap(key, cap=cap, left=max(0, left), needed=amount)
+
+
+def _over_the_cap(key: ApiKey, *, cap: int, left: int, needed: int) -> AppError:
+    now = timezone.now()
+    again = _month(now.replace(year=now.year + now.month // 12, month=now.month % 12 + 1, day=1))
+    message = (
+        f"This needs {to_credits(needed)} credits. The key {key.name} may spend {to_credits(cap)} a month and has "
+        f"{to_credits(left)} left until {again:%d %B %Y}. Raise its cap at {settings.SITE_URL}/keys or use another key."
+    )
+    details = {
+        "needed": to_credits(needed),
+        "available": to_credits(left),
+        "monthly_cap": to_credits(cap),
+        "resets_at": again.isoformat().replace("+00:00", "Z"),
+    }
+    return AppError("insufficient_credits", message, details=details)
+
+
+def _month(when: datetime) -> datetime:
+    """Its first moment."""
+    return when.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
