@@ -137,6 +137,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
+    "apps.api.turnstile.TurnstileMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -324,8 +325,8 @@ API_WRITES_PER_MINUTE = env.int("API_WRITES_PER_MINUTE", default=60)
 API_READS_PER_MINUTE = env.int("API_READS_PER_MINUTE", default=600)
 WEB_WORKERS = env.int("WEB_WORKERS", default=2)
 WEB_THREADS = env.int("WEB_THREADS", default=64)
-# Who waits for a job (?wait=) holds a thread; the rest of a process's threads answers at once.
-LONG_POLLS = max(1, WEB_THREADS * 3 // 4)
+WEB_AT_ONCE = env.int("WEB_AT_ONCE", default=4)
+LONG_POLLS = max(1, WEB_THREADS * 3 // 4)  # who waits for a job (?wait=) holds a thread; some must stay free
 EGRESS_ALLOW = env.list("EGRESS_ALLOW", default=[])
 
 # --- the work ----------------------------------------------------------------------------------
@@ -338,8 +339,8 @@ MODEL_SOURCE_DIR = env.str("MODEL_SOURCE_DIR", default="")
 ALIVE_FILE = env.str("ALIVE_FILE", default="")
 LEASE_SECONDS = env.int("LEASE_SECONDS", default=30)
 MAX_ATTEMPTS = env.int("MAX_ATTEMPTS", default=3)
-PREVIEWS_PER_DAY = env.int("PREVIEWS_PER_DAY", default=20)  # of one account
 MAX_JOBS_AT_ONCE = env.int("MAX_JOBS_AT_ONCE", default=3)  # of one account; more wait in the queue
+QUEUE_SEEN_SECONDS = 1.0  # how old the place in the queue may be that a waiting job tells
 JOB_TIMEOUT_SECONDS = env.int("JOB_TIMEOUT_SECONDS", default=6 * 3600)
 # Far longer than loading a network or its slowest frame takes.
 JOB_STALL_SECONDS = env.int("JOB_STALL_SECONDS", default=1800)

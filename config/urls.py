@@ -44,7 +44,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
     path("stripe/webhook", stripe_webhook, name="stripe-webhook"),
     path("v1/openapi.json", SchemaView.as_view(), name="openapi"),
-    path("v1/uploads/<uuid:pk>/parts/<int:number>", PartsViewSet.as_view({"put": "receive"}, schema=None)),
+    path("v1/uploads/<uuid:pk>/parts/<int:number>", PartsViewSet.as_view({"put": "receive"}, schema=None), name="part"),
     path("v1/", include(v1.urls)),
     path("api/pricing", PricingViewSet.as_view({"get": "list"}, schema=None)),
     re_path(r"^(?:v1|api)(?:/.*)?$", unknown_address),

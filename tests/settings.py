@@ -28,6 +28,7 @@ if "TEST_DATABASE_URL" not in os.environ:
     DATABASES["default"]["TEST"] = {"NAME": TEST_DIR / "test.sqlite3"}
 MODELS_DIR = BASE_DIR / "data" / "models"
 LEASE_SECONDS = 5
+QUEUE_SEEN_SECONDS = 0
 # Nobody answers there, unless a test starts a queue server on it (tests/queue_server.py).
 for queue in RQ_QUEUES.values():
     queue["URL"] = f"unix://{TEST_DIR / 'queue.sock'}"

@@ -19,4 +19,4 @@ class KeyerDoor(AppConfig):
     def ready(self) -> None:
         from apps.jobs import options
 
-        options.MODELS = (*options.MODELS, KEYER)
+        options.MODELS = (*options.MODELS, KEYER)  # type: ignore[assignment, attr-defined]

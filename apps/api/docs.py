@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from drf_spectacular.renderers import OpenApiJsonRenderer2
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
+from rest_framework.request import Request
+from rest_framework.response import Response
 
+from apps.api.errors import MEANINGS
 from apps.api.throttling import KeyThrottle
 from apps.api.views import OneRenderer
+from apps.errors import STATUS_BY_CODE
 
 
 class SchemaView(SpectacularJSONAPIView):
@@ -21,3 +27,9 @@ class DocsView(SpectacularSwaggerSplitView):
     template_name = "api/docs.html"
     title = "Clearmatte API"
     content_negotiation_class = OneRenderer
+
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """The page also has what each error means, where `doc_url` points; without a script."""
+        response: Response = super().get(request, *args, **kwargs)
+        response.data["errors"] = [(code, STATUS_BY_CODE[code], meaning) for code, meaning in MEANINGS.items()]
+        return response

@@ -24,7 +24,7 @@ def public() -> dict[str, Any]:
         "version": prices.version,
         "model_pricing_credits_per_minute": {model: to_credits(rate) for model, rate in prices.rates.items()},
         "packages": [{**pack, "credits": to_credits(pack["credits"])} for pack in prices.packs],
-        "limits": {**limits(), "previews_per_day": prices.preview_allowance},
+        "limits": limits(),
         "free_grant": to_credits(prices.free_grant),
     }
 
@@ -37,7 +37,7 @@ def limits() -> dict[str, Any]:
         "max_width": settings.MAX_SIDE,
         "max_height": settings.MAX_SIDE,
         "max_fps": settings.MAX_FPS,
-        "previews_per_day": settings.PREVIEWS_PER_DAY,
+        "previews_per_day": current().preview_allowance,
         "result_days": settings.RESULT_DAYS,
         "source_hours": settings.SOURCE_HOURS,
         "formats": {

@@ -123,8 +123,8 @@ def tell(job: Job, event: str) -> None:
 
 
 def _mail(job: Job) -> None:
-    """For an owner who wants to hear of what happened while they were away; a cancel was their own doing."""
-    if job.owner is None or job.status == S.CANCELED:
+    """For an owner who is away and wants to hear of it; a cancel was their own doing, and a preview is waited for."""
+    if job.owner is None or job.status == S.CANCELED or options_of(job).is_preview:
         return
     name = job.asset.filename if job.asset and job.asset.filename else "your clip"
     mail.job_finished(job.owner, job_id=job.pk, name=name, is_completed=job.status == S.COMPLETED, error=job.error)

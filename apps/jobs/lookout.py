@@ -8,12 +8,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
 from uuid import UUID
 
 from django.conf import settings
 from django.db import DatabaseError, connection
 
+from apps.api import turnstile
+from apps.jobs import closing
 from apps.jobs.models import Job
 
 log = logging.getLogger(__name__)
@@ -22,10 +23,7 @@ LOOK_EVERY_SECONDS = 0.5
 
 
 class Lookout:
-    """`is_closing` tells when the process has to go: then everybody is answered with what is known."""
-
     def __init__(self) -> None:
-        self.is_closing: Callable[[], bool] = lambda: False
         self._lock = threading.Lock()
         self._awaited: dict[UUID, set[threading.Event]] = {}
         self._looks = False
@@ -46,7 +44,8 @@ class Lookout:
         if not connection.in_atomic_block:
             # For others to use meanwhile; the next query opens another.
             connection.close()
-        event.wait(seconds)
+        with turnstile.outside():
+            event.wait(seconds)
         with self._lock:
             self._awaited[job_id].discard(event)
             if not self._awaited[job_id]:
@@ -61,7 +60,8 @@ class Lookout:
                 if not awaited:
                     self._looks = False
                     break
-            over = awaited if self.is_closing() else self._final(awaited)
+            # When the process has to go, everybody is answered with what is known.
+            over = awaited if closing.is_closing() else self._final(awaited)
             with self._lock:
                 for event in [event for job_id in over for event in self._awaited.get(job_id, ())]:
                     event.set()

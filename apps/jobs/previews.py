@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from django.conf import settings
 from django.utils import timezone
 
 from apps.accounts.models import User
+from apps.credits import prices
 from apps.credits import services as credits
 from apps.errors import AppError
 from apps.jobs.models import Job
@@ -24,7 +24,7 @@ def need_one_left(user: User) -> None:
     since = timezone.now() - WINDOW
     made = Job.objects.filter(owner=user, queued_at__gt=since, options__preview_duration__gt=0)
     times = list(made.exclude(status=Job.Status.FAILED).order_by("-queued_at").values_list("queued_at", flat=True))
-    most: int = settings.PREVIEWS_PER_DAY
+    most = prices.current().preview_allowance
     if len(times) < most:
         return
     if not most:

@@ -21,7 +21,7 @@ from apps.projects.models import Asset, Project
 
 log = logging.getLogger(__name__)
 
-OF_ONE_JOB = ("video_url", "video_id", "project", "auto_start", "metadata", "trim")
+OF_ONE_JOB = ("video_url", "video_id", "project", "auto_start", "metadata", "trim", "preview_duration")
 """Fields that belong to one clip or one call, so that a project has no default for them."""
 
 

@@ -77,7 +77,7 @@ class GoneProject(serializers.Serializer[Any]):
 class ProjectsViewSet(ApiViewSet):
     lookup_value_converter = "uuid"
     queries = {"list": ProjectQuery}  # noqa: RUF012
-    refusals = {"partial_update": {400, 409, 415}, "destroy": {409}}  # noqa: RUF012
+    refusals = {"partial_update": {400, 409, 413, 415}, "destroy": {409}}  # noqa: RUF012
     serializer_class = ProjectJson
     http_method_names = ["get", "post", "patch", "delete", "head"]  # noqa: RUF012
 

@@ -30,7 +30,7 @@ def as_json(job: Job) -> dict[str, Any]:
 
 def many(jobs: Sequence[Job]) -> list[dict[str, Any]]:
     """Several jobs in a fixed number of queries; give it `Job.objects.with_details()`."""
-    queued = [job.pk for job in jobs if job.status == Job.Status.QUEUED]
+    queued = [job.pk for job in jobs if job.status == Job.Status.QUEUED and job.stage == Job.Stage.WAITING]
     outlooks = waiting.outlook(queued)
     told = _webhook_events([job.pk for job in jobs])
     return [_one(job, outlook=outlooks.get(job.pk), webhook_events=told[job.pk]) for job in jobs]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import heapq
+import threading
+import time
 from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -26,18 +28,32 @@ class Outlook:
     """Until the job is done; None while it is not known how fast its model is here, or who works."""
 
 
+class Lookahead:
+    """The whole queue as it was seen last: a crowd that asks again and again would cost more than the work."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._seen: dict[UUID, Outlook] = {}
+        self._good_until = 0.0
+
+    def at(self, job_ids: Collection[UUID]) -> dict[UUID, Outlook]:
+        with self._lock:
+            # One that has just come is not among them, and is told its place all the same.
+            if time.monotonic() >= self._good_until or not set(job_ids) <= set(self._seen):
+                order = turns.line_up(turns.WORK)
+                seconds = _foretell(order) if order else {}
+                self._seen = {turn.job_id: Outlook(n, seconds.get(turn.job_id)) for n, turn in enumerate(order, 1)}
+                self._good_until = time.monotonic() + settings.QUEUE_SEEN_SECONDS
+            seen = self._seen
+        return {job_id: seen[job_id] for job_id in job_ids if job_id in seen}
+
+
+_lookahead = Lookahead()
+
+
 def outlook(job_ids: Collection[UUID]) -> dict[UUID, Outlook]:
     """For each of these jobs that waits in the queue, by the order in which workers take jobs; no query for none."""
-    if not job_ids:
-        return {}
-    order = turns.line_up(turns.WORK)
-    asked = {turn.job_id for turn in order} & set(job_ids)
-    seconds = _foretell(order) if asked else {}
-    return {
-        turn.job_id: Outlook(place, seconds.get(turn.job_id))
-        for place, turn in enumerate(order, start=1)
-        if turn.job_id in asked
-    }
+    return _lookahead.at(job_ids) if job_ids else {}
 
 
 def seconds_for(*, model: str, frames: int) -> float | None:

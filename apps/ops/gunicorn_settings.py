@@ -11,6 +11,7 @@ from typing import Any
 
 from django.conf import settings
 
+from apps.jobs import closing
 from apps.ops.processes import die_with_parent
 
 worker_class = "gthread"
@@ -32,7 +33,5 @@ def post_fork(server: Any, worker: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    from apps.jobs.lookout import lookout  # models load with the application, which is here by now
-
-    # Whoever waits for a job is answered before the process ends, not cut off.
-    lookout.is_closing = lambda: not worker.alive
+    """Whoever waits for a job is answered before the process ends, not cut off."""
+    closing.signs.append(lambda: not worker.alive)

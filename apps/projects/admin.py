@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 
-from apps.projects.models import Asset, Project
+from apps.projects.models import Asset, Project, Upload
 from apps.projects.services import asset_url
 
 
@@ -68,3 +68,18 @@ class AssetAdmin(ReadOnlyAdmin):
     def open(self, asset: Asset) -> str:
         url = asset_url(asset)
         return format_html('<a href="{}">Open (good for an hour)</a>', url) if url else "deleted"
+
+
+@admin.register(Upload)
+class UploadAdmin(ReadOnlyAdmin):
+    """Files on their way in; what became an asset is found there, under the same id."""
+
+    list_display = ("created_at", "status", "kind", "filename", "size", "owner", "expires_at")
+    list_filter = ("status", "kind", "created_at")
+    list_select_related = ("owner",)
+    search_fields = ("=id", "filename", "owner__email")
+    search_help_text = "Upload id, file name, or e-mail."
+    fields = (
+        "id", "created_at", "owner", "project_ref", "kind", "status", "filename", "size", "sha256", "part_size",
+        "lease_until", "error_code", "error", "expires_at",
+    )  # fmt: skip

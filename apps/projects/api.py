@@ -130,6 +130,7 @@ ANSWERS = PolymorphicProxySerializer(
 
 class UploadsViewSet(ApiViewSet):
     lookup_value_converter = "uuid"
+    refusals = {"destroy": {409}}  # noqa: RUF012
     permission_classes = (requires("uploads"),)
     parser_classes = (UploadParser, StrictJSONParser)
 

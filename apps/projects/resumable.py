@@ -31,8 +31,8 @@ PART_BYTES = 8 * 1024 * 1024
 """S3 takes no part under 5 MiB but the last; larger ones cost more when a connection breaks."""
 MOST_PARTS = 1000
 """Of one upload: all their addresses are in one answer. Larger files get larger parts."""
-COMPLETING_FOR = timedelta(minutes=5)
-"""After this the request that completes an upload is taken for dead, and another may try."""
+COMPLETING_FOR = timedelta(minutes=3)
+"""After this without a sign the request that completes an upload is taken for dead, and another may try."""
 GRACE_SECONDS = 3600
 """A folder of parts without a row that is older than this belongs to nobody."""
 BATCH = 100
@@ -61,23 +61,7 @@ def begin(
     if makes_room:
         for oldest in unfinished(user).order_by("-created_at")[settings.MAX_UNFINISHED_UPLOADS - 1 :]:
             discard(oldest)
-    part_size = PART_BYTES * max(1, -(-size // (PART_BYTES * MOST_PARTS)))
-    with transaction.atomic():
-        # The account's row is the lock under which its uploads are counted.
-        User.objects.select_for_update().get(pk=user.pk)
-        if unfinished(user).count() >= settings.MAX_UNFINISHED_UPLOADS:
-            message = f"You have {settings.MAX_UNFINISHED_UPLOADS} unfinished uploads: complete or delete one first."
-            raise AppError("limit_exceeded", message)
-        upload = Upload.objects.create(
-            owner=user,
-            project_ref=project,
-            kind=kind,
-            filename=services.shown_name(filename),
-            size=size,
-            sha256=sha256.lower(),
-            part_size=part_size,
-            expires_at=timezone.now() + timedelta(hours=settings.UPLOAD_HOURS),
-        )
+    upload = _counted(user, filename=filename, size=size, kind=kind, sha256=sha256.lower(), project_ref=project)
     try:
         upload.store_id = store.begin(upload)
         upload.save(update_fields=["store_id"])
@@ -87,6 +71,24 @@ def begin(
         raise
     log.info("upload=%s begun bytes=%s parts=%s", upload.pk, size, upload.part_count)
     return upload
+
+
+def _counted(user: User, *, filename: str, size: int, **fields: Any) -> Upload:
+    """The row of a new upload, unless the account has too many already."""
+    with transaction.atomic():
+        # The account's row is the lock under which its uploads are counted.
+        User.objects.select_for_update().get(pk=user.pk)
+        if unfinished(user).count() >= settings.MAX_UNFINISHED_UPLOADS:
+            message = f"You have {settings.MAX_UNFINISHED_UPLOADS} unfinished uploads: complete or delete one first."
+            raise AppError("limit_exceeded", message)
+        return Upload.objects.create(
+            owner=user,
+            filename=services.shown_name(filename),
+            size=size,
+            part_size=PART_BYTES * max(1, -(-size // (PART_BYTES * MOST_PARTS))),
+            expires_at=timezone.now() + timedelta(hours=settings.UPLOAD_HOURS),
+            **fields,
+        )
 
 
 def find(user: User, upload_id: uuid.UUID) -> Upload | None:
@@ -223,6 +225,15 @@ def _claim(upload: Upload) -> uuid.UUID:
     return lease
 
 
+def _renew(upload: Upload, lease: uuid.UUID) -> None:
+    if not _mine(upload, lease).update(lease_until=timezone.now() + COMPLETING_FOR):
+        raise _overtaken()
+
+
+def _overtaken() -> AppError:
+    return AppError("conflict", "Another request completed this upload, or it expired.")
+
+
 def _completed(upload: Upload, lease: uuid.UUID) -> Asset:
     store, owner = parts.store(), upload.owner
     assert owner is not None
@@ -233,7 +244,9 @@ def _completed(upload: Upload, lease: uuid.UUID) -> Asset:
         if upload.sha256 and sha256 != upload.sha256:
             message = "The file that arrived is not the one that was announced: its sha256 is another. Upload it again."
             raise AppError("invalid_request", message, param="sha256")
+        _renew(upload, lease)
         facts = services.look(path, kind=upload.kind)
+        _renew(upload, lease)
         asset = services.new_asset(owner, kind=upload.kind, filename=upload.filename, pk=upload.pk)
         if isinstance(store, parts.LocalParts):
             # What an earlier try had stored before it died: the lease says that nobody else is here.
@@ -244,7 +257,7 @@ def _completed(upload: Upload, lease: uuid.UUID) -> Asset:
             asset.size, asset.sha256, asset.facts = size, sha256, facts
     with transaction.atomic():
         if not _mine(upload, lease).update(status=S.COMPLETED, lease=None):
-            raise AppError("conflict", "Another request completed this upload, or it expired.")
+            raise _overtaken()
         services.enter(asset, services.named_project(owner, upload.project_ref))
     store.discard(upload)
     log.info("upload=%s completed bytes=%s", upload.pk, size)

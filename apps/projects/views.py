@@ -29,7 +29,7 @@ PAGE = 24
 def told_to_a_person(view: View) -> View:
     """For what the page's script asks: a refusal is a fragment to show, and a 200 as for any form.
 
-    Browsers would write other statuses to the console as errors of the page.
+    Browsers would write other statuses to the console as errors of the page. What is not there is a 404 all the same.
     """
 
     @wraps(view)
@@ -41,7 +41,8 @@ def told_to_a_person(view: View) -> View:
             return HttpResponse(status=503)
         except AppError as problem:
             context = {"problem": problem, "title": "This file was not taken."}
-            return render(request, "projects/_refused.html", context)
+            status = 404 if problem.status == 404 else 200
+            return render(request, "projects/_refused.html", context, status=status)
 
     return asked
 
@@ -68,10 +69,10 @@ def begin_upload(request: SignedInRequest) -> HttpResponse:
 
 @login_required
 @require_safe
+@told_to_a_person
 def upload_state(request: SignedInRequest, upload_id: UUID) -> HttpResponse:
     """For the script to take up what a reload or a lost connection broke off."""
-    upload = resumable.find(request.user, upload_id)
-    return JsonResponse(state_json(upload) if upload else {"status": "gone"})
+    return JsonResponse(state_json(_own(request, upload_id)))
 
 
 @login_required
@@ -87,16 +88,21 @@ def part_url(request: SignedInRequest, upload_id: UUID, number: int) -> HttpResp
 @require_POST
 @told_to_a_person
 def complete_upload(request: SignedInRequest, upload_id: UUID) -> HttpResponse:
-    """The fragment that says what arrived, or why it was refused."""
-    asset = resumable.complete(_own(request, upload_id))
+    """The fragment that says what arrived, or why it was refused; 202 while another request is at it, or parts lack."""
+    try:
+        asset = resumable.complete(_own(request, upload_id))
+    except AppError as refusal:
+        if refusal.code == "conflict":
+            return HttpResponse(status=202)
+        raise
     return render(request, "projects/_source.html", {"asset": asset}, status=201)
 
 
 @login_required
 @require_POST
+@told_to_a_person
 def cancel_upload(request: SignedInRequest, upload_id: UUID) -> HttpResponse:
-    if upload := resumable.find(request.user, upload_id):
-        resumable.discard(upload)
+    resumable.discard(_own(request, upload_id))
     return HttpResponse(status=204)
 
 

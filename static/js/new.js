@@ -96,7 +96,11 @@ async function upload(chosen) {
   try {
     answer = await sending.run();
   } catch (error) {
-    if (running !== sending || error instanceof PartsUpload.Canceled) return;
+    if (running !== sending) return;
+    if (error instanceof PartsUpload.Canceled) {
+      running = null;
+      return;
+    }
     if (!(error instanceof PartsUpload.Refused)) {
       running = null;
       failed("The server did not answer as expected.");

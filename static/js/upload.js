@@ -23,23 +23,37 @@ class PartsUpload {
   }
 
   async run() {
-    const begun = await this.find() ?? await this.begin();
-    remember(this.mark, begun.upload_id);
-    this.begun = begun;
-    const queue = begun.missing.slice();
-    for (const part of begun.parts) this.sizes.set(part.number, part.size);
-    this.tell("sending");
-    const worker = async () => { while (queue.length) await this.part(queue.shift()); };
+    this.begun = await this.find() ?? await this.begin();
+    remember(this.mark, this.begun.upload_id);
     try {
-      await Promise.all(Array.from({ length: AT_ONCE }, worker));
-      this.tell("looking");
-      const answer = await this.again(() => this.ask(`${begun.upload_id}/complete`, {}));
-      return await answer.text();
+      for (let tries = 0; ; tries += 1) {
+        await this.send(this.begun);
+        this.tell("looking");
+        const answer = await this.again(() => this.ask(`${this.begun.upload_id}/complete`, {}));
+        if (answer.status !== 202) {
+          forget(this.mark);
+          return await answer.text();
+        }
+        // An earlier request, whose answer was lost, is still at it; or a part got lost.
+        await this.pause(tries);
+        this.begun = await this.again(() => this.state(this.begun.upload_id));
+      }
+    } catch (error) {
+      if (error instanceof Refused) forget(this.mark);
+      throw error;
     } finally {
-      forget(this.mark);
       this.isOver = true;
       for (const request of this.sending) request.abort();
     }
+  }
+
+  async send({ parts = [], missing = [] }) {
+    const queue = missing.slice();
+    if (!queue.length) return;
+    for (const part of parts) this.sizes.set(part.number, part.size);
+    this.tell("sending");
+    const worker = async () => { while (queue.length) await this.part(queue.shift()); };
+    await Promise.all(Array.from({ length: AT_ONCE }, worker));
   }
 
   /** Stops at once; what has arrived is removed. */
@@ -53,9 +67,16 @@ class PartsUpload {
   async find() {
     const id = recall(this.mark);
     if (!id) return null;
-    const answer = await this.again(() => fetch(`${this.address}/${id}`));
-    const state = await answer.json();
-    return state.status === "open" ? state : null;
+    const state = await this.again(() => this.state(id));
+    return state.status === "gone" || state.status === "failed" ? null : state;
+  }
+
+  async state(id) {
+    const answer = await fetch(`${this.address}/${id}`);
+    mustBeSignedIn(answer);
+    if (answer.status === 404) return { status: "gone" };
+    if (!answer.ok) throw new Error(`${id}: ${answer.status}`);
+    return answer.json();
   }
 
   async begin() {
@@ -119,7 +140,7 @@ class PartsUpload {
       try {
         return await ask();
       } catch (error) {
-        if (error instanceof Refused) throw error;
+        if (error instanceof Refused || error instanceof Canceled) throw error;
         this.tell("waiting");
         await this.pause(tries);
       }
@@ -132,9 +153,10 @@ class PartsUpload {
       headers: { "X-CSRFToken": this.token },
       body: new URLSearchParams(fields),
     });
+    mustBeSignedIn(answer);
+    const isHtml = answer.headers.get("Content-Type")?.startsWith("text/html");
+    if (isHtml && [200, 404].includes(answer.status)) throw new Refused(await answer.text());
     if (!answer.ok) throw new Error(`${path}: ${answer.status}`);
-    const isRefused = answer.status === 200 && answer.headers.get("Content-Type")?.startsWith("text/html");
-    if (isRefused) throw new Refused(await answer.text());
     return answer;
   }
 
@@ -157,6 +179,13 @@ class PartsUpload {
     for (const size of this.sizes.values()) loaded += size;
     if (!this.isOver) this.told({ loaded: Math.min(loaded, this.file.size), total: this.file.size, state });
   }
+}
+
+/** Signed out meanwhile: the page itself asks to sign in, and the same file chosen again goes on from here. */
+function mustBeSignedIn(answer) {
+  if (!answer.redirected) return;
+  window.location.reload();
+  throw new Canceled();
 }
 
 function kept() {

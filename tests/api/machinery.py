@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.db import OperationalError
-from django.urls import path, re_path
+from django.urls import include, path, re_path
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -80,4 +80,6 @@ urlpatterns = [
     path("v1/echo", Echo.as_view({"get": "list", "post": "create"})),
     path("v1/files", Files.as_view({"post": "create"})),
     re_path(r"^(?:v1|api)(?:/.*)?$", unknown_address),
+    # Addresses that the site's own middleware looks up.
+    path("accounts/", include("allauth.urls")),
 ]

@@ -91,7 +91,7 @@ def test_open_addresses_need_no_key(anonymous, db, path):
 
 @pytest.mark.parametrize(
     "path",
-    ["/v1/usage/summary", "/v1/usage/events", "/v1/uploads/x", "/api/upload"],
+    ["/v1/uploads/x", "/api/upload"],
 )
 def test_what_comes_later_is_not_there_yet(api, path):
     assert code(api.get(path)) == (404, "not_found")

@@ -16,6 +16,7 @@ from apps.api.errors import MEANINGS
 from apps.errors import STATUS_BY_CODE
 from apps.webhooks import sending, signing
 from apps.webhooks import services as webhooks
+from apps.webhooks.models import EVENTS
 from tests.api.test_schema import PATHS
 from tests.conftest import missing
 from tests.factories import make_job
@@ -99,3 +100,17 @@ def test_the_receivers_javascript_accepts_ours_and_nothing_else(delivered, tmp_p
     )
 
     assert json.loads(ran.stdout) == [[True, False, False, False]] * 2
+
+
+def test_what_the_docs_say_of_webhooks_in_numbers_is_so():
+    section = " ".join(DOCS.split("## Webhooks", 1)[1].split())
+    units = {"s": 1, "min": 60, "h": 3600}
+    (said,) = re.findall(r"tried ten times: at once, then (.+?) after the attempt before", section)
+    waits = [int(number) * units[unit] for number, unit in re.findall(r"(\d+) (s|min|h)\b", said)]
+
+    assert [0, *waits] == [wait.total_seconds() for wait in sending.SCHEDULE]
+    assert f"about {sum(waits) // 3600} hours in all" in section
+    assert f"at most {webhooks.MOST_ENDPOINTS} endpoints" in section
+    assert f"within {sending.ANSWER_SECONDS} seconds" in section
+    assert f"kept for {settings.WEBHOOK_LOG_DAYS} days" in section
+    assert {event for event in EVENTS if f"`{event}`" not in section} == set()

@@ -8,8 +8,8 @@ import time
 import pytest
 from django.db import connection
 
+from apps.jobs import closing, services
 from apps.jobs import lookout as module
-from apps.jobs import services
 from apps.jobs.lookout import Lookout, lookout
 from apps.jobs.models import Job
 from tests.factories import make_job
@@ -112,7 +112,7 @@ def test_everybody_is_answered_when_the_process_has_to_go(alice, monkeypatch):
     thread = in_background(lambda: lookout.wait(job.pk, 1000))
     until(lambda: waiters(lookout) == 1)
 
-    monkeypatch.setattr(lookout, "is_closing", lambda: True)
+    monkeypatch.setattr(closing, "signs", [lambda: True])
 
     thread.join(20)
     assert not thread.is_alive()

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.credits import services as credits
-from apps.credits.models import Hold, LedgerEntry
+from apps.credits.models import Hold, LedgerEntry, PriceList
 from apps.engine.options import Options
 from apps.jobs import runner, services
 from apps.jobs.models import Job
@@ -57,6 +56,11 @@ def test_a_finished_preview_has_real_small_files_and_was_free(bob: User, tmp_pat
     assert Hold.objects.count() == LedgerEntry.objects.count() == 0
 
 
+def allow(count: int) -> None:
+    """The price list says how many."""
+    PriceList.objects.update(preview_allowance=count)
+
+
 @pytest.mark.usefixtures("weights_here")
 def test_a_draft_is_started_as_a_preview(bob: User) -> None:
     draft = submitted(bob, auto_start=False, requested={"model": "light"})
@@ -67,8 +71,8 @@ def test_a_draft_is_started_as_a_preview(bob: User) -> None:
     assert as_json(job)["preview_duration"] == 3
 
 
-def test_the_day_ends_with_the_last_preview(bob: User, settings: Any) -> None:
-    settings.PREVIEWS_PER_DAY = 2
+def test_the_day_ends_with_the_last_preview(bob: User) -> None:
+    allow(2)
     first = submitted(bob, options=PREVIEW)
     Job.objects.filter(pk=first.pk).update(queued_at=timezone.now() - timedelta(hours=23))
     submitted(bob, options=PREVIEW)
@@ -84,8 +88,8 @@ def test_the_day_ends_with_the_last_preview(bob: User, settings: Any) -> None:
 
 
 @pytest.mark.usefixtures("weights_here")
-def test_drafts_failed_previews_and_other_accounts_are_not_counted(alice: User, bob: User, settings: Any) -> None:
-    settings.PREVIEWS_PER_DAY = 1
+def test_drafts_failed_previews_and_other_accounts_are_not_counted(alice: User, bob: User) -> None:
+    allow(1)
     draft = submitted(bob, options=Options(model="light", preview_duration=2.0), auto_start=False)
     submitted(alice, options=PREVIEW)
     submitted(alice)
@@ -96,15 +100,15 @@ def test_drafts_failed_previews_and_other_accounts_are_not_counted(alice: User, 
     assert refusal(lambda: services.retry(fresh(failed))).code == "rate_limited"
 
 
-def test_a_site_may_make_no_previews(bob: User, settings: Any) -> None:
-    settings.PREVIEWS_PER_DAY = 0
+def test_a_site_may_make_no_previews(bob: User) -> None:
+    allow(0)
 
     assert refusal(lambda: submitted(bob, options=PREVIEW)).code == "unsupported_parameter"
 
 
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)
-def test_previews_that_start_at_once_are_counted(bob: User, settings: Any) -> None:
-    settings.PREVIEWS_PER_DAY = 3
+def test_previews_that_start_at_once_are_counted(bob: User) -> None:
+    allow(3)
     asset = make_asset(bob)
 
     made = race([lambda: services.submit(bob, asset=asset, options=PREVIEW).pk for _ in range(8)])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from urllib.parse import parse_qs, urlsplit
 
 from django.db import connection
@@ -135,6 +136,8 @@ def test_an_owner_who_wants_it_is_mailed_of_the_end_but_not_of_a_cancel(alice: U
     User.objects.update(mails_finished_jobs=True)
     for end in (lambda job: services.fail(job, "timeout", "It took too long."), services.cancel):
         end(services.submit(alice, asset=make_asset(alice), options=CHROMA))
+    preview = replace(CHROMA, preview_duration=1.0)
+    services.fail(services.submit(alice, asset=make_asset(alice), options=preview), "timeout", "It took too long.")
 
     (letter,) = Mail.objects.all()
 

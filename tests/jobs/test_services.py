@@ -47,7 +47,8 @@ def test_submit_without_credits_leaves_nothing(bob: User) -> None:
 
     error = refusal(lambda: services.submit(bob, asset=asset, options=CHROMA))
 
-    assert (error.code, error.status, error.details) == ("insufficient_credits", 402, {"needed": 10, "available": 0})
+    details = {"needed": 10, "available": 0, "buy_url": "http://testserver/credits"}
+    assert (error.code, error.status, error.details) == ("insufficient_credits", 402, details)
     assert (Job.objects.count(), Hold.objects.count(), JobEvent.objects.count()) == (0, 0, 0)
     assert purse(bob) == (0, 0)
 

@@ -210,3 +210,18 @@ def test_nothing_is_promised_that_is_not_known(alice: User, monkeypatch: pytest.
     job = waits(alice, 0, frames_total=100)
 
     assert waiting.outlook([job.pk])[job.pk] == waiting.Outlook(position=1, seconds=None)
+
+
+def test_a_crowd_that_asks_costs_one_look(
+    alice: User, charlie: User, settings: Any, monkeypatch: pytest.MonkeyPatch, django_assert_num_queries: Any
+) -> None:
+    settings.QUEUE_SEEN_SECONDS = 1000
+    monkeypatch.setattr(waiting, "_lookahead", waiting.Lookahead())
+    first = waits(alice, 0)
+    assert waiting.outlook([first.pk])[first.pk].position == 1
+
+    with django_assert_num_queries(0):
+        waiting.outlook([first.pk])
+
+    newcomer = waits(charlie, 1)
+    assert waiting.outlook([newcomer.pk])[newcomer.pk].position == 2

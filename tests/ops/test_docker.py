@@ -15,6 +15,7 @@ from typing import Any
 import boto3
 import pytest
 import yaml
+from django.conf import settings
 from django.core.files.storage import storages
 from django.core.management import CommandError, call_command, get_commands
 from django.test import Client, override_settings
@@ -253,10 +254,12 @@ def test_a_bucket_is_made_once() -> None:
                 call_command("create_bucket")
         client = boto3.client("s3", endpoint_url=endpoint, aws_access_key_id="a", aws_secret_access_key="b")
         names = [bucket["Name"] for bucket in client.list_buckets()["Buckets"]]
+        (rule,) = client.get_bucket_cors(Bucket="fresh")["CORSRules"]
     finally:
         server.stop()
 
     assert "fresh" in names
+    assert (rule["AllowedOrigins"], "PUT" in rule["AllowedMethods"]) == ([settings.SITE_URL], True)
 
 
 def test_without_s3_no_bucket_is_made() -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 from playwright.sync_api import Page, Route, expect
 
 from apps.accounts.models import User
@@ -54,6 +56,21 @@ def test_an_upload_answers_with_the_facts_of_the_file(alice, browser, clip):
     assert browser.get(reverse("web:upload-state", args=[begun["upload_id"]])).json()["status"] == "completed"
 
 
+def test_the_script_is_told_to_wait_while_parts_lack_or_another_request_completes(alice, browser, clip):
+    content = clip.read_bytes()
+    begun = begin(browser, content).json()
+    path = reverse("web:upload-complete", args=[begun["upload_id"]])
+
+    lacking = browser.post(path)
+    send(browser, begun, content)
+    Upload.objects.update(status="completing", lease_until=timezone.now() + timedelta(minutes=1))
+    beside = browser.post(path)
+
+    assert (lacking.status_code, beside.status_code) == (202, 202)
+    Upload.objects.update(lease_until=timezone.now() - timedelta(minutes=1))
+    assert browser.post(path).status_code == 201
+
+
 def test_a_file_that_is_no_video_is_refused_with_the_reason_and_not_kept(alice, browser):
     content = b"this is not a film" * 100
     begun = begin(browser, content).json()
@@ -79,9 +96,11 @@ def test_a_stranger_can_neither_see_nor_use_an_upload(alice, charlie, browser, a
     begun = begin(browser, b"x" * PART).json()
     stranger = at(charlie)
 
-    assert stranger.get(reverse("web:upload-state", args=[begun["upload_id"]])).json() == {"status": "gone"}
-    assert b"given up or has expired" in stranger.post(reverse("web:upload-part", args=[begun["upload_id"], 1])).content
-    stranger.post(reverse("web:upload-cancel", args=[begun["upload_id"]]))
+    path = reverse("web:upload-state", args=[begun["upload_id"]])
+    answers = [stranger.get(path), *(stranger.post(f"{path}/{act}") for act in ("parts/1", "complete", "cancel"))]
+
+    assert [answer.status_code for answer in answers] == [404] * 4
+    assert b"given up or has expired" in answers[1].content
     assert Upload.objects.count() == 1
     assert browser.post(reverse("web:upload-cancel", args=[begun["upload_id"]])).status_code == 204
     assert Upload.objects.count() == 0
@@ -146,9 +165,9 @@ def test_a_connection_that_breaks_costs_only_what_was_under_way(
     person.does(look, tmp_path / "broken.png")
     assert count > 2
     assert Upload.objects.get().status == "open"
-    line.mend()
     if reloads:
         person.does(choose_again, clip)
+    line.mend()
     person.does(arrives)
     person.does(look, tmp_path / "arrived.png")
 

@@ -15,7 +15,7 @@ from apps.accounts.models import User
 from apps.accounts.services import issue_key
 from apps.projects.services import shown_name
 from apps.webhooks.models import Attempt, Endpoint
-from apps.webhooks.services import emit
+from apps.webhooks.services import create_endpoint, emit
 from tests.factories import make_asset, make_job, make_project
 
 EVIL = """"><script>alert('xss')</script><img src=x onerror=alert(1)>{{7*7}}"""
@@ -81,7 +81,8 @@ def infested(alice: User) -> dict[str, Any]:
         make_job(alice, asset=asset, project=project, **texts, status="failed", error=EVIL, error_code="timeout")
     )
     issue_key(alice, name=EVIL[:100])
-    Endpoint.objects.create(user=alice, url=ADDRESS, description=EVIL, events=["*"])
+    endpoint, _ = create_endpoint(alice, url="https://y.example/hook")
+    Endpoint.objects.filter(pk=endpoint.pk).update(url=ADDRESS, description=EVIL)
     deliveries = emit(alice, "job.completed", url="https://x.example", body={"x": EVIL}, subject=jobs[0].pk)
     for delivery in deliveries:
         Attempt.objects.create(delivery=delivery, number=1, error=EVIL, response_excerpt=EVIL)

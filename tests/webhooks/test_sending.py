@@ -232,8 +232,8 @@ def test_one_account_fills_only_its_share_of_a_sender(alice: User, charlie: User
 
 
 def test_the_events_of_a_job_arrive_in_their_order(alice: User, receiver: Receiver) -> None:
-    for event in ("job.started", "job.completed"):
-        emit(alice, receiver.url, event)
+    started, _ = (emit(alice, receiver.url, event) for event in ("job.started", "job.completed"))
+    assert list(sending.due()) == [started]
 
     assert sending.send_due() == 2
 

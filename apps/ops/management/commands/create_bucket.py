@@ -11,8 +11,20 @@ from django.core.management.base import BaseCommand, CommandError
 from apps.projects.models import media_storage
 
 
+def rules() -> dict[str, Any]:
+    """What lets the site's own pages send parts to the store and play what is there."""
+    rule = {
+        "AllowedOrigins": [settings.SITE_URL],
+        "AllowedMethods": ["GET", "HEAD", "PUT"],
+        "AllowedHeaders": ["*"],
+        "ExposeHeaders": ["ETag", "Content-Range", "Content-Length"],
+        "MaxAgeSeconds": 3600,
+    }
+    return {"CORSRules": [rule]}
+
+
 class Command(BaseCommand):
-    help = "Make the private bucket that S3_BUCKET names; nothing where it is there already."
+    help = "Make the private bucket that S3_BUCKET names, if it is missing, and let the site's pages reach it (CORS)."
     requires_system_checks = ()
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -29,3 +41,10 @@ class Command(BaseCommand):
             self.stdout.write(f"{bucket.name} is made.")
         else:
             self.stdout.write(f"{bucket.name} is there.")
+        try:
+            client.put_bucket_cors(Bucket=bucket.name, CORSConfiguration=rules())
+        except ClientError as error:
+            # Some stores are told in their own way, and some allow every origin.
+            self.stderr.write(f"The store takes no CORS rule (docs/operations.md). It said: {error}")
+        else:
+            self.stdout.write(f"Pages of {settings.SITE_URL} may reach it.")

@@ -1,0 +1,89 @@
+"""Few requests are worked on at once, and whoever only waits lets others in."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from django.http import HttpResponse
+from django.test import RequestFactory
+
+from apps.api import turnstile
+from apps.api.turnstile import TurnstileMiddleware, outside
+
+
+@pytest.fixture
+def one_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turnstile, "_places", threading.BoundedSemaphore(1))
+
+
+def start(middleware: TurnstileMiddleware, request) -> threading.Thread:
+    thread = threading.Thread(target=middleware, args=(request,))
+    thread.start()
+    return thread
+
+
+def test_a_second_request_waits_for_the_first(one_place, rf: RequestFactory):
+    inside, go_on, seen = threading.Semaphore(0), threading.Event(), []
+
+    def view(request):
+        seen.append(request.path)
+        inside.release()
+        assert go_on.wait(20)
+        return HttpResponse()
+
+    threads = [start(TurnstileMiddleware(view), rf.get(path)) for path in ("/a", "/b")]
+    assert inside.acquire(timeout=20)
+    assert not inside.acquire(timeout=0.2)
+    assert len(seen) == 1
+
+    go_on.set()
+
+    for thread in threads:
+        thread.join(20)
+    assert sorted(seen) == ["/a", "/b"]
+
+
+def test_who_waits_outside_lets_another_in(one_place, rf: RequestFactory):
+    second_was_there = threading.Event()
+
+    def view(request):
+        if request.path == "/second":
+            second_was_there.set()
+            return HttpResponse()
+        with outside():
+            assert second_was_there.wait(20)
+        return HttpResponse()
+
+    first = start(TurnstileMiddleware(view), rf.get("/first"))
+    start(TurnstileMiddleware(view), rf.get("/second")).join(20)
+    first.join(20)
+
+    assert second_was_there.is_set()
+    assert turnstile._places.acquire(blocking=False)
+
+
+def test_a_large_body_does_not_take_a_place(one_place, rf: RequestFactory):
+    turnstile._places.acquire()
+
+    answer = TurnstileMiddleware(lambda request: HttpResponse(b"ok"))(
+        rf.post("/v1/uploads", b"x" * (turnstile.LARGE_BODY_BYTES + 1), content_type="video/mp4")
+    )
+
+    assert answer.content == b"ok"
+
+
+def test_a_view_that_fails_gives_its_place_back(one_place, rf: RequestFactory):
+    def view(request):
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        TurnstileMiddleware(view)(rf.get("/"))
+
+    assert turnstile._places.acquire(blocking=False)
+
+
+def test_outside_of_a_request_there_is_nothing_to_give_back(one_place):
+    with outside():
+        assert turnstile._places.acquire(blocking=False)
+        turnstile._places.release()
