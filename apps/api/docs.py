@@ -30,6 +30,6 @@ class DocsView(SpectacularSwaggerSplitView):
 
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """The page also has what each error means, where `doc_url` points; without a script."""
-        response: Response = super().get(request, *args, **kwargs)
+        response: Response = super().get(request, *args, **kwargs)  # type: ignore[no-untyped-call]
         response.data["errors"] = [(code, STATUS_BY_CODE[code], meaning) for code, meaning in MEANINGS.items()]
         return response
