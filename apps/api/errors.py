@@ -12,6 +12,7 @@ from django.conf import settings
 from django.core.exceptions import DisallowedHost, PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, RawPostDataException
+from django.views.decorators.csrf import csrf_exempt
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from rest_framework import exceptions
@@ -178,6 +179,7 @@ def is_api(request: HttpRequest) -> bool:
     return any(request.path_info == prefix or request.path_info.startswith(f"{prefix}/") for prefix in PREFIXES)
 
 
+@csrf_exempt
 def unknown_address(request: HttpRequest, rest: str = "") -> JsonResponse:
     """The last route under each prefix, so that no HTML page is rendered only to be thrown away."""
     return refuse(AppError("not_found", MESSAGE_BY_CODE["not_found"]), request)

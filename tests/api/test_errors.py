@@ -42,6 +42,13 @@ def test_an_unknown_address_is_a_404_in_json(anonymous, path, method):
     assert told(anonymous.generic(method, path)) == (404, "not_found", None)
 
 
+def test_an_unknown_address_is_no_matter_of_csrf():
+    strict = Client(enforce_csrf_checks=True)
+
+    assert told(strict.post("/v1/jobs/", {}, content_type=JSON)) == (404, "not_found", None)
+    assert told(strict.post("/api/upload")) == (404, "not_found", None)
+
+
 def test_pages_keep_their_own_404(anonymous):
     assert anonymous.get("/v1x")["Content-Type"].startswith("text/html")
 
