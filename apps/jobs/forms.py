@@ -27,7 +27,7 @@ MORE = {
 STATE = ("asset", "model", "output_format", "bg_type", "bg_color", "bg_image_id", "project", *MORE)
 """What a reload, a link or the back button brings back: the address carries it."""
 FIELD_OF = {
-    "bg_image_url": "bg_image", "bg_image_id": "bg_image", "project": "project",
+    "bg_image_url": "bg_image", "bg_image_id": "bg_image", "background.image_id": "bg_image", "project": "project",
     **{".".join(path): name for name, path in MORE.items()},
 }  # fmt: skip
 """The contract's name → the page's, where they differ; an unknown name becomes an error of the whole form."""

@@ -133,6 +133,16 @@ def as_fields(options: Options, *, background_id: str | None = None) -> dict[str
     return fields
 
 
+def source_fields(requested: Mapping[str, Any]) -> dict[str, str]:
+    """A source's kind → the field by which the caller named it, for what is said of it."""
+    nested = requested.get("background")
+    if isinstance(nested, Mapping):
+        background = f"background.{'image_id' if nested.get('image_id') else 'image_url'}"
+    else:
+        background = "bg_image_id" if requested.get("bg_image_id") else "bg_image_url"
+    return {"video": "video_id" if requested.get("video_id") else "video_url", "background": background}
+
+
 def refusal(message: str, param: str) -> AppError:
     return AppError("invalid_request", message, param=param)
 

@@ -31,7 +31,7 @@ def with_defaults(user: User, given: Mapping[str, Any]) -> dict[str, Any]:
     if ref is not None and not isinstance(ref, str):
         return dict(given)  # will be refused by its name
     defaults = projects.named_project(user, ref).defaults
-    return merge(defaults, {name: value for name, value in given.items() if value is not None and value != ""})
+    return merge(defaults, {name: value for name, value in given.items() if value is not None})
 
 
 def check_defaults(defaults: Mapping[str, Any]) -> dict[str, Any]:

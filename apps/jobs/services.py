@@ -26,7 +26,7 @@ from apps.jobs import caps, doorbell, previews, turns, waiting
 from apps.jobs.attempts import claim, claim_preparation, expire, give_back, reap, requeue, tick
 from apps.jobs.endings import StoredFile, cancel, complete, fail, lock_wallet
 from apps.jobs.models import Job, JobEvent
-from apps.jobs.options import JobRequest, as_fields, merge, parse_request, refusal
+from apps.jobs.options import JobRequest, as_fields, merge, parse_request, refusal, source_fields
 from apps.jobs.pricing import price
 from apps.jobs.representation import options_of
 from apps.jobs.retention import delete_media
@@ -89,10 +89,11 @@ def submit(
     """
     project = project or projects.default_project(user)
     with transaction.atomic():
-        asset = asset or _find_or_import(user, project, str(video_url or ""), kind="video")
-        _usable(asset, kind="video")
+        named = source_fields(requested or {})
+        asset = asset or _find_or_import(user, project, str(video_url or ""), kind="video", param=named["video"])
+        _usable(asset, kind="video", param=named["video"])
         if options.background.type == "image":
-            background_asset = _picture(user, project, background_asset, background_url)
+            background_asset = _picture(user, project, background_asset, background_url, param=named["background"])
         job = Job(
             owner=user,
             project=project,
@@ -241,8 +242,9 @@ def _hold(job: Job, sources: list[Asset]) -> dict[str, Any]:
         held = credits.hold(job.owner, amount, key=f"job:{job.pk}", reference=str(job.pk))
         if job.api_key:
             caps.stay_within(job.api_key, amount)
+    named = source_fields(job.requested)
     for asset in Asset.objects.select_for_update().filter(pk__in=[source.pk for source in sources]).order_by("pk"):
-        _usable(asset, kind=asset.kind)
+        _usable(asset, kind=asset.kind, param=named[asset.kind])
     return {
         "hold": held,
         "estimated": amount,
@@ -283,17 +285,20 @@ def _override(job: Job, request: JobRequest, given: Mapping[str, Any]) -> None:
     if "project" in given:
         job.project = projects.resolve_project(job.owner, request.project)
     project = job.project or projects.default_project(job.owner)
+    named = source_fields(request.requested)
     if {"video_url", "video_id"} & set(given):
-        job.asset = _find_or_import(job.owner, project, str(request.video_url or request.video_id), kind="video")
+        video = str(request.video_url or request.video_id)
+        job.asset = _find_or_import(job.owner, project, video, kind="video", param=named["video"])
         job.video_url = _address(request.video_url, job.asset)
     picture = request.background_url or request.background_id
     if request.options.background.type != "image":
         job.background_asset = None
     elif picture and (job.background_asset is None or {"background", "bg_image_url", "bg_image_id"} & set(given)):
-        job.background_asset = _find_or_import(job.owner, project, picture, kind="background")
-    for asset in (job.asset, job.background_asset):
+        found = _find_or_import(job.owner, project, picture, kind="background", param=named["background"])
+        job.background_asset = found
+    for asset, kind in ((job.asset, "video"), (job.background_asset, "background")):
         if asset is not None:
-            _usable(asset, kind=asset.kind)
+            _usable(asset, kind=kind, param=named[kind])
     job.metadata, job.webhook_url, job.requested = request.metadata, request.webhook_url, request.requested
     _set_options(job, request.options)
 
@@ -303,9 +308,8 @@ def _address(given: str | None, asset: Asset) -> str:
     return given if given and given.startswith(("http://", "https://")) else projects.address(asset)
 
 
-def _find_or_import(user: User, project: Project, url_or_id: str, *, kind: str) -> Asset:
+def _find_or_import(user: User, project: Project, url_or_id: str, *, kind: str, param: str) -> Asset:
     """One of the caller's own files by id or address, else a file elsewhere that will be fetched."""
-    param = "video_url" if kind == "video" else "bg_image_url"
     if own := projects.find_own_asset(user, url_or_id):
         return own
     if projects.is_own_url(url_or_id) or not url_or_id.startswith(("http://", "https://")):
@@ -313,14 +317,13 @@ def _find_or_import(user: User, project: Project, url_or_id: str, *, kind: str) 
     return projects.import_url(project, url_or_id, kind=kind)
 
 
-def _picture(user: User, project: Project, asset: Asset | None, url: str | None) -> Asset:
-    asset = asset or _find_or_import(user, project, str(url or ""), kind="background")
-    _usable(asset, kind="background")
+def _picture(user: User, project: Project, asset: Asset | None, url: str | None, *, param: str) -> Asset:
+    asset = asset or _find_or_import(user, project, str(url or ""), kind="background", param=param)
+    _usable(asset, kind="background", param=param)
     return asset
 
 
-def _usable(asset: Asset, *, kind: str) -> None:
-    param = "video_url" if kind == "video" else "bg_image_url"
+def _usable(asset: Asset, *, kind: str, param: str) -> None:
     if asset.kind != kind:
         wanted = "a video" if kind == "video" else "a picture uploaded with purpose=background"
         raise refusal(f"{param} must be {wanted}.", param)

@@ -104,6 +104,36 @@ def test_someone_elses_upload_is_no_source(api, bob):
 
 
 @pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"video_id": "nope"}, "video_id"),
+        ({"video_url": "http://testserver/media/assets/nope/source"}, "video_url"),
+        ({"bg_type": "image", "bg_image_id": "nope"}, "bg_image_id"),
+        ({"background": {"type": "image", "image_id": "nope"}}, "background.image_id"),
+    ],
+)
+@pytest.mark.parametrize("door", ["create", "start"])
+def test_a_source_that_is_none_is_refused_by_the_field_that_named_it(api, alice, settings, fields, param, door):
+    settings.SITE_URL = "http://testserver"
+    mine = {} if {"video_id", "video_url"} & set(fields) else {"video_id": str(make_asset(alice).pk)}
+    if door == "start":
+        draft = post(api, "", {"video_id": str(make_asset(alice).pk), "auto_start": False}).json()["id"]
+
+    response = post(api, "", {**mine, **fields}) if door == "create" else post(api, f"/{draft}/start", fields)
+
+    assert refusal(response) == (422, "invalid_request", param)
+    assert response.json()["error"]["message"].startswith(param)
+
+
+@pytest.mark.parametrize("name", ["video_url", "model", "output_format", "bg_type", "project", "webhook_url", "trim"])
+def test_an_empty_string_is_no_way_to_leave_a_field_out(api, alice, name):
+    body = {"video_url": projects.asset_url(make_asset(alice)), name: ""}
+
+    assert refusal(post(api, "/estimate", body)) == (422, "invalid_request", name)
+    assert refusal(post(api, "", body)) == (422, "invalid_request", name)
+
+
+@pytest.mark.parametrize(
     ("fields", "code", "param"),
     [
         ({"video_url": None}, "invalid_request", "video_url"),
