@@ -114,3 +114,9 @@ def test_the_docs_page_shows_every_operation_offline_under_our_csp(live_server, 
     assert shown == sum(len(methods) for methods in PATHS.values())
     assert [line for line in said if line.startswith(("error", "warning"))] == []
     assert [url for url in asked if not url.startswith((live_server.url, "data:"))] == []
+
+
+def test_a_deleted_project_is_answered_as_described(schema):
+    """A DELETE is described as 204 unless its view says otherwise."""
+    assert set(schema["paths"]["/v1/projects/{id}"]["delete"]["responses"]) >= {"200", "409"}
+    assert "204" not in schema["paths"]["/v1/projects/{id}"]["delete"]["responses"]
