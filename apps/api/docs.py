@@ -12,7 +12,7 @@ from rest_framework.response import Response
 
 from apps.api.errors import MEANINGS
 from apps.api.throttling import KeyThrottle
-from apps.api.views import OneRenderer
+from apps.api.views import OneRenderer, finished
 from apps.errors import STATUS_BY_CODE
 
 
@@ -20,6 +20,9 @@ class SchemaView(SpectacularJSONAPIView):
     renderer_classes = [OpenApiJsonRenderer2]  # noqa: RUF012
     content_negotiation_class = OneRenderer
     throttle_classes = (KeyThrottle,)
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        return finished(request, super().finalize_response(request, response, *args, **kwargs))
 
 
 class DocsView(SpectacularSwaggerSplitView):

@@ -35,6 +35,16 @@ class OneRenderer(BaseContentNegotiation):
         return renderer, renderer.media_type or ""
 
 
+def finished(request: Request, response: Any) -> Any:
+    """An answer with the headers that all of them have: its ETag or a 304, the caller's rate, how long it may be kept."""
+    if request.method in ("GET", "HEAD") and response.status_code == 200:
+        response = conditional.answer(request, response)
+    for name, value in getattr(getattr(request, "rate", None), "headers", {}).items():
+        response[name] = value
+    response.headers.setdefault("Cache-Control", "no-store")
+    return response
+
+
 class ApiViewSet(viewsets.GenericViewSet[Any]):
     """`queries` names the query parameters of an action; an action without an entry takes none."""
 
@@ -68,13 +78,7 @@ class ApiViewSet(viewsets.GenericViewSet[Any]):
         """Done with authentication."""
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
-        response = super().finalize_response(request, response, *args, **kwargs)
-        if request.method in ("GET", "HEAD") and response.status_code == 200:
-            response = conditional.answer(request, response)
-        for name, value in getattr(getattr(request, "rate", None), "headers", {}).items():
-            response[name] = value
-        response.headers.setdefault("Cache-Control", "no-store")
-        return response
+        return finished(request, super().finalize_response(request, response, *args, **kwargs))
 
     def page(self, rows: QuerySet[Any], present: Callable[[list[Any]], list[Any]]) -> Response:
         """One page of a queryset, its rows as `present` shows them."""

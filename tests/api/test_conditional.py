@@ -67,6 +67,15 @@ def test_lists_have_one_too(api, path):
     assert ask(api, path, api.get(path)["ETag"]).status_code == 304
 
 
+def test_the_description_of_the_api_has_one_too(anonymous):
+    first = anonymous.get("/v1/openapi.json")
+
+    again = ask(anonymous, "/v1/openapi.json", first["ETag"])
+
+    assert (again.status_code, again.content) == (304, b"")
+    assert (first["RateLimit-Remaining"], again["RateLimit-Remaining"]) == ("599", "598")
+
+
 def test_refusals_and_writes_have_none(api, alice):
     missing = api.get("/v1/jobs/0b6e3f53-8a55-4f0e-9a2e-0d6f3a9b1c11")
     made = api.post("/v1/projects", {"name": "film"}, content_type="application/json")
