@@ -37,8 +37,12 @@ def limits() -> dict[str, Any]:
         "max_width": settings.MAX_SIDE,
         "max_height": settings.MAX_SIDE,
         "max_fps": settings.MAX_FPS,
+        "jobs_at_once": settings.MAX_JOBS_AT_ONCE,
+        "writes_per_minute": settings.API_WRITES_PER_MINUTE,
+        "reads_per_minute": settings.API_READS_PER_MINUTE,
         "previews_per_day": current().preview_allowance,
         "result_days": settings.RESULT_DAYS,
+        "matte_days": settings.RESULT_DAYS,
         "source_hours": settings.SOURCE_HOURS,
         "formats": {
             row.name: {"max_seconds": row.max_seconds, "max_short_side": row.max_short_side}

@@ -37,6 +37,9 @@ def test_public_is_in_credits():
     assert body["packages"][0] == {"id": "starter", "name": "Starter", "credits": 100, "amount": 900, "currency": "usd"}
     assert body["free_grant"] == 20
     assert body["limits"]["max_seconds"] == 600
+    assert [body["limits"][f"{name}_per_minute"] for name in ("writes", "reads")] == [60, 600]
+    assert body["limits"]["jobs_at_once"] == 3
+    assert (body["limits"]["result_days"], body["limits"]["matte_days"], body["limits"]["source_hours"]) == (7, 7, 24)
     assert body["limits"]["formats"]["gif"] == {"max_seconds": 20, "max_short_side": 720}
 
 
