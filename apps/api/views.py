@@ -36,7 +36,7 @@ class OneRenderer(BaseContentNegotiation):
 
 
 def finished(request: Request, response: Any) -> Any:
-    """An answer with the headers that all of them have: its ETag or a 304, the caller's rate, how long it may be kept."""
+    """An answer with what all of them have: its ETag or a 304, the caller's rate, how long it may be kept."""
     if request.method in ("GET", "HEAD") and response.status_code == 200:
         response = conditional.answer(request, response)
     for name, value in getattr(getattr(request, "rate", None), "headers", {}).items():
