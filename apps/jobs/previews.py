@@ -23,6 +23,8 @@ def need_one_left(user: User) -> None:
     credits.lock_wallet(user)
     since = timezone.now() - WINDOW
     made = Job.objects.filter(owner=user, queued_at__gt=since, options__preview_duration__gt=0)
+    # To SQLite the null of a job that is no preview is a text, and more than any number.
+    made = made.exclude(options__preview_duration=None)
     times = list(made.exclude(status=Job.Status.FAILED).order_by("-queued_at").values_list("queued_at", flat=True))
     most = prices.current().preview_allowance
     if len(times) < most:

@@ -100,6 +100,15 @@ def test_drafts_failed_previews_and_other_accounts_are_not_counted(alice: User, 
     assert refusal(lambda: services.retry(fresh(failed))).code == "rate_limited"
 
 
+def test_whole_jobs_are_not_counted(alice: User) -> None:
+    """SQLite takes the null of a job that is no preview for a text, and any text for more than 0."""
+    allow(1)
+    whole = submitted(alice)
+    assert "preview_duration" in whole.options
+
+    assert submitted(alice, options=PREVIEW).status == "queued"
+
+
 def test_a_site_may_make_no_previews(bob: User) -> None:
     allow(0)
 
