@@ -90,10 +90,9 @@ def submit(
     project = project or projects.default_project(user)
     with transaction.atomic():
         named = source_fields(requested or {})
-        asset = asset or _find_or_import(user, project, str(video_url or ""), kind="video", param=named["video"])
-        _usable(asset, kind="video", param=named["video"])
+        asset = _source(user, project, asset, video_url, kind="video", named=named)
         if options.background.type == "image":
-            background_asset = _picture(user, project, background_asset, background_url, param=named["background"])
+            background_asset = _source(user, project, background_asset, background_url, kind="background", named=named)
         job = Job(
             owner=user,
             project=project,
@@ -317,9 +316,11 @@ def _find_or_import(user: User, project: Project, url_or_id: str, *, kind: str, 
     return projects.import_url(project, url_or_id, kind=kind)
 
 
-def _picture(user: User, project: Project, asset: Asset | None, url: str | None, *, param: str) -> Asset:
-    asset = asset or _find_or_import(user, project, str(url or ""), kind="background", param=param)
-    _usable(asset, kind="background", param=param)
+def _source(
+    user: User, project: Project, asset: Asset | None, url: str | None, *, kind: str, named: Mapping[str, str]
+) -> Asset:
+    asset = asset or _find_or_import(user, project, str(url or ""), kind=kind, param=named[kind])
+    _usable(asset, kind=kind, param=named[kind])
     return asset
 
 
