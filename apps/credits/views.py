@@ -53,19 +53,18 @@ def packs_to_buy() -> list[dict[str, Any]]:
 @login_required
 @require_POST
 def buy(request: SignedInRequest) -> HttpResponse:
-    unpaid = request.build_absolute_uri(reverse("web:unpaid"))
-    return to_payment(request, cancel_url=unpaid, again=reverse("web:credits"))
+    return to_payment(request, again=reverse("web:credits"))
 
 
-def to_payment(request: SignedInRequest, *, cancel_url: str, again: str, start_job: UUID | None = None) -> HttpResponse:
+def to_payment(request: SignedInRequest, *, again: str, start_job: UUID | None = None) -> HttpResponse:
     """The last page before Stripe's, or with words where it cannot be."""
-    paid = request.build_absolute_uri(reverse("web:paid"))
+    paid, unpaid = (request.build_absolute_uri(reverse(name)) for name in ("web:paid", "web:unpaid"))
     try:
         purchase = buying.checkout(
             request.user,
             request.POST.get("pack", ""),
             success_url=f"{paid}?session={{CHECKOUT_SESSION_ID}}",
-            cancel_url=cancel_url,
+            cancel_url=f"{unpaid}?purchase={{PURCHASE}}",
             number=_uuid(request.POST.get("number", "")),
             start_job=start_job,
         )
@@ -89,10 +88,32 @@ def paid(request: SignedInRequest) -> HttpResponse:
 
 
 @login_required
+@never_cache
 @require_safe
 def unpaid(request: SignedInRequest) -> HttpResponse:
+    """Where the payment page's way back leads. An old tab of it knows nothing of a payment in another, so we look."""
+    left = request.user.purchases.filter(pk=_uuid(request.GET.get("purchase", ""))).first()
+    if left is None:
+        return redirect("web:credits")
+    if look_again(left) or left.status != Purchase.Status.OPEN:
+        return redirect("web:purchase", left.pk)
+    if left.start_job:
+        messages.info(request, "You left the payment page. Nothing was charged, and your cutout waits here.")
+        return redirect("web:job-buy", left.start_job)
     messages.info(request, "You left the payment page. Nothing was bought and nothing was charged.")
     return redirect("web:credits")
+
+
+def look_again(purchase: Purchase) -> AppError | None:
+    """Ask Stripe while a purchase is undecided; the refusal where Stripe could not be asked."""
+    problem = None
+    if purchase.status in Purchase.UNDECIDED:
+        try:
+            stripe.converge(purchase.pk)
+        except AppError as refusal:
+            problem = refusal
+    purchase.refresh_from_db()
+    return problem
 
 
 @login_required
@@ -101,13 +122,7 @@ def unpaid(request: SignedInRequest) -> HttpResponse:
 def purchase(request: SignedInRequest, purchase_id: UUID) -> HttpResponse:
     """How a purchase stands, asked of Stripe while it is undecided; the page asks again by itself."""
     found = get_object_or_404(Purchase, pk=purchase_id, user=request.user)
-    problem = None
-    if found.status in Purchase.UNDECIDED:
-        try:
-            stripe.converge(found.pk)
-        except AppError as refusal:
-            problem = refusal
-    found.refresh_from_db()
+    problem = look_again(found)
     waits_to_start = found.status == Purchase.Status.PAID and found.start_job and not found.start_settled_at
     context = {
         "purchase": found,

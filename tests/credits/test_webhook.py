@@ -28,7 +28,9 @@ def send(client, settings, body: bytes):
     return client.post("/stripe/webhook", body, content_type="application/json", headers=headers)
 
 
-@pytest.mark.parametrize("about", [{"data": {"object": {"id": "x", "object": "ping"}}}, {"related_object": {"id": "x"}}])
+@pytest.mark.parametrize(
+    "about", [{"data": {"object": {"id": "x", "object": "ping"}}}, {"related_object": {"id": "x"}}]
+)
 def test_a_signed_event_is_taken_without_a_csrf_token(db, client, settings, about):
     """The second is one of Stripe's thin events, which say only where to look."""
     answer = send(client, settings, json.dumps({"id": "evt_1", "type": "ping", **about}).encode())

@@ -67,10 +67,40 @@ def test_coming_back_unpaid_waits_and_asks_again(alice, browser, fakestripe):
     assert Wallet.objects.get(user=alice).balance == 100_00
 
 
+def leave(browser, fakestripe, purchase: Purchase):
+    """By the payment page's way back, wherever that leads."""
+    back = fakestripe.click(purchase.session_id, "cancel").headers["Location"]
+    return browser.get(back.removeprefix("http://testserver"), follow=True)
+
+
 def test_leaving_the_payment_says_that_nothing_was_bought(alice, browser, fakestripe):
     buy(browser)
 
-    assert b"Nothing was bought" in browser.get(reverse("web:unpaid"), follow=True).content
+    assert b"Nothing was bought" in leave(browser, fakestripe, Purchase.objects.get()).content
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "words"), [("pay", b"Thank you"), ("pay_later", b"on its way"), ("expire", b"has expired")]
+)
+def test_leaving_by_an_old_tab_says_what_became_of_the_payment(alice, browser, fakestripe, meanwhile, words):
+    """Paid in one tab, left in another: nothing charged would be a lie."""
+    buy(browser)
+    purchase = Purchase.objects.get()
+    fakestripe.click(purchase.session_id, meanwhile)
+
+    page = leave(browser, fakestripe, purchase).content
+
+    assert words in page
+    assert b"Nothing was bought" not in page
+
+
+def test_the_way_back_of_someone_elses_payment_says_nothing(alice, charlie, browser, at, fakestripe):
+    buy(browser)
+
+    page = at(charlie).get(reverse("web:unpaid"), {"purchase": Purchase.objects.get().pk}, follow=True)
+
+    assert page.redirect_chain == [(reverse("web:credits"), 302)]
+    assert b"You left" not in page.content
 
 
 def test_a_purchase_is_seen_by_its_buyer_only(alice, charlie, browser, at, fakestripe):
