@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -9,6 +10,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
+from django.db.models import Sum
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -18,7 +20,7 @@ from django.views.decorators.http import require_POST, require_safe
 from apps.accounts.requests import SignedInRequest
 from apps.credits import buying, prices, stripe
 from apps.credits.forms import ThresholdForm
-from apps.credits.models import Hold, Purchase
+from apps.credits.models import Hold, LedgerEntry, Purchase
 from apps.credits.services import open_wallet
 from apps.errors import AppError
 
@@ -38,11 +40,22 @@ def credits(request: SignedInRequest) -> HttpResponse:
         "holds": wallet.holds.filter(state=Hold.State.OPEN),
         "page": Paginator(wallet.entries.all(), PAGE).get_page(request.GET.get("page")),
         "packs": packs_to_buy(),
-        "purchases": request.user.purchases.exclude(session_id="")[:PURCHASES],
+        "purchases": with_returns(request.user.purchases.exclude(session_id="")[:PURCHASES]),
         "sandbox_stripe": settings.STRIPE_API_BASE if settings.STRIPE_IS_FAKE else "",
         "query": "",
     }
     return render(request, "credits/credits.html", context)
+
+
+def with_returns(purchases: Iterable[Purchase]) -> list[Purchase]:
+    """Each paid one with `returned`: the credits that refunds and lost disputes took back."""
+    found = list(purchases)
+    lines = LedgerEntry.objects.filter(reference__in=[str(purchase.pk) for purchase in found]).order_by()
+    kept = dict(lines.values_list("reference").annotate(total=Sum("amount")))
+    for purchase in found:
+        if purchase.status == Purchase.Status.PAID:
+            purchase.returned = purchase.credits - kept.get(str(purchase.pk), 0)
+    return found
 
 
 def packs_to_buy() -> list[dict[str, Any]]:
@@ -125,7 +138,7 @@ def purchase(request: SignedInRequest, purchase_id: UUID) -> HttpResponse:
     problem = look_again(found)
     waits_to_start = found.status == Purchase.Status.PAID and found.start_job and not found.start_settled_at
     context = {
-        "purchase": found,
+        "purchase": with_returns([found])[0],
         "problem": problem,
         "wallet": open_wallet(request.user),
         "waits_to_start": waits_to_start,

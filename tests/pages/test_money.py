@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 import requests
 from django.urls import reverse
+from django.utils.html import strip_tags
 
 from apps.credits import stripe
 from apps.credits.models import Purchase, Wallet
@@ -65,6 +66,27 @@ def test_coming_back_unpaid_waits_and_asks_again(alice, browser, fakestripe):
     assert b"Waiting for the payment" in response.content
     assert b'hx-trigger="every 3s"' in response.content
     assert Wallet.objects.get(user=alice).balance == 100_00
+
+
+@pytest.mark.parametrize(
+    ("refunded", "state", "words"),
+    [
+        ("2.25", "paid, partly returned", "Thank you 100 credits were bought, and 25 of them were taken back"),
+        ("9.00", "returned", "Returned 100 credits were bought, and 100 of them were taken back"),
+    ],
+)
+def test_a_purchase_says_that_its_money_was_returned(alice, browser, fakestripe, refunded, state, words):
+    buy(browser)
+    purchase = Purchase.objects.get()
+    fakestripe.click(purchase.session_id, "pay")
+    fakestripe.act(f"/pay/{purchase.session_id}", action="refund", amount=refunded)
+    stripe.converge(purchase.pk)
+
+    listed = browser.get(reverse("web:credits")).content.decode()
+    shown = browser.get(reverse("web:purchase", args=[purchase.pk])).content.decode()
+
+    assert state in " ".join(strip_tags(listed).split())
+    assert words in " ".join(strip_tags(shown).split())
 
 
 def leave(browser, fakestripe, purchase: Purchase):

@@ -85,7 +85,9 @@ def afterwards(book: Book, session: Object) -> str:
     if any(row["status"] == "needs_response" for row in disputes):
         return said + DECIDE
     if left:
-        said += REFUND.format(currency=escape(charge["currency"].upper()), left=f"{from_minor(left, charge['currency']):.2f}")
+        said += REFUND.format(
+            currency=escape(charge["currency"].upper()), left=f"{from_minor(left, charge['currency']):.2f}"
+        )
     return said + (DISPUTE if left and not disputes else "")
 
 
