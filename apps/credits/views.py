@@ -105,7 +105,8 @@ def paid(request: SignedInRequest) -> HttpResponse:
 @require_safe
 def unpaid(request: SignedInRequest) -> HttpResponse:
     """Where the payment page's way back leads. An old tab of it knows nothing of a payment in another, so we look."""
-    left = request.user.purchases.filter(pk=_uuid(request.GET.get("purchase", ""))).first()
+    number = _uuid(request.GET.get("purchase", ""))
+    left = request.user.purchases.filter(pk=number).first() if number else None
     if left is None:
         return redirect("web:credits")
     if look_again(left) or left.status != Purchase.Status.OPEN:
