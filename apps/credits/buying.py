@@ -52,6 +52,8 @@ def checkout(
         return purchase
     back = cancel_url.replace("{PURCHASE}", str(purchase.pk))
     session = _open_session(api, purchase, name=pack["name"], success_url=success_url, cancel_url=back)
+    # A call beside this one may have failed where this one did not: then there is something to pay after all.
+    Purchase.objects.filter(pk=purchase.pk, status=Purchase.Status.FAILED, session_id="").update(status=OPEN)
     purchase.session_id, purchase.session_url = session.id, session.url or ""
     purchase.save(update_fields=["session_id", "session_url"])
     return purchase

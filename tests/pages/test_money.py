@@ -9,6 +9,7 @@ import requests
 from django.urls import reverse
 from django.utils.html import strip_tags
 
+from apps.credits import services as credits
 from apps.credits import stripe
 from apps.credits.models import Purchase, Wallet
 from apps.jobs import paid
@@ -259,6 +260,12 @@ def test_the_threshold_is_ones_own_to_choose(alice, browser, typed, kept):
     browser.post(reverse("web:threshold"), {"threshold": typed})
 
     assert Wallet.objects.get(user=alice).low_threshold == kept
+
+
+def test_what_staff_corrected_says_so_in_the_ledger(alice, sue, browser):
+    credits.adjust(alice, -1_00, key="a", reason="paid twice", staff=sue)
+
+    assert "Adjustment: paid twice" in words(browser.get(reverse("web:credits")))
 
 
 def start_page(asset) -> dict[str, str]:
