@@ -28,6 +28,11 @@ def store() -> Iterator[Store]:
         yield running
 
 
+def local_media() -> set[Path]:
+    """Other tests' files may lie there."""
+    return {path for path in Path(site.DATA_DIR, "media").rglob("*") if path.is_file()}
+
+
 def test_from_an_upload_in_parts_to_a_download_and_its_end(
     store: Store,
     live_server: LiveServer,
@@ -39,6 +44,7 @@ def test_from_an_upload_in_parts_to_a_download_and_its_end(
     settings.SITE_URL = live_server.url
     monkeypatch.setattr(resumable, "PART_BYTES", 20_000)
     open_keyer_door(monkeypatch)
+    media_before = local_media()
     content = clips.make_clip(tmp_path / "clip.mp4", frames=50, sound_seconds=2).read_bytes()
     with running_house(live_server.url) as house, caller(live_server.url, alice) as api:
         promised = {"filename": "clip.mp4", "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
@@ -66,7 +72,7 @@ def test_from_an_upload_in_parts_to_a_download_and_its_end(
         assert hashlib.sha256(result).hexdigest() == facts["sha256"]
         assert store.files() == set()
         assert store.unfinished() == 0
-        assert not any(path.is_file() for path in Path(site.DATA_DIR, "media").rglob("*"))
+        assert local_media() == media_before
         assert list(Path(site.SCRATCH_DIR).iterdir()) == []
 
 

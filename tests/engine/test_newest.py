@@ -7,7 +7,7 @@ from fractions import Fraction
 import cv2
 import numpy as np
 
-from apps.engine import newest
+from apps.engine import newest, pipeline
 from apps.engine.encode import Cutout
 from apps.engine.newest import NewestFrame
 from tests.clips import make_clip
@@ -49,11 +49,17 @@ def test_it_is_written_anew_only_when_its_time_has_come(tmp_path, monkeypatch):
     assert path.read_bytes() != first
 
 
-def test_it_is_there_while_the_work_goes_on_and_gone_after_it(tmp_path):
+def test_it_is_there_while_the_work_goes_on_and_gone_after_it(tmp_path, monkeypatch):
     clip, path = make_clip(tmp_path / "in.mp4"), tmp_path / "newest.webp"
-    seen = []
+    verify, seen = pipeline.verify, []
 
-    run(clip, tmp_path / "out.webm", options("webm"), newest=path, tell=lambda _: seen.append(path.exists()))
+    def watched(*args, **kwargs):
+        seen.append(path.exists())
+        verify(*args, **kwargs)
 
-    assert any(seen)
+    monkeypatch.setattr(pipeline, "verify", watched)
+
+    run(clip, tmp_path / "out.webm", options("webm"), newest=path)
+
+    assert seen == [True]
     assert only(tmp_path, "in.mp4", "out.webm")
