@@ -130,6 +130,7 @@ INSTALLED_APPS = [
     "rest_framework",
 ]
 MIDDLEWARE = [
+    "apps.ops.wire.SilentSenderMiddleware",
     "apps.api.request_id.RequestIdMiddleware",
     "apps.api.errors.EnvelopeMiddleware",
     "apps.ops.wire.ClientAddressMiddleware",
