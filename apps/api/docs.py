@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from drf_spectacular.renderers import OpenApiJsonRenderer2
+from drf_spectacular.utils import extend_schema
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -28,6 +29,7 @@ class DocsView(SpectacularSwaggerSplitView):
     title = "Clearmatte API"
     content_negotiation_class = OneRenderer
 
+    @extend_schema(exclude=True)
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """The page also has what each error means, where `doc_url` points; without a script."""
         response: Response = super().get(request, *args, **kwargs)  # type: ignore[no-untyped-call]

@@ -56,14 +56,17 @@ def _chains() -> Iterator[Drift]:
 
 
 def _purchases() -> Iterator[Drift]:
-    """No purchase may have given more than it sold, or anything before it was paid."""
-    lines = LedgerEntry.objects.filter(kind__in=OF_PURCHASES).order_by().values("reference")
-    posted = dict(lines.annotate(total=Sum("amount")).values_list("reference", "total"))
+    """No purchase may have given more than it sold, anything before it was paid, or to somebody else."""
+    lines = LedgerEntry.objects.filter(kind__in=OF_PURCHASES).order_by().values("reference", "wallet__user__email")
+    rows = lines.annotate(total=Sum("amount")).values_list("reference", "wallet__user__email", "total")
+    posted = {(reference, email): total for reference, email, total in rows}
     for purchase in Purchase.objects.select_related("user").iterator():
         most = purchase.credits if purchase.status == Purchase.Status.PAID else 0
-        given = posted.get(str(purchase.pk), 0)
+        given = posted.pop((str(purchase.pk), purchase.user.email), 0)
         if not 0 <= given <= most:
             yield Drift(purchase.user.email, f"purchase {purchase.pk}", given, most)
+    for (reference, email), given in posted.items():
+        yield Drift(email, f"entries of no purchase of theirs {reference}", given, 0)
 
 
 def _sum(rows: QuerySet[LedgerEntry] | QuerySet[Hold], field: str) -> Coalesce:

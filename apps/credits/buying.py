@@ -34,7 +34,8 @@ def checkout(
 
     The same `number` again is the same purchase and the same payment page,
     whatever became of it: a double click cannot be charged twice. Stripe puts
-    the session's id where `success_url` says {CHECKOUT_SESSION_ID}.
+    the session's id where `success_url` says {CHECKOUT_SESSION_ID}, we put
+    the purchase's where `cancel_url` says {PURCHASE}.
     """
     api = client()
     price_list = prices.current()
@@ -49,7 +50,10 @@ def checkout(
         purchase = Purchase.objects.create(**chosen)
     if purchase.session_id or purchase.status != OPEN:
         return purchase
-    session = _open_session(api, purchase, name=pack["name"], success_url=success_url, cancel_url=cancel_url)
+    back = cancel_url.replace("{PURCHASE}", str(purchase.pk))
+    session = _open_session(api, purchase, name=pack["name"], success_url=success_url, cancel_url=back)
+    # A call beside this one may have failed where this one did not: then there is something to pay after all.
+    Purchase.objects.filter(pk=purchase.pk, status=Purchase.Status.FAILED, session_id="").update(status=OPEN)
     purchase.session_id, purchase.session_url = session.id, session.url or ""
     purchase.save(update_fields=["session_id", "session_url"])
     return purchase

@@ -19,7 +19,8 @@ def tell(wallet: Wallet, entry: LedgerEntry, *, before: int) -> None:
     buys the balance up again makes room for another crossing. Setting credits
     aside is no movement of the balance, so a job that is canceled tells nothing.
     """
-    if not before >= wallet.low_threshold > wallet.balance:
+    # 0 is never, also where a refund takes a balance below zero.
+    if not wallet.low_threshold or not before >= wallet.low_threshold > wallet.balance:
         return
     body = {
         "balance": to_credits(wallet.balance),

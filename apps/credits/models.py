@@ -232,6 +232,8 @@ class Purchase(models.Model):
     )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
+    returned = 0
+    """1/100 credits taken back by refunds and lost disputes; not kept, pages count it from the ledger."""
 
     class Meta:
         ordering = ("-created_at",)

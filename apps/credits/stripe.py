@@ -59,15 +59,17 @@ def client() -> stripe.StripeClient:
 def receive_webhook(body: bytes, header: str) -> StripeEvent:
     """Verify, store, then act: a failure while acting leaves the event to be seen, and Stripe sends it again."""
     _verify(body, header)
-    payload = json.loads(body)
-    event, _ = StripeEvent.objects.get_or_create(
-        id=payload["id"], defaults={"type": payload["type"], "payload": payload}
-    )
+    try:
+        payload = json.loads(body)
+        about = {"type": payload["type"], "payload": payload}
+        event, _ = StripeEvent.objects.get_or_create(id=payload["id"], defaults=about)
+    except (ValueError, KeyError, TypeError) as error:
+        raise AppError("invalid_request", "This is signed, and no event.", status=400) from error
     if event.processed_at is not None:
         return event
     mine = StripeEvent.objects.filter(pk=event.pk, processed_at=None)
     try:
-        for purchase_id in _purchases_of(payload["data"]["object"]):
+        for purchase_id in _purchases_of((payload.get("data") or {}).get("object") or {}):
             converge(purchase_id)
     except Exception as error:
         mine.update(error=f"{type(error).__name__}: {error}"[:300])
@@ -93,7 +95,7 @@ def _verify(body: bytes, header: str) -> None:
 def _purchases_of(subject: dict[str, Any]) -> list[UUID]:
     """Sessions, payments and charges carry our id; disputes and refunds lead to their payment.
 
-    Other things sold with the same Stripe account lead nowhere and are no error.
+    Other things sold with the same Stripe account, and events about nothing, lead nowhere and are no error.
     """
     ours = (subject.get("metadata") or {}).get("purchase")
     if ours:

@@ -6,7 +6,6 @@ import csv
 from typing import Any
 from uuid import UUID
 
-from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -40,11 +39,7 @@ def buy_for(request: SignedInRequest, job_id: UUID) -> HttpResponse:
         return redirect("web:job", job.pk)
     here = reverse("web:job-buy", args=[job.pk])
     if request.method == "POST":
-        left = request.build_absolute_uri(f"{here}?left=1")
-        return to_payment(request, cancel_url=left, again=here, start_job=job.pk)
-    if "left" in request.GET:
-        messages.info(request, "You left the payment page. Nothing was charged, and your cutout waits here.")
-        return redirect(here)
+        return to_payment(request, again=here, start_job=job.pk)
     return render(request, "jobs/buy.html", {"job": job, **_missing(request, job)})
 
 

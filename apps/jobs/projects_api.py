@@ -115,7 +115,7 @@ class ProjectsViewSet(ApiViewSet):
         project = self.get_object()
         return Response(ProjectJson(jobs_of.change(project, **self.body(ProjectChanges))).data)
 
-    @extend_schema(responses=GoneProject, tags=["projects"], operation_id="projects_delete")
+    @extend_schema(responses={200: GoneProject}, tags=["projects"], operation_id="projects_delete")
     def destroy(self, request: Request, pk: str) -> Response:
         """Cancel its unfinished jobs and delete its media. The records of its jobs stay, and still name it."""
         project: Project = self.get_object()

@@ -185,7 +185,7 @@ class UploadsViewSet(ApiViewSet):
         etags = {part["number"]: part["etag"] for part in self.body(SentParts).get("parts", ())}
         return Response(upload_json(resumable.complete(self.get_object(), etags=etags)), status=201)
 
-    @extend_schema(responses=Gone, tags=["uploads"], operation_id="uploads_delete")
+    @extend_schema(responses={200: Gone}, tags=["uploads"], operation_id="uploads_delete")
     def destroy(self, request: Request, pk: str) -> Response:
         """Give an unfinished upload up; its parts are removed now."""
         upload = self.get_object()

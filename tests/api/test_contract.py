@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from apps.api.errors import MEANINGS
+from apps.credits.models import PriceList
 from apps.engine.formats import FORMATS
 from apps.engine.options import MODELS
 from apps.jobs.models import Job
@@ -162,8 +163,8 @@ def test_a_prompt_is_refused_and_not_passed_over(draft):
     assert refusal(draft(text_prompt="the dog")) == (422, "unsupported_parameter", "text_prompt")
 
 
-def test_the_previews_of_a_day_end_with_a_429_that_says_when(api, alice, settings):
-    settings.PREVIEWS_PER_DAY = 1
+def test_the_previews_of_a_day_end_with_a_429_that_says_when(api, alice):
+    PriceList.objects.update(preview_allowance=1)
     body = {"video_id": str(make_asset(alice).pk), "preview_duration": 1}
     assert post(api, "", body).status_code == 201
 

@@ -10,6 +10,7 @@ from django.db import connection
 from django.urls import reverse
 from django.utils import timezone
 
+from apps.accounts.models import User
 from apps.credits import buying, services, stripe
 from apps.credits.audit import audit
 from apps.credits.models import AuditRun, Hold, LedgerEntry, Purchase, Wallet
@@ -45,6 +46,9 @@ PLANTED = {
     "held": lambda: Wallet.objects.filter(user__email="alice@example.org").update(held=1),
     "balance after entry": lambda: plant("UPDATE credits_ledgerentry SET balance_after = 1 WHERE amount = 60000"),
     "captured holds": lambda: Hold.objects.filter(key="captured").update(captured=1),
+    "entries of no purchase": lambda: services.post(
+        User.objects.get(email="alice@example.org"), LedgerEntry.Kind.PURCHASE, 100_00, key="x", reference="none"
+    ),
     "purchase": lambda: Purchase.objects.update(credits=599_99),
     "open hold of ended job": lambda: Job.objects.filter(status="canceled").update(hold=Hold.objects.get(key="open 0")),
     "charge of job": lambda: Job.objects.filter(status="completed").update(charged=1),

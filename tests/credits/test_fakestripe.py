@@ -223,3 +223,15 @@ def test_what_is_over_is_over(fakestripe, action):
 
     assert fakestripe.click(session, action).status_code == 400
     assert "expired" in seen(fakestripe, f"/pay/{session}")
+
+
+@pytest.mark.parametrize(("currency", "amount", "shown"), [("jpy", 900, "900.00 JPY"), ("kwd", 9500, "9.50 KWD")])
+def test_the_page_counts_each_currency_as_stripe_does(fakestripe, currency, amount, shown):
+    price = {"line_items[0][price_data][currency]": currency, "line_items[0][price_data][unit_amount]": amount}
+    session = fakestripe.act("/v1/checkout/sessions", **{**SESSION, **price}).json()
+    fakestripe.click(session["id"], "pay")
+    page = f"{fakestripe.server.address}/pay/{session['id']}"
+
+    assert f'<p class="price">{shown}</p>' in requests.get(page, timeout=10).text
+    requests.post(page, data={"action": "refund", "amount": shown.split()[0]}, timeout=10)
+    assert f"{shown} refunded" in requests.get(page, timeout=10).text

@@ -9,7 +9,7 @@ from django.db import transaction
 
 from apps.accounts.models import Mail
 from apps.credits import services
-from apps.credits.models import Wallet
+from apps.credits.models import LedgerEntry, Wallet
 from apps.webhooks import services as webhooks
 from apps.webhooks.models import Delivery
 
@@ -49,6 +49,14 @@ def test_the_owner_says_when(alice, threshold, count):
     spend(alice, 95_00, "most")
 
     assert len(told()) == count
+
+
+def test_who_wants_no_word_gets_none_when_a_refund_takes_the_balance_below_zero(alice):
+    Wallet.objects.filter(user=alice).update(low_threshold=0)
+
+    services.post(alice, LedgerEntry.Kind.REFUND, -150_00, key="refund", reference="")
+
+    assert told() == []
 
 
 def test_a_movement_that_is_undone_tells_nothing(alice):

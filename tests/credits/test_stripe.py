@@ -59,6 +59,24 @@ def test_checkout_leads_to_the_payment_page_and_credits_nothing(bob, purchase):
     assert lines(bob) == []
 
 
+def test_a_payment_page_counts_although_a_call_beside_it_failed(bob, fakestripe, monkeypatch):
+    opened = buying._open_session
+
+    def beside_a_failure(api, purchase, **wanted):
+        session = opened(api, purchase, **wanted)
+        Purchase.objects.filter(pk=purchase.pk).update(status=Status.FAILED)
+        return session
+
+    monkeypatch.setattr(buying, "_open_session", beside_a_failure)
+
+    purchase = buy(bob)
+    fakestripe.click(purchase.session_id, "pay")
+
+    assert Purchase.objects.get(pk=purchase.pk).status == Status.OPEN
+    stripe.converge(purchase.pk)
+    assert lines(bob) == [("purchase", 600_00)]
+
+
 def test_checkout_refuses_a_pack_that_is_not_sold(bob, fakestripe):
     with pytest.raises(AppError, match="choose from starter, team, studio") as refusal:
         buy(bob, "huge")

@@ -22,17 +22,18 @@ def client() -> Client:
     return Client(enforce_csrf_checks=True)
 
 
-def test_a_signed_event_is_taken_without_a_csrf_token(db, client, settings):
+def send(client, settings, body: bytes):
     settings.STRIPE_WEBHOOK_SECRETS = ["whsec_test"]
-    event = {"id": "evt_1", "type": "ping", "data": {"object": {"id": "x", "object": "ping"}}}
-    body = json.dumps(event).encode()
+    headers = {"Stripe-Signature": signature(body, "whsec_test")}
+    return client.post("/stripe/webhook", body, content_type="application/json", headers=headers)
 
-    answer = client.post(
-        "/stripe/webhook",
-        body,
-        content_type="application/json",
-        headers={"Stripe-Signature": signature(body, "whsec_test")},
-    )
+
+@pytest.mark.parametrize(
+    "about", [{"data": {"object": {"id": "x", "object": "ping"}}}, {"related_object": {"id": "x"}}]
+)
+def test_a_signed_event_is_taken_without_a_csrf_token(db, client, settings, about):
+    """The second is one of Stripe's thin events, which say only where to look."""
+    answer = send(client, settings, json.dumps({"id": "evt_1", "type": "ping", **about}).encode())
 
     assert (answer.status_code, answer.json()) == (200, {"received": True})
     assert StripeEvent.objects.get().type == "ping"
@@ -40,6 +41,13 @@ def test_a_signed_event_is_taken_without_a_csrf_token(db, client, settings):
 
 def test_an_unsigned_event_is_refused(db, client):
     answer = client.post("/stripe/webhook", b"{}", content_type="application/json")
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_request")
+
+
+@pytest.mark.parametrize("body", [b"", b"hello", b"[]", b"{}", b"null", b"\xff"])
+def test_what_is_signed_and_no_event_is_refused(db, client, settings, body):
+    answer = send(client, settings, body)
 
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_request")
 

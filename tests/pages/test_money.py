@@ -7,7 +7,9 @@ from uuid import uuid4
 import pytest
 import requests
 from django.urls import reverse
+from django.utils.html import strip_tags
 
+from apps.credits import services as credits
 from apps.credits import stripe
 from apps.credits.models import Purchase, Wallet
 from apps.jobs import paid
@@ -67,10 +69,61 @@ def test_coming_back_unpaid_waits_and_asks_again(alice, browser, fakestripe):
     assert Wallet.objects.get(user=alice).balance == 100_00
 
 
+@pytest.mark.parametrize(
+    ("refunded", "state", "words"),
+    [
+        ("2.25", "paid, partly returned", "Thank you 100 credits were bought, and 25 of them were taken back"),
+        ("9.00", "returned", "Returned 100 credits were bought, and 100 of them were taken back"),
+    ],
+)
+def test_a_purchase_says_that_its_money_was_returned(alice, browser, fakestripe, refunded, state, words):
+    buy(browser)
+    purchase = Purchase.objects.get()
+    fakestripe.click(purchase.session_id, "pay")
+    fakestripe.act(f"/pay/{purchase.session_id}", action="refund", amount=refunded)
+    stripe.converge(purchase.pk)
+
+    listed = browser.get(reverse("web:credits")).content.decode()
+    shown = browser.get(reverse("web:purchase", args=[purchase.pk])).content.decode()
+
+    assert state in " ".join(strip_tags(listed).split())
+    assert words in " ".join(strip_tags(shown).split())
+
+
+def leave(browser, fakestripe, purchase: Purchase):
+    """By the payment page's way back, wherever that leads."""
+    back = fakestripe.click(purchase.session_id, "cancel").headers["Location"]
+    return browser.get(back.removeprefix("http://testserver"), follow=True)
+
+
 def test_leaving_the_payment_says_that_nothing_was_bought(alice, browser, fakestripe):
     buy(browser)
 
-    assert b"Nothing was bought" in browser.get(reverse("web:unpaid"), follow=True).content
+    assert b"Nothing was bought" in leave(browser, fakestripe, Purchase.objects.get()).content
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "words"), [("pay", b"Thank you"), ("pay_later", b"on its way"), ("expire", b"has expired")]
+)
+def test_leaving_by_an_old_tab_says_what_became_of_the_payment(alice, browser, fakestripe, meanwhile, words):
+    """Paid in one tab, left in another: nothing charged would be a lie."""
+    buy(browser)
+    purchase = Purchase.objects.get()
+    fakestripe.click(purchase.session_id, meanwhile)
+
+    page = leave(browser, fakestripe, purchase).content
+
+    assert words in page
+    assert b"Nothing was bought" not in page
+
+
+def test_the_way_back_of_someone_elses_payment_says_nothing(alice, charlie, browser, at, fakestripe):
+    buy(browser)
+
+    page = at(charlie).get(reverse("web:unpaid"), {"purchase": Purchase.objects.get().pk}, follow=True)
+
+    assert page.redirect_chain == [(reverse("web:credits"), 302)]
+    assert b"You left" not in page.content
 
 
 def test_a_purchase_is_seen_by_its_buyer_only(alice, charlie, browser, at, fakestripe):
@@ -207,6 +260,12 @@ def test_the_threshold_is_ones_own_to_choose(alice, browser, typed, kept):
     browser.post(reverse("web:threshold"), {"threshold": typed})
 
     assert Wallet.objects.get(user=alice).low_threshold == kept
+
+
+def test_what_staff_corrected_says_so_in_the_ledger(alice, sue, browser):
+    credits.adjust(alice, -1_00, key="a", reason="paid twice", staff=sue)
+
+    assert "Adjustment: paid twice" in words(browser.get(reverse("web:credits")))
 
 
 def start_page(asset) -> dict[str, str]:

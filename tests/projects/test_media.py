@@ -14,7 +14,7 @@ from django.test import Client
 from apps.projects import media
 from apps.projects.models import media_storage
 from apps.projects.s3 import S3Media
-from config.settings import public_origins
+from config.environment import public_origins
 from tests.s3 import s3_store
 
 BODY = bytes(range(256)) * 4  # 1024 bytes

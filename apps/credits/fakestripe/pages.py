@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from apps.credits.fakestripe.book import Book, Object
+from apps.credits.money import from_minor
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -47,7 +48,7 @@ def page(title: str, body: str) -> bytes:
 
 
 def money(amount: int, currency: str) -> str:
-    return f"{amount / 100:.2f} {escape(currency.upper())}"
+    return f"{from_minor(amount, currency):.2f} {escape(currency.upper())}"
 
 
 def payment(book: Book, session: Object, *, is_declined: bool) -> bytes:
@@ -84,7 +85,9 @@ def afterwards(book: Book, session: Object) -> str:
     if any(row["status"] == "needs_response" for row in disputes):
         return said + DECIDE
     if left:
-        said += REFUND.format(currency=escape(charge["currency"].upper()), left=f"{left / 100:.2f}")
+        said += REFUND.format(
+            currency=escape(charge["currency"].upper()), left=f"{from_minor(left, charge['currency']):.2f}"
+        )
     return said + (DISPUTE if left and not disputes else "")
 
 

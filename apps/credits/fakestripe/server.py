@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from apps.credits.fakestripe import pages
 from apps.credits.fakestripe.book import Book, Object, Refused
+from apps.credits.money import to_minor
 
 LOOPBACK = "127.0.0.1"
 MAX_BODY = 1_000_000
@@ -48,10 +49,10 @@ def signature(body: bytes, secret: str) -> str:
     return f"t={moment},v1={digest}"
 
 
-def hundredths(amount: str) -> int:
+def minor(amount: str, currency: str) -> int:
     """What was typed, in minor units; 0, which nothing can be refunded of, for what is no number."""
     try:
-        return int(Decimal(amount) * 100)
+        return to_minor(Decimal(amount), currency)
     except (InvalidOperation, OverflowError, ValueError):
         return 0
 
@@ -254,7 +255,7 @@ class Handler(BaseHTTPRequestHandler):
             raise Refused("This payment has not been made.")
         paid = {"payment_intent": session["payment_intent"]}
         if action == "refund":
-            book.refund({**paid, "amount": hundredths(self.fields.get("amount", ""))})
+            book.refund({**paid, "amount": minor(self.fields.get("amount", ""), session["currency"])})
         elif action == "dispute":
             book.dispute(paid)
         elif action in ("won", "lost"):
