@@ -135,6 +135,13 @@ class _PinnedAdapter(_AntiSSRFAdapter):
         return attributes
 
 
+class _Session(requests.Session):
+    """Reads no answer by itself: of a redirect `requests` reads all, into memory, even where it follows none."""
+
+    def resolve_redirects(self, *_: Any, **__: Any) -> Iterator[Any]:
+        return iter(())
+
+
 def check(url: str) -> None:
     """Refuse, without dialling, a URL that no honest caller writes."""
     _sound(url)
@@ -239,7 +246,7 @@ def _send(
     """One request, one connection, no redirect followed; each hop of a chain comes through here and is checked."""
     _sound(url)
     sent = {"User-Agent": f"Clearmatte/{settings.VERSION}", **headers}
-    with requests.Session() as session:
+    with _Session() as session:
         # A proxy from the environment would resolve the name by itself, past the check.
         session.trust_env = False
         prepared = session.prepare_request(requests.Request(method, url, headers=sent, data=body))

@@ -64,6 +64,7 @@ INSTALLED_APPS = [
     "rest_framework",
 ]
 MIDDLEWARE = [
+    "apps.ops.wire.SilentSenderMiddleware",
     "apps.api.request_id.RequestIdMiddleware",
     "apps.api.errors.EnvelopeMiddleware",
     "apps.ops.wire.ClientAddressMiddleware",

@@ -320,6 +320,14 @@ def test_three_redirects_are_followed_and_a_fourth_is_not(server: FileServer, tm
     assert server.asked == ["/3", "/2", "/1", "/0", "/4", "/3", "/2", "/1"]
 
 
+def test_what_a_redirect_says_is_not_read(server: FileServer, tmp_path: Path) -> None:
+    """It may never end, and would be kept in memory until the time is up."""
+    server.add("/clip", Page(b"abc"))
+    hop = server.add("/hop", Page(status=302, headers={"Location": "/clip"}, endless=True))
+
+    assert egress.fetch(hop, tmp_path / "got", max_bytes=10, seconds=1).bytes == 3
+
+
 @pytest.mark.parametrize(
     ("page", "message"),
     [
@@ -390,9 +398,9 @@ def test_post_follows_no_redirect(receiver: Receiver, network: Network) -> None:
     receiver.answers.append(302)
     receiver.headers["Location"] = "/elsewhere"
 
-    status, _ = egress.post(receiver.url, b"{}", {})
+    status, excerpt = egress.post(receiver.url, b"{}", {})
 
-    assert status == 302
+    assert (status, excerpt) == (302, "thank you")
     assert [r.path for r in receiver.requests] == ["/hook"]
 
 

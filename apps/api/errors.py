@@ -12,6 +12,7 @@ from django.conf import settings
 from django.core.exceptions import DisallowedHost, PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, RawPostDataException
+from django.http.request import UnreadablePostError
 from django.views.decorators.csrf import csrf_exempt
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -129,6 +130,8 @@ def as_refusal(exc: Exception) -> AppError | None:
     if isinstance(exc, RequestDataTooBig):
         limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
         return AppError("file_too_large", f"The body is larger than {limit} bytes.")
+    if isinstance(exc, UnreadablePostError):
+        return AppError("invalid_request", "The connection broke before the body had arrived.", status=400)
     if isinstance(exc, SuspiciousOperation):
         return AppError("invalid_request", MESSAGE_BY_CODE["invalid_request"], status=400)
     if isinstance(exc, Http404):

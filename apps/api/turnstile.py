@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http.request import UnreadablePostError
 
 LARGE_BODY_BYTES = 64 * 1024
 """More than this may take its time to arrive."""
@@ -30,6 +31,11 @@ class TurnstileMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if int(request.META.get("CONTENT_LENGTH") or 0) > LARGE_BODY_BYTES:
             return self.get_response(request)
+        try:
+            # Before a place is taken: whoever announces a body and sends none would hold it from everybody.
+            _ = request.body
+        except UnreadablePostError:
+            return HttpResponse("The connection broke before the request had arrived.", status=400)
         with _places:
             _mine.is_inside = True
             try:

@@ -59,7 +59,10 @@ class ApiViewSet(viewsets.GenericViewSet[Any]):
         if "chunked" in request.headers.get("Transfer-Encoding", "").lower():
             # WSGI has no length to read up to, so the body would pass for empty.
             raise ParseError("Send a Content-Length; chunked request bodies are not read.")
-        query = self.queries.get(self.action or "", StrictFields)(data=request.query_params)
+        if self.action is None:
+            # A method that the address does not have, which is told before any fault of the query.
+            return
+        query = self.queries.get(self.action, StrictFields)(data=request.query_params)
         query.is_valid(raise_exception=True)
         request.checked_query = query.validated_data  # type: ignore[attr-defined]
 

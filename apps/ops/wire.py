@@ -13,6 +13,30 @@ View = Callable[[HttpRequest], HttpResponseBase]
 NOT_USED = ("camera", "display-capture", "geolocation", "microphone", "payment", "usb")
 """Powers of a browser that no page of ours asks for, so that nothing that slips into one can."""
 
+SILENT_SECONDS = 30
+"""How long a body that was announced may stand still. Whoever is cut off sends again, a part of an upload too."""
+
+
+class SilentSenderMiddleware:
+    """A sender that falls silent is left: it would keep one of the server's threads for as long as it likes.
+
+    A phone that lost its network says no goodbye either, so without this its thread would be gone for good.
+    """
+
+    def __init__(self, get_response: View) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        connection = request.META.get("gunicorn.socket")
+        if connection is None:
+            return self.get_response(request)
+        connection.settimeout(SILENT_SECONDS)
+        try:
+            return self.get_response(request)
+        finally:
+            # An answer is taken as slowly as its reader likes: a paused film is no fault.
+            connection.settimeout(None)
+
 
 class ClientAddressMiddleware:
     """Behind our own proxy, the address that it saw; limits by address would otherwise count all people as one.

@@ -93,7 +93,7 @@ def rotate(request: SignedInRequest, endpoint_id: UUID) -> HttpResponse:
 def enable(request: SignedInRequest, endpoint_id: UUID) -> HttpResponse:
     endpoint = _own(request, endpoint_id)
     services.enable_endpoint(endpoint)
-    messages.success(request, "Enabled. What it missed can be sent again from its log.")
+    messages.success(request, "Enabled. What was on its way to it can be sent again from its log.")
     return redirect("web:webhook", endpoint.pk)
 
 

@@ -61,6 +61,11 @@ def test_a_wrong_method_is_a_405_with_the_right_ones(api, method):
     assert response["Allow"] == "GET, POST, HEAD"
 
 
+def test_a_wrong_method_is_told_before_a_fault_of_its_query(api):
+    """Whoever opens an address that takes only PUT, its signature and all, reads what is wrong."""
+    assert told(api.delete("/v1/echo?x=1")) == (405, "method_not_allowed", None)
+
+
 @pytest.mark.parametrize(
     "body",
     [

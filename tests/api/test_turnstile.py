@@ -87,3 +87,48 @@ def test_outside_of_a_request_there_is_nothing_to_give_back(one_place):
     with outside():
         assert turnstile._places.acquire(blocking=False)
         turnstile._places.release()
+
+
+class Sender:
+    """A body on its way, as the web server hands it over."""
+
+    def __init__(self, arrives: threading.Event, error: OSError | None = None) -> None:
+        self.arrives, self.error, self.asked = arrives, error, threading.Event()
+
+    def read(self, size: int = -1) -> bytes:
+        self.asked.set()
+        assert self.arrives.wait(20)
+        if self.error:
+            raise self.error
+        return b"x" * size
+
+    readline = read
+
+
+def test_a_body_that_does_not_come_keeps_nobody_out(one_place, rf: RequestFactory):
+    """Eight silent strangers would otherwise stop the whole site."""
+    arrives, seen = threading.Event(), []
+    sender = Sender(arrives)
+    silent = rf.post("/v1/jobs", **{"wsgi.input": sender, "CONTENT_LENGTH": "1000"})
+    middleware = TurnstileMiddleware(lambda request: seen.append((request.path, len(request.body))) or HttpResponse())
+    thread = start(middleware, silent)
+    assert sender.asked.wait(20)
+
+    start(middleware, rf.get("/other")).join(5)
+    assert seen == [("/other", 0)]
+    arrives.set()
+    thread.join(20)
+
+    assert seen == [("/other", 0), ("/v1/jobs", 1000)]
+
+
+def test_a_body_that_breaks_off_is_a_400(one_place, rf: RequestFactory):
+    arrives = threading.Event()
+    arrives.set()
+    broken = Sender(arrives, TimeoutError())
+    request = rf.post("/v1/jobs", **{"wsgi.input": broken, "CONTENT_LENGTH": "1000"})
+
+    answer = TurnstileMiddleware(lambda request: HttpResponse())(request)
+
+    assert answer.status_code == 400
+    assert turnstile._places.acquire(blocking=False)

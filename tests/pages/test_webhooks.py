@@ -181,7 +181,7 @@ def test_a_failing_endpoint_says_so(browser, alice, endpoint):
     Endpoint.objects.update(failing_since=timezone.now() - timedelta(days=2))
 
     assert b">failing<" in browser.get(reverse("web:webhooks")).content
-    assert b"It has taken nothing since" in browser.get(reverse("web:webhook", args=[endpoint.pk])).content
+    assert b"it has taken nothing. After five days" in browser.get(reverse("web:webhook", args=[endpoint.pk])).content
 
 
 def test_lists_cost_the_same_at_one_row_and_at_three(browser, alice, endpoint):
