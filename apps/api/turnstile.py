@@ -29,7 +29,9 @@ class TurnstileMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if int(request.META.get("CONTENT_LENGTH") or 0) > LARGE_BODY_BYTES:
+        # What Django would refuse to read at once is for the parsers, which read it bit by bit.
+        at_once = min(LARGE_BODY_BYTES, settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
+        if int(request.META.get("CONTENT_LENGTH") or 0) > at_once:
             return self.get_response(request)
         try:
             # Before a place is taken: whoever announces a body and sends none would hold it from everybody.
