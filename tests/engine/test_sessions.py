@@ -133,15 +133,16 @@ def test_where_the_first_look_is_not_asked_the_others_are_shown_and_not_carried(
 
 def test_the_first_look_is_asked_after_all_where_its_alpha_cannot_be_carried() -> None:
     """Somebody is there in frame 2 only, between two looks of the first network."""
-    wall = Scene(start=(-200, -200), speed=(0, 0), wall_speed=(-2, 0))
-    frames, truth = clip_of(wall, 5)
+    frames, truth = clip_of(Scene(start=(-200, -200), speed=(0, 0), wall_speed=(-2, 0)), 5)
     frames[2], truth[2] = SCENE.frame(2), SCENE.alpha(2)
     first = FakeLook(frames, truth)
+    recipe = Recipe((first, FakeLook(frames, truth)), always(first_alone), gap=2, first_every=2)
+    carrier = Carrier(recipe, Motions())
 
-    found = alphas_of(mattes_of(two_looks(first, FakeLook(frames, truth), 0), frames))
+    items = [done for frame in frames for done in carrier.push(Item(frame, View.of(frame)))]
 
-    assert 2 in first.looked_at
-    assert error(found[2], truth[2]) < 0.1
+    assert first.asked[:3] == [[0], [4], [2]]
+    assert error(items[2].looks[0], truth[2]) < 0.1
 
 
 def test_a_frame_that_cannot_be_carried_is_looked_at() -> None:
