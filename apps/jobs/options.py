@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
+from apps import egress
 from apps.engine.composition import parse_composition
 from apps.engine.edge import parse_edge
 from apps.engine.errors import EngineError
@@ -220,12 +220,9 @@ def _url(given: Mapping[str, Any], name: str) -> str | None:
     if value is None:
         return None
     try:
-        parts = urlsplit(value)
-        is_web = parts.scheme in ("http", "https") and bool(parts.hostname)
-    except ValueError:
-        is_web = False
-    if not is_web or any(character.isspace() for character in value):
-        raise refusal(f"{name} must be an http or https URL.", name)
+        egress.check(value)
+    except AppError as error:
+        raise refusal(f"{name}: {error.message}", name) from None
     return value
 
 

@@ -178,6 +178,13 @@ def estimate(user: User, facts: Mapping[str, Any], options: Options) -> dict[str
     }
 
 
+def check_background(user: User, request: JobRequest) -> None:
+    """Refuse, as `submit` would, a background picture that is not one of the caller's own."""
+    url_or_id, param = request.background_url or request.background_id, source_fields(request.requested)["background"]
+    if url_or_id and (own := _find(user, url_or_id, param=param)):
+        _usable(own, kind="background", param=param)
+
+
 def queue_position(job: Job) -> int | None:
     """1 is next; None when the job does not wait in the queue."""
     ahead = waiting.outlook([job.pk]).get(job.pk)
@@ -309,11 +316,15 @@ def _address(given: str | None, asset: Asset) -> str:
 
 def _find_or_import(user: User, project: Project, url_or_id: str, *, kind: str, param: str) -> Asset:
     """One of the caller's own files by id or address, else a file elsewhere that will be fetched."""
-    if own := projects.find_own_asset(user, url_or_id):
-        return own
-    if projects.is_own_url(url_or_id) or not url_or_id.startswith(("http://", "https://")):
+    return _find(user, url_or_id, param=param) or projects.import_url(project, url_or_id, kind=kind)
+
+
+def _find(user: User, url_or_id: str, *, param: str) -> Asset | None:
+    """One of the caller's own files; None for a file elsewhere."""
+    own = projects.find_own_asset(user, url_or_id)
+    if own is None and (projects.is_own_url(url_or_id) or not url_or_id.startswith(("http://", "https://"))):
         raise refusal(f"{param} names no upload of yours: upload the file first.", param)
-    return projects.import_url(project, url_or_id, kind=kind)
+    return own
 
 
 def _source(

@@ -195,7 +195,7 @@ def test_an_address_is_fetched_first_and_priced_then(browser):
 def test_an_address_that_is_none_is_refused_at_its_field(browser):
     response = post(browser, video_url="example")
 
-    assert b"video_url must be an http or https URL" in response.content
+    assert b"video_url: The URL must start with https://" in response.content
     assert Job.objects.count() == 0
 
 
