@@ -119,11 +119,9 @@ class Work:
         self._foreground = drafts.draft(task.foreground) if task.foreground else None
         self._preview = drafts.draft(task.preview) if task.preview else None
         self._newest = NewestFrame(drafts.passing(task.newest)) if task.newest else None
-        self._poster_file = drafts.draft(task.poster) if task.poster else None
-        self._poster: Poster | None = None
-        if self._poster_file is not None:
-            self._poster = Poster(self._poster_file, frames=plan.frames, opaque=self._opaque)
-        self._preview_clock = Fraction(1, 1000)
+        self._poster = (
+            Poster(drafts.draft(task.poster), frames=plan.frames, opaque=self._opaque) if task.poster else None
+        )
         self._decoded = self._inferred = 0
         self._quality = Quality()
         self._composer = Composer(task, plan, found.facts, self._quality)
@@ -131,7 +129,7 @@ class Work:
             self._proof = drafts.scratch(task.target, ".alpha")
         self._zero: Fraction | None = None
         self._sound: SoundSource | None = None
-        self._clock = Fraction(1, 1000)
+        self._clock = self._preview_clock = Fraction(1, 1000)
         self._length = Fraction(plan.seconds)
 
     def run(self, meter: Meter) -> Result:
@@ -339,11 +337,11 @@ class Work:
             size = FORMATS[small.format].frame_size(small.width, small.height)
             alpha_mode = "none" if self._opaque else "straight"
             outputs.append(self._output("preview", small.format, self._task.preview, self._preview, *size, alpha_mode))
-        if self._task.poster is not None and self._poster_file is not None:
+        if self._task.poster is not None and self._poster is not None:
             size = poster.size_of(promise.width, promise.height)
             alpha_mode = "none" if self._opaque else "straight"
             outputs.append(
-                self._output("poster", poster.FORMAT, self._task.poster, self._poster_file, *size, alpha_mode)
+                self._output("poster", poster.FORMAT, self._task.poster, self._poster.path, *size, alpha_mode)
             )
         return outputs
 

@@ -32,7 +32,7 @@ class Poster:
 
     def __init__(self, path: Path, *, frames: int, opaque: bool) -> None:
         """`frames`: about how many there will be."""
-        self._path = path
+        self.path = path
         self._opaque = opaque
         self._at = (frames // 3, frames // 2, frames * 2 // 3)
         self._seen = 0
@@ -54,7 +54,7 @@ class Poster:
         )  # fmt: skip
         if not done or coded is None:
             raise EngineFault("The poster could not be encoded.")
-        self._path.write_bytes(coded.tobytes())
+        self.path.write_bytes(coded.tobytes())
 
     def _small(self, cutout: Cutout) -> NDArray[np.uint8]:
         height, width = cutout.alpha.shape
