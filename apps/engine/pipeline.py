@@ -119,9 +119,7 @@ class Work:
         self._foreground = drafts.draft(task.foreground) if task.foreground else None
         self._preview = drafts.draft(task.preview) if task.preview else None
         self._newest = NewestFrame(drafts.passing(task.newest)) if task.newest else None
-        self._poster = (
-            Poster(drafts.draft(task.poster), frames=plan.frames, opaque=self._opaque) if task.poster else None
-        )
+        self._poster = _poster(task, plan, drafts)
         self._decoded = self._inferred = 0
         self._quality = Quality()
         self._composer = Composer(task, plan, found.facts, self._quality)
@@ -384,6 +382,12 @@ class Work:
             yield Notice("audio_dropped", "The kept part of the video has no sound.")
         if self._sound is not None and self._sound.was_mended:
             yield Notice("audio_mended", "Parts of the sound could not be decoded and are silent.")
+
+
+def _poster(task: Task, plan: Plan, drafts: Drafts) -> Poster | None:
+    if task.poster is None:
+        return None
+    return Poster(drafts.draft(task.poster), frames=plan.frames, opaque=plan.background.type != "transparent")
 
 
 def _for_model(picture: Picture) -> compose.Rgb:
