@@ -107,3 +107,34 @@ class Mail(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.id}"
+
+
+class DataRequest(models.Model):
+    """What owners did with all that is held about them: took a copy, or had it deleted. Outlives the account."""
+
+    class Kind(models.TextChoices):
+        EXPORT = "export"
+        DELETION = "deletion"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="data_requests")
+    kind = models.CharField(max_length=8, choices=Kind.choices)
+    mark = models.CharField(
+        max_length=64, blank=True, db_index=True, help_text="Keyed digest of a deleted account's e-mail address."
+    )
+    created_at = models.DateTimeField(auto_now_add=True, db_index=True)
+    cleared_at = models.DateTimeField(null=True, blank=True, help_text="When nothing was left for the first time.")
+    done_at = models.DateTimeField(
+        null=True, blank=True, help_text="When it was looked through once more, for what was under way at the time."
+    )
+
+    class Meta:
+        ordering = ("-created_at",)
+        constraints = (
+            models.UniqueConstraint(
+                fields=("user",), condition=models.Q(kind="deletion"), name="one_deletion_per_account"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.user_id}"

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from apps.errors import AppError
@@ -52,8 +52,13 @@ def delete_expired(project: Project | None = None) -> int:
     sources = Asset.objects.filter(is_over).exclude(file="").exclude(jobs__status__in=UNFINISHED)
     if project is not None:
         outputs, sources = outputs.filter(job__project=project), sources.filter(project=project)
+    return delete_batch(outputs, sources)
+
+
+def delete_batch(outputs: QuerySet[Output], sources: QuerySet[Asset]) -> int:
+    """Delete some of these files, but no source that an unfinished job needs; how many. 0: there is nothing left."""
     count = _delete_outputs(outputs.exclude(file="")[:BATCH])
-    for asset in sources.distinct()[:BATCH]:
+    for asset in sources.exclude(file="").distinct()[:BATCH]:
         count += _delete_source(asset)
     return count
 

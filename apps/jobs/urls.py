@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.jobs import money_views, views
+from apps.jobs import account_views, money_views, project_views, views
 
 urlpatterns = [
     path("", views.home, name="home"),
@@ -20,5 +20,12 @@ urlpatterns = [
     path("jobs/<uuid:job_id>/buy", money_views.buy_for, name="job-buy"),
     path("usage", money_views.used, name="usage"),
     path("usage.csv", money_views.used_csv, name="usage-csv"),
-    path("projects/<uuid:project_id>", views.project, name="project"),
+    path("account/export", account_views.export, name="account-export"),
+    path("account/delete", account_views.delete, name="account-delete"),
+    path("projects", project_views.projects, name="projects"),
+    path("projects/<uuid:project_id>", project_views.project, name="project"),
+    path("projects/<uuid:project_id>/settings", project_views.change, name="project-settings"),
+    path("projects/<uuid:project_id>/delete", project_views.delete, name="project-delete"),
+    path("projects/<uuid:project_id>/download", project_views.download, name="project-download"),
+    path("projects/<uuid:project_id>/delete-media", project_views.delete_media, name="project-delete-media"),
 ]

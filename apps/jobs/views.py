@@ -29,8 +29,9 @@ from apps.jobs.choices import format_cards, model_cards
 from apps.jobs.forms import BACKGROUNDS, CutoutForm, HistoryFilter, address_of, more_of
 from apps.jobs.models import Job, JobQuerySet
 from apps.jobs.player import PLAYED, place_of_original, playing, snippet
+from apps.jobs.posters import with_posters
 from apps.jobs.representation import as_json, download_name, options_of
-from apps.projects.models import Asset, Project
+from apps.projects.models import Asset
 from apps.projects.services import asset_url, content_type, create_asset, default_project
 from apps.projects.templatetags.clips import here
 from apps.projects.uploads import takes_files
@@ -326,19 +327,10 @@ def _steps(job: Job) -> list[tuple[str, str]]:
 @require_safe
 def jobs(request: SignedInRequest) -> HttpResponse:
     history = HistoryFilter(request.GET, user=request.user)
-    page = _page(request, Job.objects.for_user(request.user).filter(**history.asked))
+    page = page_of(request, Job.objects.for_user(request.user).filter(**history.asked))
     return render(request, "jobs/jobs.html", {"history": history, "page": page, "query": history.query})
 
 
-@login_required
-@require_safe
-def project(request: SignedInRequest, project_id: UUID) -> HttpResponse:
-    found = get_object_or_404(Project.objects.for_user(request.user), pk=project_id)
-    page = _page(request, Job.objects.for_user(request.user).filter(project=found))
-    return render(request, "jobs/project.html", {"project": found, "page": page, "query": ""})
-
-
-def _page(request: SignedInRequest, rows: JobQuerySet) -> Page[Job]:
-    return Paginator(rows.without_quality().select_related("asset", "project", "hold"), PAGE).get_page(
-        request.GET.get("page")
-    )
+def page_of(request: SignedInRequest, rows: JobQuerySet) -> Page[Job]:
+    shown = with_posters(rows.without_quality().select_related("asset", "project", "hold"))
+    return Paginator(shown, PAGE).get_page(request.GET.get("page"))
