@@ -260,7 +260,7 @@ API_WRITES_PER_MINUTE = env.int("API_WRITES_PER_MINUTE", default=60)
 API_READS_PER_MINUTE = env.int("API_READS_PER_MINUTE", default=600)
 WEB_WORKERS = env.int("WEB_WORKERS", default=2)
 WEB_THREADS = env.int("WEB_THREADS", default=64)
-WEB_AT_ONCE = env.int("WEB_AT_ONCE", default=4)
+WEB_AT_ONCE = env.int("WEB_AT_ONCE", default=2)
 LONG_POLLS = max(1, WEB_THREADS * 3 // 4)  # who waits for a job (?wait=) holds a thread; some must stay free
 EGRESS_ALLOW = env.list("EGRESS_ALLOW", default=[])
 

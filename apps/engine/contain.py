@@ -44,6 +44,8 @@ PROBE_ADDRESS_SPACE = 4 * 1024**3
 MIN_ADDRESS_SPACE = 8 * 1024**3
 """Address space is not memory: thread stacks and allocator arenas reserve far more than they use."""
 
+NICENESS = 5
+
 OOM_SCORE = "800"
 """If memory runs out, the kernel should take the engine and not the database."""
 
@@ -75,7 +77,17 @@ def contain(*, parent: int | None, on_cpu: bool, only_looks: bool = False) -> li
         except OSError:
             missing.append("oom_score")
     missing += _limit_resources(on_cpu=on_cpu, only_looks=only_looks)
+    if not only_looks:
+        _step_back()
     return missing
+
+
+def _step_back() -> None:
+    """A film is cut in whatever time pages and API leave over on the same cores; somebody waits for a look."""
+    os.nice(NICENESS)
+    # Where the kernel groups processes by session, it weighs the groups and not what is in them.
+    with contextlib.suppress(OSError):
+        _write("/proc/self/autogroup", str(NICENESS))
 
 
 def _leave_the_network() -> bool:

@@ -20,7 +20,8 @@ workers = settings.WEB_WORKERS
 threads = settings.WEB_THREADS
 timeout = 60
 graceful_timeout = 8
-keepalive = 5
+# A client that asks again every half minute must not meet a connection that is just being closed.
+keepalive = 60
 errorlog = "-"
 loglevel = "warning"
 # Its own lines in the site's format.
