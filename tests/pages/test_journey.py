@@ -148,7 +148,7 @@ def upload(page: Page, clip: Path) -> None:
     """A preview at once, the facts when it has arrived, the price before anything is spent."""
     page.set_input_files("#id_file", clip)
     expect(page.locator("#preview video")).to_be_visible()
-    expect(page.locator("#source")).to_contain_text("96 × 64")
+    expect(page.locator("#clips")).to_contain_text("96 × 64")
     page.get_by_label(KEYER).check()
     expect(page.locator("#bill")).to_contain_text("0.20 credits")
     expect(page.locator("#bill")).to_contain_text("19.80 credits")
@@ -282,7 +282,7 @@ def test_from_sign_up_to_a_downloaded_cutout(visitor, workers, clip, tmp_path):
 def upload_without_script(page: Page, clip: Path) -> None:
     page.set_input_files("#id_file", clip)
     page.get_by_role("button", name="Upload and see the price").click()
-    expect(page.locator("#source")).to_contain_text("96 × 64")
+    expect(page.locator("#clips")).to_contain_text("96 × 64")
     page.get_by_label(KEYER).check()
     page.get_by_role("button", name="Work out the price again").click()
     expect(page.locator("#bill")).to_contain_text("0.20 credits")
