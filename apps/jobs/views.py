@@ -210,7 +210,10 @@ def _steps(job: Job) -> list[tuple[str, str]]:
 def jobs(request: SignedInRequest) -> HttpResponse:
     history = HistoryFilter(request.GET, user=request.user)
     page = _page(request, Job.objects.for_user(request.user).filter(**history.asked))
-    return render(request, "jobs/jobs.html", {"history": history, "page": page, "query": history.query})
+    moving = [job for job in page if not job.is_final and job.status != Job.Status.CREATED]
+    return render(
+        request, "jobs/jobs.html", {"history": history, "page": page, "query": history.query, "moving": moving}
+    )
 
 
 @login_required
