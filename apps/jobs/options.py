@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from apps import egress
@@ -48,6 +48,10 @@ class JobRequest:
     auto_start: bool = True
     requested: dict[str, Any] = field(default_factory=dict)
     """The fields as the caller wrote them, without those left empty."""
+
+    def for_preview(self, seconds: float) -> Options:
+        """The same of the first seconds only."""
+        return replace(self.options, preview_duration=seconds)
 
 
 def parse_request(fields: Mapping[str, Any], *, needs_video: bool = True) -> JobRequest:

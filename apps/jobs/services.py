@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -36,7 +36,8 @@ from apps.projects.models import Asset, Project
 
 __all__ = [
     "StoredFile", "cancel", "claim", "claim_preparation", "complete", "delete_media", "estimate", "expire", "fail",
-    "give_back", "queue_position", "reap", "requeue", "reserve", "retry", "start", "submit", "submit_request", "tick",
+    "give_back", "queue_position", "reap", "requeue", "reserve", "retry", "start", "submit", "submit_all",
+    "submit_request", "tick",
 ]  # fmt: skip
 
 log = logging.getLogger(__name__)
@@ -106,6 +107,20 @@ def submit(
             requested=dict(requested or as_fields(options, background_id=_id(background_asset))),
         )
         return _create(job, options, auto_start=auto_start, detail={"request_id": request_id})
+
+
+def submit_all(user: User, assets: Sequence[Asset], **how: Any) -> list[Job]:
+    """One job for each clip, all with the same options: all of them or, refused, none. `how` is `submit`'s."""
+    jobs = []
+    with transaction.atomic():
+        for asset in assets:
+            try:
+                jobs.append(submit(user, asset=asset, **how))
+            except AppError as refusal:
+                if len(assets) > 1:
+                    refusal.message = f"{asset.filename or 'A clip'}: {refusal.message} None of them has started."
+                raise
+    return jobs
 
 
 def start(job: Job, *, api_key: ApiKey | None = None, **overrides: Any) -> Job:
