@@ -211,7 +211,7 @@ SECURE_SSL_REDIRECT = IS_HTTPS and not SANDBOX
 SECURE_HSTS_SECONDS = 31_536_000 if IS_HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = IS_HTTPS
 SECURE_REFERRER_POLICY = "same-origin"
-SECURE_REDIRECT_EXEMPT = [r"^health"]
+SECURE_REDIRECT_EXEMPT = [r"^health", r"^metrics$"]  # asked from within, past the proxy
 TRUST_PROXY = env.bool("TRUST_PROXY", default=False)
 if TRUST_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
@@ -294,6 +294,9 @@ MAX_FPS = env.int("MAX_FPS", default=240)
 MAX_BACKGROUND_BYTES = env.int("MAX_BACKGROUND_BYTES", default=20 * 1000 * 1000)
 MAX_UNFINISHED_UPLOADS = env.int("MAX_UNFINISHED_UPLOADS", default=20)  # of one account, in parts
 UPLOAD_HOURS = env.int("UPLOAD_HOURS", default=24)  # to bring all parts of one
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
+SENTRY_DSN = env.str("SENTRY_DSN", default="")
+SEVERAL_HOSTS = env.bool("SEVERAL_HOSTS", default=False)
 
 # --- money -------------------------------------------------------------------------------------
 STRIPE_SECRET_KEY = env.str("STRIPE_SECRET_KEY", default="")
@@ -322,17 +325,19 @@ TIME_ZONE = "UTC"
 USE_I18N = False
 USE_TZ = True
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
-LOGGING = {
+LOG_FORMAT = env.one_of("LOG_FORMAT", *(("text", "json") if SANDBOX else ("json", "text")))
+LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "line": {
+        "text": {
             "()": "apps.ops.logs.Formatter",
             "format": "%(asctime)s %(levelname)s %(name)s request=%(request_id)s %(message)s",
-        }
+        },
+        "json": {"()": "apps.ops.logs.JsonFormatter"},
     },
     "filters": {"request_id": {"()": "apps.api.request_id.RequestIdFilter"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["request_id"]}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["request_id"]}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
     # Its INFO lines carry whole URLs, session ids included.
     "loggers": {"stripe": {"level": "WARNING"}},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
@@ -81,6 +82,11 @@ class ApiKey(models.Model):
     @property
     def is_usable(self) -> bool:
         return self.disabled_at is None and (self.expires_at is None or self.expires_at > timezone.now())
+
+    @property
+    def old_secret_until(self) -> datetime | None:
+        """How long the secret before the last rotation opens too; None once it does not."""
+        return self.previous_until if self.previous_until and self.previous_until > timezone.now() else None
 
 
 class Mail(models.Model):

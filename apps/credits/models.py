@@ -87,6 +87,7 @@ class LedgerEntry(models.Model):
     class Meta:
         ordering = ("-id",)
         verbose_name_plural = "ledger entries"
+        indexes = (models.Index(fields=("kind", "amount"), name="entry_by_kind"),)
         constraints = (
             models.CheckConstraint(condition=~Q(amount=0), name="entry_moves_something"),
             models.CheckConstraint(

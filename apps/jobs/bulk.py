@@ -16,7 +16,7 @@ from apps.jobs.models import Job, JobQuerySet, Output
 from apps.jobs.representation import download_name
 from apps.projects import media
 from apps.projects.archive import Entry, Names
-from apps.projects.models import Asset
+from apps.projects.models import Asset, Deletion
 
 ROUNDS = 5
 """Of a sweep's batch each, within one request; what is left goes with the next sweeps, seconds later."""
@@ -77,7 +77,7 @@ def delete_media(jobs: JobQuerySet) -> bool:
         sources = Asset.objects.filter(pk__in=list(_sources(over).values_list("pk", flat=True)))
         sources.update(expires_at=now)
         Job.objects.filter(pk__in=over.order_by().values("pk"), expires_at__gt=now).update(expires_at=now)
-    return any(not retention.delete_batch(_outputs(over), sources) for _ in range(ROUNDS))
+    return any(not retention.delete_batch(_outputs(over), sources, rule=Deletion.Rule.NOW) for _ in range(ROUNDS))
 
 
 def _over(jobs: JobQuerySet) -> JobQuerySet:

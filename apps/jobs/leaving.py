@@ -26,7 +26,7 @@ from apps.jobs import endings, retention
 from apps.jobs.models import Job, Output
 from apps.projects import resumable
 from apps.projects import services as projects
-from apps.projects.models import Asset, Project, Upload
+from apps.projects.models import Asset, Deletion, Project, Upload
 from apps.webhooks.models import Delivery, Endpoint, SigningSecret
 
 log = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ def _delete_files(user: User) -> bool:
     """Delete some; True while any are left."""
     outputs = Output.objects.filter(job__owner=user).exclude(file="")
     sources = Asset.objects.filter(owner=user).exclude(file="")
-    retention.delete_batch(outputs, sources)
+    retention.delete_batch(outputs, sources, rule=Deletion.Rule.ACCOUNT)
     return outputs.exists() or sources.exists()
 
 

@@ -13,7 +13,7 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from apps.accounts import mail
-from apps.api import idempotency
+from apps.api import idempotency, request_id
 from apps.credits import stripe
 from apps.jobs import audit, doorbell, leaving, paid, retention, services, turns
 from apps.jobs.models import Job
@@ -41,10 +41,11 @@ def reap_lost() -> int:
     held = Job.objects.filter(status__in=(Job.Status.QUEUED, Job.Status.PROCESSING), lease__isnull=False)
     count = 0
     for job in held.filter(lease_until__lt=timezone.now()):
-        if services.reap(job):
-            retention.discard_attempt(job.pk, job.attempt)
-            retention.discard_scratch(job.pk, job.lease)
-            count += 1
+        with request_id.bound(job.request_id):
+            if services.reap(job):
+                retention.discard_attempt(job.pk, job.attempt)
+                retention.discard_scratch(job.pk, job.lease)
+                count += 1
     return count
 
 

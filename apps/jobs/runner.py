@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +31,8 @@ from apps.projects.models import Asset, media_storage
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 1.0
+RELAYED_BYTES = 16_384
+"""Of the engine's log at each look: a decoder that complains of every frame must not fill ours."""
 SLACK_SECONDS = 1.0
 """How far decoding may run past the held span before the file counts as changed (contract, 3)."""
 
@@ -90,6 +93,22 @@ class Watch:
             raise TimeoutError(f"The work took longer than {settings.JOB_TIMEOUT_SECONDS / 3600:g} hours")
         if now - self._moved > settings.JOB_STALL_SECONDS:
             raise TimeoutError(f"The work stood still for {settings.JOB_STALL_SECONDS / 60:g} minutes")
+
+
+class Relay:
+    """The engine's own lines, said in this log too, with the request and the job they belong to."""
+
+    def __init__(self, job: Job, path: Path) -> None:
+        self._job, self._path, self._read = job, path, 0
+
+    def pass_on(self) -> None:
+        with suppress(FileNotFoundError), self._path.open("rb") as file:
+            file.seek(self._read)
+            news = file.read(RELAYED_BYTES)
+            whole = news.rfind(b"\n") + 1 or len(news)
+            self._read += whole
+            for line in news[:whole].decode("utf-8", "replace").splitlines():
+                log.info("job=%s engine: %s", self._job.pk, line)
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +280,7 @@ def _work(job: Job, folder: Path, *, source: Path, background: Path | None) -> R
         permissive=settings.MODEL_LICENCES == "permissive",
         log=folder / "engine.log",
     ) as run:
-        progress = None
+        progress, relay = None, Relay(job, folder / "engine.log")
         while not run.finished:
             progress = run.poll(TICK_SECONDS) or progress
             stop_sign.obey()
@@ -272,6 +291,8 @@ def _work(job: Job, folder: Path, *, source: Path, background: Path | None) -> R
                 newest.put(job.pk, folder / "newest.webp")
                 next_tick = time.monotonic() + TICK_SECONDS
                 progress = None
+                relay.pass_on()
+        relay.pass_on()
         return run.result()
 
 

@@ -2,13 +2,15 @@
 
 from django.urls import path
 
-from apps.jobs import account_views, money_views, project_views, views
+from apps.jobs import account_views, money_views, new_views, project_views, views
 
 urlpatterns = [
     path("", views.home, name="home"),
     path("pricing", views.pricing, name="pricing"),
-    path("new", views.new, name="new"),
-    path("new/price", views.price, name="price"),
+    path("new", new_views.new, name="new"),
+    path("new/price", new_views.price, name="price"),
+    path("new/choices", new_views.choices, name="choices"),
+    path("new/tried/<uuid:job_id>", new_views.tried, name="tried"),
     path("jobs", views.jobs, name="jobs"),
     path("jobs/<uuid:job_id>", views.job, name="job"),
     path("jobs/<uuid:job_id>/status", views.status, name="job-status"),
