@@ -31,7 +31,7 @@ def had_account(email: str) -> bool:
     return DataRequest.objects.filter(mark__in=marks).exists()
 
 
-def mark_of(email: str, *, secret: str | None = None) -> str:
+def mark_of(email: str, *, secret: str | bytes | None = None) -> str:
     """Keyed, so that nobody without the site's secret can try addresses against it."""
     return salted_hmac("accounts.closing", email.strip().lower(), secret=secret, algorithm="sha256").hexdigest()
 
