@@ -283,7 +283,7 @@ def test_staff_are_not_deleted_here(sue: User) -> None:
     assert sue.is_active
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_a_mail_says_it_to_the_old_address(mailoutbox: list[Any]) -> None:
     """For an owner who did not do it."""
     assert connection.in_atomic_block is False
