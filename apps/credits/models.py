@@ -67,6 +67,8 @@ class LedgerEntry(models.Model):
         REFUND = "refund"
         DISPUTE = "dispute"
         ADJUSTMENT = "adjustment"
+        LAPSE = "lapse"
+        """Left when the account was deleted."""
 
     id = models.BigAutoField(primary_key=True)
     wallet = models.ForeignKey(Wallet, on_delete=models.PROTECT, related_name="entries")

@@ -47,6 +47,7 @@ def make_parser() -> Parser:
     parser.add_argument("--fit", choices=FITS, help="how the background image fills the frame")
     parser.add_argument("--matte", metavar="FILE", type=Path, help="also write the matte, lossless gray FFV1 in MKV")
     parser.add_argument("--preview", metavar="FILE", type=Path, help="also write a small MP4 (stacked) for browsers")
+    parser.add_argument("--poster", metavar="FILE", type=Path, help="also write one frame of it as a small WebP")
     parser.add_argument("--fgr", metavar="DIR", type=Path, help="also write the straight foreground as NNNNN.png")
     parser.add_argument("--trim", metavar="S:E", help="keep seconds S to E from the first frame; either may be empty")
     parser.add_argument(
@@ -225,6 +226,7 @@ def _process(arguments: argparse.Namespace, canceled: threading.Event) -> Result
         matte=arguments.matte,
         foreground=arguments.fgr,
         preview=arguments.preview,
+        poster=arguments.poster,
         newest=arguments.newest,
         background_image=arguments.bg_image,
         limits=_limits(arguments),

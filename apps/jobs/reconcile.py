@@ -15,7 +15,7 @@ from django.utils import timezone
 from apps.accounts import mail
 from apps.api import idempotency, request_id
 from apps.credits import stripe
-from apps.jobs import audit, doorbell, paid, retention, services, turns
+from apps.jobs import audit, doorbell, leaving, paid, retention, services, turns
 from apps.jobs.models import Job
 from apps.webhooks import sending
 from apps.webhooks import services as webhooks
@@ -57,6 +57,10 @@ def delete_media() -> int:
     return retention.delete_expired()
 
 
+def delete_accounts() -> int:
+    return leaving.go_on()
+
+
 def ask_stripe() -> int:
     return stripe.converge_open_purchases(LOOK_AT_STRIPE_AFTER)
 
@@ -78,7 +82,8 @@ def sweep() -> int:
 
 
 STEPS = (
-    reap_lost, ring_again, start_paid, send_due, delete_media, ask_stripe, audit_books, forget_answers, sweep,
+    reap_lost, ring_again, start_paid, send_due, delete_media, delete_accounts, ask_stripe, audit_books, forget_answers,
+    sweep,
 )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from apps.errors import AppError
@@ -57,9 +57,17 @@ def delete_expired(project: Project | None = None) -> int:
     sources = Asset.objects.filter(is_over).exclude(file="").exclude(jobs__status__in=UNFINISHED)
     if project is not None:
         outputs, sources = outputs.filter(job__project=project), sources.filter(project=project)
-    count = _delete_outputs(outputs.exclude(file="").select_related("job__project")[:BATCH])
-    for asset in sources.distinct().select_related("project")[:BATCH]:
-        count += _delete_source(asset)
+    return delete_batch(outputs, sources)
+
+
+def delete_batch(outputs: QuerySet[Output], sources: QuerySet[Asset], *, rule: str = "") -> int:
+    """Delete some of these files, but no source that an unfinished job needs; how many. 0: there is nothing left.
+
+    Without a rule it is each file's clock's, or its project's.
+    """
+    count = _delete_outputs(outputs.exclude(file="").select_related("job__project")[:BATCH], rule=rule)
+    for asset in sources.exclude(file="").distinct().select_related("project")[:BATCH]:
+        count += _delete_source(asset, rule=rule)
     return count
 
 

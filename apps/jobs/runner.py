@@ -268,6 +268,7 @@ def _work(job: Job, folder: Path, *, source: Path, background: Path | None) -> R
         # At the video's full size: not to be had for nothing.
         matte=None if options.is_preview else folder / "matte.mkv",
         preview=folder / "preview.mp4" if FORMATS[options.format].needs_preview else None,
+        poster=folder / "poster.webp",
         newest=folder / "newest.webp",
         background_image=background,
         limits=child.Limits(

@@ -15,7 +15,7 @@ from apps.jobs import closing
 from apps.ops import hosts
 from apps.ops.processes import die_with_parent
 
-worker_class = "gthread"
+worker_class = "apps.ops.web_worker.Worker"
 workers = settings.WEB_WORKERS
 threads = settings.WEB_THREADS
 timeout = 60

@@ -117,6 +117,16 @@ def bring(name: str, target: Path) -> None:
     storage.download(name, target)  # type: ignore[attr-defined]
 
 
+def chunks(name: str) -> Iterator[bytes]:
+    """A stored file piece by piece, wherever it lies; FileNotFoundError when it is gone."""
+    storage = media_storage()
+    path = local_path(storage, name)
+    if path is not None:
+        yield from _read(path, Window(0, path.stat().st_size))
+        return
+    yield from storage.chunks(name, CHUNK_BYTES)  # type: ignore[attr-defined]
+
+
 def remove(name: str) -> None:
     """Delete a stored file, and on a disk the folders that it leaves empty. Safe for one that is gone already."""
     storage = media_storage()

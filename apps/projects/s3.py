@@ -6,7 +6,7 @@ Not for anything about uploads in parts, which is `parts`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -102,6 +102,13 @@ class S3Media(S3Storage):
         """To a local file. Never through `open`, which keeps the whole object in memory or in /tmp first."""
         with reached():
             self.bucket.download_file(name, str(target))
+
+    def chunks(self, name: str, size: int) -> Iterator[bytes]:
+        """The object as it comes over the wire. Never through `open`, as above."""
+        with reached():
+            body = self.bucket.Object(self._normalize_name(clean_name(name))).get()["Body"]
+            with closing(body):
+                yield from body.iter_chunks(size)
 
     def _save(self, name: str, content: Any) -> str:
         with reached():

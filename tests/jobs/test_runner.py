@@ -46,10 +46,11 @@ def test_a_job_goes_through_the_engine_and_is_paid(alice: User, clip: Path) -> N
     job = fresh(job)
     assert (job.status, job.error, job.charged, purse(alice)) == ("completed", "", 1_00, (99_00, 0))
     assert (job.frames_done, job.model_version, job.device) == (25, "chroma@1", "cpu")
-    assert stored_files(job) == ["matte.mkv", "preview.mp4", "result.webm"]
-    result, preview, matte = job.outputs.order_by("-kind")
+    assert stored_files(job) == ["matte.mkv", "poster.webp", "preview.mp4", "result.webm"]
+    result, preview, poster, matte = job.outputs.order_by("-kind")
     assert (result.kind, result.format, matte.kind) == ("result", "webm", "matte")
     assert (preview.kind, preview.format, preview.facts["frames"]) == ("preview", "stacked_mp4", 25)
+    assert (poster.kind, poster.format, poster.facts["width"], poster.facts["frames"]) == ("poster", "webp", 96, 1)
     assert (result.facts["frames"], result.facts["alpha_mode"]) == (25, "straight")
     assert result.file.size == result.size > 0
     assert list(JobEvent.objects.filter(job=job).values_list("name", flat=True)) == [
@@ -141,7 +142,8 @@ def test_files_stay_when_the_database_breaks_while_settling(
 
     runner.run(job)
 
-    assert (fresh(job).status, stored_files(job)) == ("processing", ["matte.mkv", "preview.mp4", "result.webm"])
+    assert fresh(job).status == "processing"
+    assert stored_files(job) == ["matte.mkv", "poster.webp", "preview.mp4", "result.webm"]
     services.expire(job.pk, 1)
     assert reconcile.reap_lost() == 1
     assert (fresh(job).status, fresh(job).attempt, stored_files(job)) == ("queued", 2, [])

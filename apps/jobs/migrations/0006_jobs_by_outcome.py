@@ -8,7 +8,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('accounts', '0003_key_caps_and_rotation'),
-        ('credits', '0004_entries_by_kind'),
+        ('credits', '0005_entries_by_kind'),
         ('jobs', '0005_accounts_take_turns'),
         ('projects', '0004_stored_assets'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('credits', '0003_buying_and_audit'),
+        ('credits', '0004_credits_that_lapse'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
