@@ -27,8 +27,8 @@ worker: $(VENV)/run.stamp ## one more worker for the site that runs on DATA_DIR 
 models: $(VENV)/run.stamp ## which networks are installed, their sources and licences
 	@$(MANAGE) models
 
-doctor: $(VENV)/run.stamp ## what is wrong with this installation, and what to do
-	@SANDBOX="$(SANDBOX)" $(MANAGE) doctor
+doctor: $(VENV)/run.stamp ## what is wrong with this installation, and what to do (ARGS=--thorough)
+	@SANDBOX="$(SANDBOX)" $(MANAGE) doctor $(ARGS)
 
 test: $(VENV)/dev.stamp ## the whole test suite
 	@$(PY) -m pytest $(ARGS)
@@ -85,6 +85,8 @@ lock: $(VENV)/run.stamp ## write the lock files anew from pyproject.toml
 		--custom-compile-command "make lock" --group bench -c requirements.lock -o requirements-bench.lock
 	@$(VENV)/lock/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
 		--custom-compile-command "make lock" --group gpu -c requirements.lock -o requirements-gpu.lock
+	@$(VENV)/lock/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
+		--custom-compile-command "make lock" --group sentry -c requirements.lock -o requirements-sentry.lock
 	@rm -rf $(VENV)/lock
 
 # The stamps are written last, so an installation that was interrupted is taken up again.

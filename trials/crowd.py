@@ -18,8 +18,9 @@ from trials.keyer import KEYER
 from trials.site import ANSWER_SECONDS, FINAL
 
 READ, WRITE, WAIT = "read", "write", "wait"
-PAUSE_SECONDS = 1.0
-SUBMIT_EVERY = 8
+PAUSE_SECONDS = 2.0
+"""Between two questions of one client; those in use wait as long by default."""
+SUBMIT_EVERY = 4
 """Rounds of asking between two jobs of an account."""
 UNFINISHED = 3
 """Jobs that an account lets wait at most, but for the greedy one."""

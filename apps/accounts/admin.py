@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from apps.accounts import services
-from apps.accounts.models import ApiKey, Mail, User
+from apps.accounts.models import ApiKey, DataRequest, Mail, User
 
 
 @admin.register(User)
@@ -102,4 +102,22 @@ class MailAdmin(admin.ModelAdmin):
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Mail | None = None) -> bool:
+        return False
+
+
+@admin.register(DataRequest)
+class DataRequestAdmin(admin.ModelAdmin):
+    """Who took a copy of their data, whose account was deleted, and whether all of it is gone."""
+
+    list_display = ("created_at", "kind", "user", "cleared_at", "done_at")
+    list_filter = ("kind", "created_at", "done_at")
+    list_select_related = ("user",)
+    search_fields = ("=id", "=user__id", "user__email")
+    search_help_text = "Id of the request or of the account, or an e-mail address that is still known."
+    fields = readonly_fields = ("id", "user", "kind", "created_at", "cleared_at", "done_at")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: DataRequest | None = None) -> bool:
         return False

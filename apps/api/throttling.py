@@ -20,6 +20,8 @@ from rest_framework.throttling import BaseThrottle
 log = logging.getLogger(__name__)
 
 WINDOW_SECONDS = 60
+ROOM = 10**6
+"""For the requests of one window, below the moment it opened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +44,22 @@ class Rate:
 def count(name: str, *, limit: int) -> Rate:
     """Count one request of `name`; the window opens with its first request.
 
-    `add` and `incr` are single steps in Redis and in memory, so requests that
-    run beside each other are all counted.
+    One number holds when the window opened and how many came since, because
+    each step to Redis is paid by every call; `add` and `incr` are single steps
+    there and in memory, so requests that run beside each other are all counted.
     """
-    now = time.time()
-    opened = float(cache.get_or_set(f"rate:{name}", now, WINDOW_SECONDS) or now)
+    now, key = int(time.time()), f"rate:{name}"
+    try:
+        counted = cache.incr(key)
+    except ValueError:
+        cache.add(key, now * ROOM, WINDOW_SECONDS)
+        counted = cache.incr(key)
+    opened, used = divmod(counted, ROOM)
     if opened + WINDOW_SECONDS <= now:
-        cache.set(f"rate:{name}", now, WINDOW_SECONDS)
-        opened = now
-    counter = f"rate:{name}:{opened}"
-    # Lives longer than the window, so that it cannot vanish between add and incr.
-    cache.add(counter, 0, 2 * WINDOW_SECONDS)
-    used = cache.incr(counter)
-    return Rate(limit, used, max(1, round(opened + WINDOW_SECONDS - now)))
+        # It ended between a look at it and the step after, or its clock was another one.
+        cache.set(key, now * ROOM + 1, WINDOW_SECONDS)
+        opened, used = now, 1
+    return Rate(limit, used, max(1, opened + WINDOW_SECONDS - now))
 
 
 def by_address(request: Request) -> str:

@@ -67,6 +67,8 @@ class LedgerEntry(models.Model):
         REFUND = "refund"
         DISPUTE = "dispute"
         ADJUSTMENT = "adjustment"
+        LAPSE = "lapse"
+        """Left when the account was deleted."""
 
     id = models.BigAutoField(primary_key=True)
     wallet = models.ForeignKey(Wallet, on_delete=models.PROTECT, related_name="entries")
@@ -85,6 +87,7 @@ class LedgerEntry(models.Model):
     class Meta:
         ordering = ("-id",)
         verbose_name_plural = "ledger entries"
+        indexes = (models.Index(fields=("kind", "amount"), name="entry_by_kind"),)
         constraints = (
             models.CheckConstraint(condition=~Q(amount=0), name="entry_moves_something"),
             models.CheckConstraint(

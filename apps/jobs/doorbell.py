@@ -7,13 +7,15 @@ job whose turn it is then.
 from __future__ import annotations
 
 import logging
-from functools import partial
+from functools import cache, partial
 from uuid import uuid4
 
 import django_rq
+from django.conf import settings
 from django.db import transaction
+from redis import Redis
 from redis.exceptions import RedisError
-from rq import Worker
+from rq import Queue, Worker
 
 from apps.jobs import turns
 
@@ -43,7 +45,7 @@ def ring(line: turns.Line) -> int:
 def workers() -> int:
     """How many listen for the long work; 0 while the queue cannot tell."""
     try:
-        return Worker.count(queue=django_rq.get_queue("jobs"))
+        return Worker.count(queue=_queue("jobs"))
     except (RedisError, OSError):
         return 0
 
@@ -60,10 +62,20 @@ def _ring_for_fetches() -> int:
 def _call(queue: str, task: str, *, wanted: int) -> int:
     if not wanted:
         return 0
-    line = django_rq.get_queue(queue, commit_mode="auto")
+    line = _queue(queue)
     name = task.rpartition(".")[2]
     missing = wanted - sum(key.startswith(name) for key in line.get_job_ids())
     for _ in range(missing):
         key = f"{name}-{uuid4()}"
         line.enqueue(task, job_id=key, job_timeout=-1, result_ttl=0, failure_ttl=FAILURE_SECONDS, description=task)
     return max(0, missing)
+
+
+def _queue(name: str) -> Queue:
+    return django_rq.get_queue(name, commit_mode="auto", connection=_connection(settings.RQ_QUEUES[name]["URL"]))
+
+
+@cache
+def _connection(url: str) -> Redis:
+    """Kept: each new one costs milliseconds, and every job that is made or waits asks here."""
+    return Redis.from_url(url)

@@ -117,6 +117,7 @@ class Delivery(models.Model):
     class Meta:
         ordering = ("-created_at",)
         verbose_name_plural = "deliveries"
+        indexes = (models.Index(fields=("state", "finished_at"), name="delivery_by_end"),)
 
     def __str__(self) -> str:
         return f"{self.event} {self.id}"

@@ -88,7 +88,7 @@ def test_nobody_is_shut_out_while_the_counters_are_down(api, monkeypatch):
     def gone(*_: object) -> object:
         raise RedisConnectionError("Connection refused.")
 
-    monkeypatch.setattr(throttling.cache, "get_or_set", gone, raising=False)
+    monkeypatch.setattr(throttling.cache, "incr", gone, raising=False)
 
     answer = api.post("/v1/echo", "{}", content_type=JSON)
 

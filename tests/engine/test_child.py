@@ -237,7 +237,7 @@ print(json.dumps({
                ("RLIMIT_CORE", "RLIMIT_FSIZE", "RLIMIT_CPU", "RLIMIT_AS")},
     "fits": fits(5) if only_looks else None,
     "no_new_privs": status["NoNewPrivs"].strip(), "oom": open("/proc/self/oom_score_adj").read().strip(),
-    "sid": os.getsid(0) == os.getpid(), "uid": os.getuid(),
+    "sid": os.getsid(0) == os.getpid(), "uid": os.getuid(), "nice": os.nice(0),
 }))
 """
 WALLS = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the walls are Linux's")
@@ -309,12 +309,16 @@ def test_a_contained_process_has_bounded_resources(peek):
     assert work["limits"] == {
         "RLIMIT_CORE": [0, 0],
         "RLIMIT_FSIZE": [64 * 1024**3] * 2,
-        "RLIMIT_CPU": [48 * 3600] * 2,
+        "RLIMIT_CPU": [30 * 24 * 3600] * 2,
         "RLIMIT_AS": [max(8 * 1024**3, memory)] * 2,
     }
     assert look["limits"]["RLIMIT_CPU"] == [120, 120]
     assert look["limits"]["RLIMIT_AS"] == [4 * 1024**3] * 2
     assert look["fits"] is False
+
+
+def test_work_steps_back_behind_pages_and_a_look_does_not(peek):
+    assert [peek()["nice"] - os.nice(0), peek(only_looks=True)["nice"] - os.nice(0)] == [5, 0]
 
 
 def test_the_child_gets_none_of_our_secrets(tmp_path, monkeypatch):
