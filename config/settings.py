@@ -282,7 +282,8 @@ LEASE_SECONDS = env.int("LEASE_SECONDS", default=30)
 MAX_ATTEMPTS = env.int("MAX_ATTEMPTS", default=3)
 MAX_JOBS_AT_ONCE = env.int("MAX_JOBS_AT_ONCE", default=3)  # of one account; more wait in the queue
 QUEUE_SEEN_SECONDS = 1.0  # how old the place in the queue may be that a waiting job tells
-JOB_TIMEOUT_SECONDS = env.int("JOB_TIMEOUT_SECONDS", default=6 * 3600)
+JOB_TIMEOUT_SECONDS = env.int("JOB_TIMEOUT_SECONDS", default=3600)  # and for each frame of the video:
+JOB_TIMEOUT_SECONDS_PER_FRAME = env.float("JOB_TIMEOUT_SECONDS_PER_FRAME", default=10.0)
 # Far longer than loading a network or its slowest frame takes.
 JOB_STALL_SECONDS = env.int("JOB_STALL_SECONDS", default=1800)
 RESULT_DAYS = env.int("RESULT_DAYS", default=7)

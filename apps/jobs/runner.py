@@ -79,18 +79,19 @@ stop_sign = StopSign()
 
 
 class Watch:
-    """Raises TimeoutError once the work takes too long, or stands still for too long."""
+    """Raises TimeoutError once the work takes too long for its length, or stands still for too long."""
 
-    def __init__(self) -> None:
+    def __init__(self, frames: int) -> None:
         self._began = self._moved = time.monotonic()
+        self._most = settings.JOB_TIMEOUT_SECONDS + settings.JOB_TIMEOUT_SECONDS_PER_FRAME * frames
         self._seen: tuple[str, int] | None = None
 
     def look(self, progress: Progress | None) -> None:
         now = time.monotonic()
         if progress is not None and (progress.stage, progress.frames_done) != self._seen:
             self._seen, self._moved = (progress.stage, progress.frames_done), now
-        if now - self._began > settings.JOB_TIMEOUT_SECONDS:
-            raise TimeoutError(f"The work took longer than {settings.JOB_TIMEOUT_SECONDS / 3600:g} hours")
+        if now - self._began > self._most:
+            raise TimeoutError(f"The work took longer than {self._most / 3600:.1f} hours")
         if now - self._moved > settings.JOB_STALL_SECONDS:
             raise TimeoutError(f"The work stood still for {settings.JOB_STALL_SECONDS / 60:g} minutes")
 
@@ -258,7 +259,7 @@ def _bring(asset: Asset | None, target: Path) -> None:
 def _work(job: Job, folder: Path, *, source: Path, background: Path | None) -> Result:
     """The engine's run, watched: one tick a second is progress, heartbeat and stop sign."""
     options = options_of(job)
-    watch = Watch()
+    watch = Watch(job.frames_total)
     next_tick = 0.0
     with child.start(
         source,

@@ -31,7 +31,7 @@ from apps.projects.models import Asset, Deletion, Project, Upload
 
 log = logging.getLogger(__name__)
 
-FETCH_SECONDS = 300
+FETCH_SECONDS = 900
 """For one import by URL: 500 MB at 14 Mbit/s."""
 PROBE_SECONDS = 60
 MAX_FILENAME = 255

@@ -190,7 +190,7 @@ def test_an_engine_that_was_killed_costs_an_attempt(
 
 
 def test_a_job_over_its_time_is_stopped_and_free(alice: User, clip: Path, settings: Any) -> None:
-    settings.JOB_TIMEOUT_SECONDS = 0
+    settings.JOB_TIMEOUT_SECONDS = settings.JOB_TIMEOUT_SECONDS_PER_FRAME = 0
 
     job = claimed(alice, clip)
     runner.run(job)
@@ -211,7 +211,7 @@ def test_a_job_that_stands_still_is_stopped_and_free(alice: User, clip: Path, se
 def test_one_more_frame_is_no_standstill(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr(runner.time, "monotonic", lambda: now[0])
-    watch = runner.Watch()
+    watch = runner.Watch(frames=10_000)
 
     for frames in range(5):
         now[0] += settings.JOB_STALL_SECONDS
@@ -219,6 +219,19 @@ def test_one_more_frame_is_no_standstill(settings: Any, monkeypatch: pytest.Monk
     now[0] += settings.JOB_STALL_SECONDS + 1
     with pytest.raises(TimeoutError, match="stood still for 30 minutes"):
         watch.look(Progress("processing", 4, 10, 50.0, None))
+
+
+def test_a_longer_film_may_take_longer(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.JOB_TIMEOUT_SECONDS, settings.JOB_TIMEOUT_SECONDS_PER_FRAME, settings.JOB_STALL_SECONDS = 100, 2.0, 10**6
+    now = [0.0]
+    monkeypatch.setattr(runner.time, "monotonic", lambda: now[0])
+    short, long = runner.Watch(frames=10), runner.Watch(frames=1000)
+
+    now[0] = 121.0
+
+    long.look(None)
+    with pytest.raises(TimeoutError, match="took longer"):
+        short.look(None)
 
 
 def test_less_than_half_of_a_file_fails_as_truncated_and_free(alice: User, tmp_path: Path) -> None:
