@@ -1,4 +1,4 @@
-"""The pages about jobs: make one, watch it, compare and download, look back."""
+"""The pages about jobs: watch one, compare and download, look back; and the two that everybody may read."""
 
 from __future__ import annotations
 
@@ -32,8 +32,6 @@ from apps.projects.services import asset_url, content_type
 from apps.projects.templatetags.clips import here
 
 PAGE = 20
-DOUBLE_CLICK_SECONDS = 600
-"""How long a page's Start button is remembered as pressed."""
 
 
 @require_safe
