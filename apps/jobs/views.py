@@ -17,7 +17,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django_htmx.http import reswap, retarget
 
-from apps.accounts.requests import SignedInRequest
+from apps.accounts.requests import SignedInRequest, caller_of
 from apps.api import request_id
 from apps.credits import prices
 from apps.credits.services import open_wallet
@@ -142,6 +142,7 @@ def _submit(request: SignedInRequest, form: CutoutForm, picture: Asset | None) -
         # What its credits do not cover yet waits as a draft while they are bought.
         auto_start=form.goal == "start",
         request_id=request_id.of(request),
+        caller=caller_of(request),
     )
 
 
@@ -217,7 +218,7 @@ def cancel(request: SignedInRequest, job_id: UUID) -> HttpResponse:
 @login_required
 @require_POST
 def retry(request: SignedInRequest, job_id: UUID) -> HttpResponse:
-    return _act(request, job_id, lambda job: services.retry(job, request_id=request_id.of(request)))
+    return _act(request, job_id, lambda job: services.retry(job, request_id.of(request), caller=caller_of(request)))
 
 
 @login_required
