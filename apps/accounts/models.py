@@ -123,6 +123,8 @@ class Act(models.Model):
 
     class Meta:
         ordering = ("-created_at",)
+        verbose_name = "act of staff"
+        verbose_name_plural = "acts of staff"
 
     def __str__(self) -> str:
         return f"{self.action} of {self.what} {self.subject}"

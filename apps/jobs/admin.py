@@ -30,7 +30,10 @@ LARGE = ("quality", "result", "options", "requested", "metadata", "warnings")
 @admin.register(Job)
 class JobAdmin(RecordAdmin):
     rank = 2
-    list_display = ("created_at", "id", "status", "error_code", "model", "output_format", "owner", "project", "charge")
+    list_display = (
+        "created_at", "short_id", "status", "error_code", "owner", "project", "film", "model", "output_format",
+        "charge",
+    )  # fmt: skip
     list_filter = (
         "status",
         one_of("error_code", JOB_CODES),
@@ -38,7 +41,7 @@ class JobAdmin(RecordAdmin):
         one_of("output_format", FORMATS),
         "created_at",
     )
-    list_select_related = ("owner", "project")
+    list_select_related = ("owner", "project", "asset")
     search_help_text = (
         "Job id (whole or its first eight characters), request id, project id, external id or name, e-mail or account "
         "id, SHA-256 of source or result, or a value of its metadata."
@@ -68,7 +71,7 @@ class JobAdmin(RecordAdmin):
         project = f"{record.project} · " if record.project else ""
         error = f" · {record.error_code}" if record.error_code else ""
         made = f"{record.model} → {record.output_format}"
-        return f"{project}{whose} · {made} · charged {to_credits(record.charged):g}{error}"
+        return f"{project}{self.film(record)} · {whose} · {made} · charged {to_credits(record.charged):g}{error}"
 
     def account_of(self, record: Job) -> Any:
         return record.owner_id or (record.hold.wallet.user_id if record.hold else None)
@@ -111,6 +114,14 @@ class JobAdmin(RecordAdmin):
             "acts": told.acts if request.user.has_perm("accounts.view_act") else (),
         }
         return TemplateResponse(request, "admin/job.html", context)
+
+    @admin.display(description="id", ordering="pk")
+    def short_id(self, job: Job) -> str:
+        return str(job.pk)[:8]
+
+    @admin.display(description="source")
+    def film(self, job: Job) -> str:
+        return (job.asset.filename if job.asset else "") or "no file name"
 
     @admin.display(description="charged", ordering="charged")
     def charge(self, job: Job) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
@@ -87,6 +87,14 @@ class Story:
         jobs = Job.objects.filter(asset__in=ids, owner=self.job.owner_id).exclude(pk=self.job.pk)
         return list(jobs.select_related("project").without_quality().order_by("-created_at")[:MOST_TWINS])
 
+    @cached_property
+    def told_twins(self) -> list[tuple[Job, bool]]:
+        """Each with whether its credits were given back."""
+        ids = [str(twin.pk) for twin in self.twins]
+        returns = LedgerEntry.objects.filter(reference__in=ids, kind=LedgerEntry.Kind.RETURN)
+        returned = set(returns.values_list("reference", flat=True))
+        return [(twin, str(twin.pk) in returned) for twin in self.twins]
+
     @property
     def refunded(self) -> int:
         return sum(entry.amount for entry in self.entries if entry.kind == LedgerEntry.Kind.RETURN)
@@ -104,8 +112,7 @@ class Story:
         found = sorted((line for part in parts for line in part), key=lambda line: line.at)
         began = self.job.created_at
         return [
-            Line(line.at, line.what, line.detail, line.url, line.is_bad, round((line.at - began).total_seconds(), 1))
-            for line in found
+            Line(line.at, line.what, line.detail, line.url, line.is_bad, _rounded(line.at - began)) for line in found
         ]
 
     def _of_events(self) -> Iterator[Line]:
@@ -173,6 +180,11 @@ class Story:
             yield Line(asset.created_at, "Source came", asset.filename, page("projects_asset", asset.pk))
         if end and end > timezone.now() and any(output.file for output in self.outputs):
             yield Line(end, "Results are deleted then")
+
+
+def _rounded(span: timedelta) -> float:
+    """To a tenth of a second; never −0."""
+    return round(span.total_seconds(), 1) or 0
 
 
 def told(detail: Mapping[str, Any]) -> str:

@@ -37,6 +37,8 @@ class Migration(migrations.Migration):
                 ('staff', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
             ],
             options={
+                'verbose_name': 'act of staff',
+                'verbose_name_plural': 'acts of staff',
                 'ordering': ('-created_at',),
             },
         ),
