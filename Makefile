@@ -85,6 +85,8 @@ lock: $(VENV)/run.stamp ## write the lock files anew from pyproject.toml
 		--custom-compile-command "make lock" --group bench -c requirements.lock -o requirements-bench.lock
 	@$(VENV)/lock/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
 		--custom-compile-command "make lock" --group gpu -c requirements.lock -o requirements-gpu.lock
+	@$(VENV)/lock/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
+		--custom-compile-command "make lock" --group sentry -c requirements.lock -o requirements-sentry.lock
 	@rm -rf $(VENV)/lock
 
 # The stamps are written last, so an installation that was interrupted is taken up again.

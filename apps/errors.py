@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from django.conf import settings
+
 from apps.engine.errors import EngineError, InputRefused
 
 STATUS_BY_CODE = {
@@ -35,6 +37,8 @@ STATUS_BY_CODE = {
     "model_not_installed": 503,
     "service_unavailable": 503,
 }
+
+TYPES = {401: "authentication_error", 402: "payment_error", 403: "permission_error", 429: "rate_limit_error"}
 
 
 class AppError(Exception):
@@ -62,6 +66,19 @@ class AppError(Exception):
         self.status = status or STATUS_BY_CODE[code]
         self.details = details or {}
         self.wait = wait
+
+    def envelope(self, request_id: str) -> dict[str, Any]:
+        """The one JSON shape of every refusal and fault under /v1 and /api."""
+        kind = "api_error" if self.status >= 500 else TYPES.get(self.status, "invalid_request_error")
+        known = {
+            "code": self.code,
+            "message": self.message,
+            "type": "idempotency_error" if self.code.startswith("idempotency_") else kind,
+            "param": self.param,
+            "request_id": request_id,
+            "doc_url": f"{settings.SITE_URL}/docs#error-{self.code}",
+        }
+        return {"error": {**self.details, **known}}
 
     @classmethod
     def from_engine(cls, error: EngineError) -> AppError:

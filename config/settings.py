@@ -56,6 +56,7 @@ INSTALLED_APPS = [
     "allauth",
     "allauth.account",
     "allauth.mfa",
+    "allauth.usersessions",
     "csp",
     "django_htmx",
     "django_rq",
@@ -182,7 +183,11 @@ ACCOUNT_EMAIL_VERIFICATION = "optional" if SANDBOX else "mandatory"
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
 ACCOUNT_ADAPTER = "apps.accounts.adapter.AccountAdapter"
 ACCOUNT_LOGOUT_ON_GET = False
+ACCOUNT_CHANGE_EMAIL = True
+ACCOUNT_REAUTHENTICATION_REQUIRED = True
+ACCOUNT_EMAIL_NOTIFICATIONS = True
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+MFA_TOTP_ISSUER = "Clearmatte"
 PASSWORD_RESET_TIMEOUT = 3600
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "web:new"
@@ -206,7 +211,7 @@ SECURE_SSL_REDIRECT = IS_HTTPS and not SANDBOX
 SECURE_HSTS_SECONDS = 31_536_000 if IS_HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = IS_HTTPS
 SECURE_REFERRER_POLICY = "same-origin"
-SECURE_REDIRECT_EXEMPT = [r"^health"]
+SECURE_REDIRECT_EXEMPT = [r"^health", r"^metrics$"]  # asked from within, past the proxy
 TRUST_PROXY = env.bool("TRUST_PROXY", default=False)
 if TRUST_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
@@ -276,7 +281,8 @@ LEASE_SECONDS = env.int("LEASE_SECONDS", default=30)
 MAX_ATTEMPTS = env.int("MAX_ATTEMPTS", default=3)
 MAX_JOBS_AT_ONCE = env.int("MAX_JOBS_AT_ONCE", default=3)  # of one account; more wait in the queue
 QUEUE_SEEN_SECONDS = 1.0  # how old the place in the queue may be that a waiting job tells
-JOB_TIMEOUT_SECONDS = env.int("JOB_TIMEOUT_SECONDS", default=6 * 3600)
+JOB_TIMEOUT_SECONDS = env.int("JOB_TIMEOUT_SECONDS", default=3600)  # and for each frame of the video:
+JOB_TIMEOUT_SECONDS_PER_FRAME = env.float("JOB_TIMEOUT_SECONDS_PER_FRAME", default=10.0)
 # Far longer than loading a network or its slowest frame takes.
 JOB_STALL_SECONDS = env.int("JOB_STALL_SECONDS", default=1800)
 RESULT_DAYS = env.int("RESULT_DAYS", default=7)
@@ -289,6 +295,9 @@ MAX_FPS = env.int("MAX_FPS", default=240)
 MAX_BACKGROUND_BYTES = env.int("MAX_BACKGROUND_BYTES", default=20 * 1000 * 1000)
 MAX_UNFINISHED_UPLOADS = env.int("MAX_UNFINISHED_UPLOADS", default=20)  # of one account, in parts
 UPLOAD_HOURS = env.int("UPLOAD_HOURS", default=24)  # to bring all parts of one
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
+SENTRY_DSN = env.str("SENTRY_DSN", default="")
+SEVERAL_HOSTS = env.bool("SEVERAL_HOSTS", default=False)
 
 # --- money -------------------------------------------------------------------------------------
 STRIPE_SECRET_KEY = env.str("STRIPE_SECRET_KEY", default="")
@@ -317,17 +326,19 @@ TIME_ZONE = "UTC"
 USE_I18N = False
 USE_TZ = True
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
-LOGGING = {
+LOG_FORMAT = env.one_of("LOG_FORMAT", *(("text", "json") if SANDBOX else ("json", "text")))
+LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "line": {
+        "text": {
             "()": "apps.ops.logs.Formatter",
             "format": "%(asctime)s %(levelname)s %(name)s request=%(request_id)s %(message)s",
-        }
+        },
+        "json": {"()": "apps.ops.logs.JsonFormatter"},
     },
     "filters": {"request_id": {"()": "apps.api.request_id.RequestIdFilter"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["request_id"]}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["request_id"]}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
     # Its INFO lines carry whole URLs, session ids included.
     "loggers": {"stripe": {"level": "WARNING"}},

@@ -16,6 +16,7 @@ from apps.jobs.api import JobsViewSet
 from apps.jobs.projects_api import ProjectsViewSet
 from apps.jobs.urls import urlpatterns as jobs_pages
 from apps.jobs.usage_api import UsageViewSet
+from apps.ops.models_page import models_page
 from apps.projects.api import PartsViewSet, UploadsViewSet
 from apps.projects.media import media
 from apps.projects.urls import urlpatterns as projects_pages
@@ -41,6 +42,7 @@ pages = [
 """What people see; one namespace, so that templates need not know which app a page lives in."""
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    path("admin/models", admin.site.admin_view(models_page), name="admin-models"),
     path("admin/", admin.site.urls),
     path("stripe/webhook", stripe_webhook, name="stripe-webhook"),
     path("v1/openapi.json", SchemaView.as_view(), name="openapi"),

@@ -217,7 +217,7 @@ def test_timeout_and_retry_in_each_format(open_house: House, api: Caller, small:
     """Workers in a hurry stop every job, free of charge; retried with patient ones, the same requests are delivered."""
     open_house.stop_workers()
     upload = api.upload(small)
-    with open_house.workers(JOB_TIMEOUT_SECONDS="0"):
+    with open_house.workers(JOB_TIMEOUT_SECONDS="0", JOB_TIMEOUT_SECONDS_PER_FRAME="0"):
         jobs = {name: api.submit(video_url=upload["video_url"], **wanted(name))["id"] for name in FORMATS}
         late = {name: api.wait(job_id, told=open_house.logs) for name, job_id in jobs.items()}
     stopped_books = books(api.user)

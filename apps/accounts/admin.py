@@ -11,7 +11,7 @@ from django.http import HttpRequest
 
 from apps.accounts import services
 from apps.accounts.acts import Button, Wish
-from apps.accounts.models import Act, ApiKey, Mail, User
+from apps.accounts.models import Act, ApiKey, DataRequest, Mail, User
 from apps.accounts.records import RecordAdmin, link, listing, one_of
 from apps.accounts.sought import Sought
 
@@ -178,3 +178,18 @@ class ActAdmin(RecordAdmin):
     @admin.display(description="subject")
     def record(self, act: Act) -> str:
         return link(act.what.replace(".", "_"), act.subject, act.subject)
+
+
+@admin.register(DataRequest)
+class DataRequestAdmin(RecordAdmin):
+    """Who took a copy of their data, whose account was deleted, and whether all of it is gone."""
+
+    list_display = ("created_at", "kind", "user", "cleared_at", "done_at")
+    list_filter = ("kind", "created_at", ("done_at", admin.EmptyFieldListFilter))
+    list_select_related = ("user",)
+    search_help_text = "Id of the request or of the account, or an e-mail address that is still known."
+    fields = readonly_fields = ("id", "user", "kind", "created_at", "cleared_at", "done_at")
+
+    def condition(self, sought: Sought) -> Q | None:
+        found = owner(sought)
+        return Q(user=found.pk) if found else sought.ids()

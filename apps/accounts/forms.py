@@ -6,9 +6,11 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
+from allauth.core import ratelimit
 from django import forms
 
 from apps.accounts.models import SCOPES, ApiKey
+from apps.accounts.requests import SignedInRequest
 
 SCOPE_LABELS = {
     "jobs:read": "jobs:read – look at jobs, projects and results",
@@ -82,3 +84,35 @@ class RotateForm(forms.Form):
 class NoticesForm(forms.Form):
     mails_finished_jobs = forms.BooleanField(required=False, label="Mail me when a job is finished")
     mails_low_credits = forms.BooleanField(required=False, label="Mail me when my credits run low")
+
+
+class NameForm(forms.Form):
+    name = forms.CharField(
+        max_length=150,
+        required=False,
+        label="Name",
+        widget=forms.TextInput({"autocomplete": "name"}),
+        help_text="For support, and nobody else.",
+    )
+
+
+class LeaveForm(forms.Form):
+    """The password, and that it is meant."""
+
+    password = forms.CharField(
+        widget=forms.PasswordInput({"autocomplete": "current-password"}), strip=False, label="Your password"
+    )
+    sure = forms.BooleanField(label="I understand that this cannot be undone")
+
+    def __init__(self, *args: Any, request: SignedInRequest, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.request = request
+
+    def clean_password(self) -> str:
+        # As many guesses as anywhere else: whoever found an open browser must not try words here.
+        if not ratelimit.consume(self.request, action="reauthenticate", user=self.request.user):
+            raise forms.ValidationError("Too many tries. Wait a minute.")
+        password: str = self.cleaned_data["password"]
+        if not self.request.user.check_password(password):
+            raise forms.ValidationError("This is not your password.")
+        return password

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
@@ -85,6 +86,11 @@ class ApiKey(models.Model):
     def is_usable(self) -> bool:
         return self.disabled_at is None and (self.expires_at is None or self.expires_at > timezone.now())
 
+    @property
+    def old_secret_until(self) -> datetime | None:
+        """How long the secret before the last rotation opens too; None once it does not."""
+        return self.previous_until if self.previous_until and self.previous_until > timezone.now() else None
+
 
 class Mail(models.Model):
     """A mail to an account's owner: written down with what it tells of, sent by a worker, tried again if need be."""
@@ -128,3 +134,34 @@ class Act(models.Model):
 
     def __str__(self) -> str:
         return f"{self.action} of {self.what} {self.subject}"
+
+
+class DataRequest(models.Model):
+    """What owners did with all that is held about them: took a copy, or had it deleted. Outlives the account."""
+
+    class Kind(models.TextChoices):
+        EXPORT = "export"
+        DELETION = "deletion"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="data_requests")
+    kind = models.CharField(max_length=8, choices=Kind.choices)
+    mark = models.CharField(
+        max_length=64, blank=True, db_index=True, help_text="Keyed digest of a deleted account's e-mail address."
+    )
+    created_at = models.DateTimeField(auto_now_add=True, db_index=True)
+    cleared_at = models.DateTimeField(null=True, blank=True, help_text="When nothing was left for the first time.")
+    done_at = models.DateTimeField(
+        null=True, blank=True, help_text="When it was looked through once more, for what was under way at the time."
+    )
+
+    class Meta:
+        ordering = ("-created_at",)
+        constraints = (
+            models.UniqueConstraint(
+                fields=("user",), condition=models.Q(kind="deletion"), name="one_deletion_per_account"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.user_id}"

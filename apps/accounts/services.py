@@ -114,5 +114,10 @@ def _checked(
     return {"name": name, "scopes": wanted, "expires_at": expires_at, "monthly_cap": monthly_cap}
 
 
+def rename(user: User, name: str) -> None:
+    User.objects.filter(pk=user.pk).update(name=name.strip())
+    user.name = name.strip()
+
+
 def choose_notices(user: User, *, mails_finished_jobs: bool, mails_low_credits: bool) -> None:
     User.objects.filter(pk=user.pk).update(mails_finished_jobs=mails_finished_jobs, mails_low_credits=mails_low_credits)

@@ -3,9 +3,11 @@
 from django.conf import settings
 from django.urls import path
 
-from apps.accounts import views
+from apps.accounts import profile_views, views
 
 urlpatterns = [
+    path("account", profile_views.account, name="account"),
+    path("account/sessions/end", profile_views.end_session, name="session-end"),
     path("keys", views.keys, name="keys"),
     path("keys/<uuid:key_id>", views.key, name="key"),
     path("keys/<uuid:key_id>/enable", views.enable, name="key-enable"),

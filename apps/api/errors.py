@@ -53,8 +53,6 @@ MEANINGS = {
 }
 """Code → what it means to a caller; shown in the API's documentation."""
 
-TYPES = {401: "authentication_error", 402: "payment_error", 403: "permission_error", 429: "rate_limit_error"}
-
 CODE_BY_STATUS = {400: "invalid_request", 404: "not_found", 405: "method_not_allowed", 413: "file_too_large"}
 MESSAGE_BY_CODE = {
     "invalid_request": "The request could not be read.",
@@ -73,19 +71,6 @@ UNREACHABLE = (OperationalError, RedisConnectionError, RedisTimeoutError)
 """The database or the cache did not answer: nothing is wrong with the request, and trying again may help."""
 
 
-def envelope(error: AppError, request: HttpRequest) -> dict[str, Any]:
-    kind = "api_error" if error.status >= 500 else TYPES.get(error.status, "invalid_request_error")
-    known = {
-        "code": error.code,
-        "message": error.message,
-        "type": "idempotency_error" if error.code.startswith("idempotency_") else kind,
-        "param": error.param,
-        "request_id": request_id.of(request),
-        "doc_url": f"{settings.SITE_URL}/docs#error-{error.code}",
-    }
-    return {"error": {**error.details, **known}}
-
-
 def handle(exc: Exception, context: Mapping[str, Any]) -> Response | None:
     """DRF's exception handler; None for a fault, which Django then logs and `EnvelopeMiddleware` words."""
     error = as_refusal(exc)
@@ -97,7 +82,7 @@ def handle(exc: Exception, context: Mapping[str, Any]) -> Response | None:
         headers["WWW-Authenticate"] = "Bearer"
     if (wait := getattr(exc, "wait", None)) is not None:
         headers["Retry-After"] = f"{max(1, round(wait))}"
-    response = Response(envelope(error, context["request"]), status=error.status, headers=headers)
+    response = Response(error.envelope(request_id.of(context["request"])), status=error.status, headers=headers)
     note(error, context["request"], response)
     return response
 
@@ -190,7 +175,7 @@ def unknown_address(request: HttpRequest, rest: str = "") -> JsonResponse:
 
 def refuse(error: AppError, request: HttpRequest) -> JsonResponse:
     """A refusal given outside of any view."""
-    response = JsonResponse(envelope(error, request), status=error.status)
+    response = JsonResponse(error.envelope(request_id.of(request)), status=error.status)
     note(error, request, response)
     return response
 
@@ -220,7 +205,7 @@ class EnvelopeMiddleware:
         if code is None:
             code = "internal_error" if response.status_code >= 500 else "invalid_request"
         error = AppError(code, MESSAGE_BY_CODE[code], status=response.status_code)
-        worded = JsonResponse(envelope(error, request), status=error.status)
+        worded = JsonResponse(error.envelope(request_id.of(request)), status=error.status)
         for header in ("Allow", "Retry-After"):
             if header in response.headers:
                 worded[header] = response.headers[header]

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import threading
 import uuid
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from functools import wraps
 from typing import Any
 
-from django.db import transaction
+from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
@@ -22,12 +24,14 @@ from apps.api.models import IdempotencyRecord
 from apps.api.parsers import open_files
 from apps.errors import AppError
 
+log = logging.getLogger(__name__)
+
 HEADER = "Idempotency-Key"
 KEPT = timedelta(hours=24)
 LEASE = timedelta(minutes=1)
 """A JSON request is answered in well under a second; after this long its process is taken for dead."""
-UPLOAD_LEASE = timedelta(minutes=15)
-"""An upload is also copied to storage and probed."""
+RENEWED_EVERY = LEASE / 3
+"""While a file is copied to storage and looked at, which may take long; a dead process renews nothing."""
 
 Method = Callable[..., Response]
 
@@ -37,24 +41,24 @@ def idempotent(method: Method) -> Method:
 
     A process that dies in between leaves neither, so the next try starts from nothing.
     """
-    return wrap(method, lease=LEASE, together=True)
+    return wrap(method, together=True)
 
 
 def idempotent_upload(method: Method) -> Method:
     """For a POST that writes files: not in one transaction, because a lock must not wait for a disk."""
-    return wrap(method, lease=UPLOAD_LEASE, together=False)
+    return wrap(method, together=False)
 
 
-def wrap(method: Method, *, lease: timedelta, together: bool) -> Method:
+def wrap(method: Method, *, together: bool) -> Method:
     @wraps(method)
     def once(view: Any, request: Request, *args: Any, **kwargs: Any) -> Response:
         key = read_key(request)
         if key is None:
             return method(view, request, *args, **kwargs)
-        record = claim(request.user, key, fingerprint=fingerprint(request), lease=lease)
+        record = claim(request.user, key, fingerprint=fingerprint(request))
         if record.state == IdempotencyRecord.State.ANSWERED:
             return Response(json.loads(record.body), status=record.status, headers={"Idempotent-Replayed": "true"})
-        scope: AbstractContextManager[Any] = transaction.atomic() if together else nullcontext()
+        scope: AbstractContextManager[Any] = transaction.atomic() if together else renewed(record)
         try:
             with scope:
                 response = method(view, request, *args, **kwargs)
@@ -95,13 +99,13 @@ def digest(file: Any) -> str:
     return sha256.hexdigest()
 
 
-def claim(user: Any, key: str, *, fingerprint: str, lease: timedelta) -> IdempotencyRecord:
+def claim(user: Any, key: str, *, fingerprint: str) -> IdempotencyRecord:
     """This request's record: RUNNING and ours to answer, or ANSWERED and to be replayed."""
     now = timezone.now()
     # Not left to the sweep, which may be late: the key is free to the second.
     IdempotencyRecord.objects.filter(user=user, created_at__lt=now - KEPT).delete()
     record, is_new = IdempotencyRecord.objects.get_or_create(
-        user=user, key=key, defaults={"fingerprint": fingerprint, "lease_until": now + lease}
+        user=user, key=key, defaults={"fingerprint": fingerprint, "lease_until": now + LEASE}
     )
     if is_new:
         return record
@@ -111,10 +115,34 @@ def claim(user: Any, key: str, *, fingerprint: str, lease: timedelta) -> Idempot
         return record
     mine = uuid.uuid4()
     running = IdempotencyRecord.objects.filter(pk=record.pk, state=IdempotencyRecord.State.RUNNING)
-    if not running.filter(lease=record.lease, lease_until__lt=now).update(lease=mine, lease_until=now + lease):
+    if not running.filter(lease=record.lease, lease_until__lt=now).update(lease=mine, lease_until=now + LEASE):
         raise in_progress()
     record.lease = mine
     return record
+
+
+@contextmanager
+def renewed(record: IdempotencyRecord) -> Iterator[None]:
+    """The lease stays ours for as long as the caller's block takes."""
+    over = threading.Event()
+
+    def renew() -> None:
+        ours = IdempotencyRecord.objects.filter(pk=record.pk, lease=record.lease)
+        while not over.wait(RENEWED_EVERY.total_seconds()):
+            try:
+                ours.update(lease_until=timezone.now() + LEASE)
+            except DatabaseError as error:
+                log.warning("an upload's lease was not renewed: %s", error)
+            finally:
+                connection.close()
+
+    keeper = threading.Thread(target=renew, name="idempotency-lease", daemon=True)
+    keeper.start()
+    try:
+        yield
+    finally:
+        over.set()
+        keeper.join()
 
 
 def forget_old() -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from collections import Counter
 from collections.abc import Mapping
 from typing import IO, Any
 
@@ -18,6 +20,8 @@ from apps.errors import AppError
 MAX_DEPTH = 32
 """Levels of nesting; far above any real request and far below what exhausts a stack."""
 
+MAX_DIGITS = 100
+
 
 class StrictJSONParser(parsers.JSONParser):
     """One JSON object in UTF-8, of text that any database can keep."""
@@ -26,7 +30,13 @@ class StrictJSONParser(parsers.JSONParser):
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
         try:
-            body = json.loads(stream.read().decode("utf-8"), parse_constant=refuse_constant)
+            body = json.loads(
+                stream.read().decode("utf-8"),
+                parse_constant=refuse_constant,
+                parse_float=finite,
+                parse_int=short,
+                object_pairs_hook=each_once,
+            )
         except RecursionError:
             raise ParseError(f"The JSON is nested more than {MAX_DEPTH} levels deep.") from None
         except ValueError as error:
@@ -41,6 +51,27 @@ class StrictJSONParser(parsers.JSONParser):
 
 def refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not a JSON number")
+
+
+def finite(text: str) -> float:
+    if math.isinf(number := float(text)):
+        raise ValueError(f"{text[:MAX_DIGITS]} is larger than any number here")
+    return number
+
+
+def short(text: str) -> int:
+    if len(text) > MAX_DIGITS:
+        raise ValueError(f"a number has more than {MAX_DIGITS} digits")
+    return int(text)
+
+
+def each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Of a name given twice every reader picks one as it likes, so neither is meant."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        raise ValueError(f"{twice[:80]!r} is given more than once")
+    return found
 
 
 def check_text(value: Any, *, param: str | None, depth: int) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 
 from django.http import HttpRequest, HttpResponseBase
@@ -23,6 +24,16 @@ def of(request: HttpRequest) -> str:
     return request_id
 
 
+@contextmanager
+def bound(request_id: str) -> Iterator[None]:
+    """What is logged inside carries the id of the request that the work came from, long after its answer."""
+    token = current.set(request_id or "-")
+    try:
+        yield
+    finally:
+        current.reset(token)
+
+
 class RequestIdMiddleware:
     """Outermost, so that redirects, static files and crashes carry an id too."""
 
@@ -33,11 +44,8 @@ class RequestIdMiddleware:
         given = request.headers.get(HEADER, "")
         request_id = given if SANE.fullmatch(given) else f"req_{uuid.uuid4().hex}"
         request.request_id = request_id  # type: ignore[attr-defined]
-        token = current.set(request_id)
-        try:
+        with bound(request_id):
             response = self.get_response(request)
-        finally:
-            current.reset(token)
         response[HEADER] = request_id
         return response
 

@@ -89,6 +89,15 @@ class Schema(AutoSchema):
                     "get the first answer again.",
                 )
             )
+        if self.method == "GET":
+            parameters.append(
+                OpenApiParameter(
+                    "If-None-Match",
+                    {"type": "string"},
+                    OpenApiParameter.HEADER,
+                    description="The `ETag` of the answer you have: 304 without a body while it is the newest.",
+                )
+            )
         return parameters
 
     def _is_list_view(self, serializer: Any = None) -> bool:
@@ -105,6 +114,8 @@ class Schema(AutoSchema):
                 Error, str(status), direction=direction
             )
             bodies[str(status)] = {**body, "description": REASONS[status]}
+        if self.method == "GET":
+            bodies["304"] = {"description": "Unchanged since the ETag in If-None-Match."}
         return bodies
 
     def error_statuses(self) -> list[int]:

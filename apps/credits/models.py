@@ -70,6 +70,8 @@ class LedgerEntry(models.Model):
         ADJUSTMENT = "adjustment"
         RETURN = "return", "Job refund"
         """What a job was charged, given back by staff."""
+        LAPSE = "lapse"
+        """Left when the account was deleted."""
 
     id = models.BigAutoField(primary_key=True)
     wallet = models.ForeignKey(Wallet, on_delete=models.PROTECT, related_name="entries")
@@ -97,7 +99,8 @@ class LedgerEntry(models.Model):
         )
         indexes = (
             models.Index(fields=("wallet", "-id"), name="entry_by_wallet"),
-            models.Index(fields=("kind", "-id"), name="entry_by_kind"),
+            models.Index(fields=("kind", "amount"), name="entry_by_kind"),
+            models.Index(fields=("kind", "-id"), name="newest_entry_by_kind"),
         )
 
     def __str__(self) -> str:

@@ -12,6 +12,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
+from apps.accounts import closing
 from apps.accounts.models import User
 from apps.credits import low, prices
 from apps.credits.amounts import to_credits
@@ -25,7 +26,8 @@ def open_wallet(user: User, *, grant: bool = True) -> Wallet:
         return wallet
     with transaction.atomic():
         wallet, is_new = Wallet.objects.get_or_create(user=user)
-        free = prices.current().free_grant if is_new and grant else 0
+        # Once for each address, or deleting the account would be a way to new ones.
+        free = prices.current().free_grant if is_new and grant and not closing.had_account(user.email) else 0
         if free:
             _post(
                 wallet,
@@ -170,6 +172,18 @@ def post(
             _same_wallet(wallet, existing)
             return None
         return _post(wallet, kind, amount, key=key, reference=reference, note=note)
+
+
+def lapse(user: User) -> None:
+    """Write off what a deleted account has left; what an open dispute sets aside stays. Idempotent."""
+    wallet = Wallet.objects.select_for_update().filter(user=user)
+    with transaction.atomic():
+        for found in wallet:
+            if found.available > 0:
+                key = f"lapse:{user.pk}:{found.entries.count()}"
+                _post(
+                    found, LedgerEntry.Kind.LAPSE, -found.available, key=key, note="Left when the account was deleted"
+                )
 
 
 def lock_wallet(user: User) -> Wallet:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import logging
 import os
 import resource
 import signal
 import sys
 import threading
 import time
-import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -25,6 +25,8 @@ from apps.engine.options import FITS, MODELS, ON_LIMIT, Background, Options, par
 from apps.engine.report import Progress, Result, in_short
 
 BAR_WIDTH = 30
+
+log = logging.getLogger("apps.engine")
 
 
 class Parser(argparse.ArgumentParser):
@@ -45,6 +47,7 @@ def make_parser() -> Parser:
     parser.add_argument("--fit", choices=FITS, help="how the background image fills the frame")
     parser.add_argument("--matte", metavar="FILE", type=Path, help="also write the matte, lossless gray FFV1 in MKV")
     parser.add_argument("--preview", metavar="FILE", type=Path, help="also write a small MP4 (stacked) for browsers")
+    parser.add_argument("--poster", metavar="FILE", type=Path, help="also write one frame of it as a small WebP")
     parser.add_argument("--fgr", metavar="DIR", type=Path, help="also write the straight foreground as NNNNN.png")
     parser.add_argument("--trim", metavar="S:E", help="keep seconds S to E from the first frame; either may be empty")
     parser.add_argument(
@@ -116,6 +119,10 @@ def main(argv: list[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: canceled.set())
     as_json = "--json" in argv
+    if as_json:
+        # Somebody keeps these lines; at a terminal only warnings are worth one.
+        logging.basicConfig(format="%(levelname)s %(name)s %(message)s")
+        log.setLevel(logging.INFO)
     error: EngineError | None = None
     try:
         result = run(argv, canceled)
@@ -127,7 +134,7 @@ def main(argv: list[str]) -> int:
     except MemoryError:
         error = OutOfMemory("Memory ran out.")
     except BaseException as fault:
-        traceback.print_exc()
+        log.exception("fault")
         error = EngineFault(f"{type(fault).__name__}: {fault}")
     if error is not None:
         result = _failed(error)
@@ -136,8 +143,14 @@ def main(argv: list[str]) -> int:
     result.cpu_seconds = round(usage.ru_utime + usage.ru_stime, 3)
     # Linux counts in KiB, macOS in bytes.
     result.peak_rss_bytes = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    log.info("%s frames=%s seconds=%s peak_rss_bytes=%s code=%s", *_summary(result))
     _say(result, as_json=as_json)
     return 0 if error is None else error.exit_code
+
+
+def _summary(result: Result) -> tuple[object, ...]:
+    code = result.error["code"] if result.error else "-"
+    return result.status, result.frames, result.seconds, result.peak_rss_bytes, code
 
 
 def _failed(error: EngineError) -> Result:
@@ -213,6 +226,7 @@ def _process(arguments: argparse.Namespace, canceled: threading.Event) -> Result
         matte=arguments.matte,
         foreground=arguments.fgr,
         preview=arguments.preview,
+        poster=arguments.poster,
         newest=arguments.newest,
         background_image=arguments.bg_image,
         limits=_limits(arguments),

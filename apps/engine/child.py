@@ -200,6 +200,7 @@ def start(
     models_dir: Path,
     matte: Path | None = None,
     preview: Path | None = None,
+    poster: Path | None = None,
     newest: Path | None = None,
     background_image: Path | None = None,
     limits: Limits | None = None,
@@ -226,10 +227,10 @@ def start(
         arguments.append("--no-audio")
     if permissive:
         arguments.append("--permissive")
-    beside = {"matte": matte, "preview": preview, "newest": newest}
+    beside = {"matte": matte, "preview": preview, "poster": poster, "newest": newest}
     arguments += [f"--{name}={path.absolute()}" for name, path in beside.items() if path is not None]
     arguments += ["--", str(source.absolute()), str(target.absolute())]
-    written = tuple(path.absolute() for path in (target, matte, preview, newest) if path is not None)
+    written = tuple(path.absolute() for path in (target, *beside.values()) if path is not None)
     return Run(arguments, written=written, log=log)
 
 

@@ -32,8 +32,8 @@ LOAD, EQUALS, AT_LEAST, RETURN = 0x20, 0x15, 0x35, 0x06
 MAX_FILE_BYTES = 64 * 1024**3
 """Of one written file: ten minutes of ProRes 4444 at 4096 × 4096 stay below."""
 
-MAX_CPU_SECONDS = 48 * 3600
-"""A runaway stop; the house's own deadline comes long before it."""
+MAX_CPU_SECONDS = 30 * 24 * 3600
+"""A runaway stop; the house's own deadline, which knows the video's length, comes long before it."""
 
 PROBE_CPU_SECONDS = 120
 """Looking is given up long before by the clock; this holds when nobody is left to do that."""

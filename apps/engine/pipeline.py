@@ -15,7 +15,7 @@ from pathlib import Path
 
 import cv2
 
-from apps.engine import compose, preview
+from apps.engine import compose, poster, preview
 from apps.engine.audio import Cut, SoundSource
 from apps.engine.composer import Composed, Composer
 from apps.engine.decode import Decoder, Picture, thinned
@@ -28,6 +28,7 @@ from apps.engine.formats import FORMATS
 from apps.engine.matting.base import Matte, Model
 from apps.engine.newest import NewestFrame
 from apps.engine.plan import Plan, make_plan
+from apps.engine.poster import EMPTY_SHARE, Poster
 from apps.engine.preview import PreviewWriter
 from apps.engine.progress import Meter
 from apps.engine.quality import Quality
@@ -45,9 +46,6 @@ MAX_LANE_DEPTH = 4
 Side = Callable[[Composed], Cutout]
 CUTOUT: Side = attrgetter("cutout")
 MATTE: Side = attrgetter("matte")
-
-EMPTY_SHARE = 0.002
-"""Of a frame, below which nobody would call it a subject: 43 × 43 pixels at 720p."""
 
 
 def process(task: Task, *, tell: Callable[[Progress], None], canceled: threading.Event) -> Result:
@@ -121,7 +119,7 @@ class Work:
         self._foreground = drafts.draft(task.foreground) if task.foreground else None
         self._preview = drafts.draft(task.preview) if task.preview else None
         self._newest = NewestFrame(drafts.passing(task.newest)) if task.newest else None
-        self._preview_clock = Fraction(1, 1000)
+        self._poster = _poster(task, plan, drafts)
         self._decoded = self._inferred = 0
         self._quality = Quality()
         self._composer = Composer(task, plan, found.facts, self._quality)
@@ -129,7 +127,7 @@ class Work:
             self._proof = drafts.scratch(task.target, ".alpha")
         self._zero: Fraction | None = None
         self._sound: SoundSource | None = None
-        self._clock = Fraction(1, 1000)
+        self._clock = self._preview_clock = Fraction(1, 1000)
         self._length = Fraction(plan.seconds)
 
     def run(self, meter: Meter) -> Result:
@@ -223,6 +221,8 @@ class Work:
                 meter.processed(len(self._record), float(item.cutout.end / self._length))
             for writer, _ in writers:
                 writer.close()
+            if self._poster is not None:
+                self._poster.close()
         except BaseException:
             for writer, _ in writers:
                 writer.abandon()
@@ -237,6 +237,8 @@ class Work:
         cutout = item.cutout
         if self._newest is not None:
             self._newest.show(cutout)
+        if self._poster is not None:
+            self._poster.show(cutout)
         self._record.add(
             cutout.time, cutout.end, matte=item.matte.alpha, rgb=cutout.rgb, alpha=cutout.alpha,
             is_altered=self._composer.alters,
@@ -333,6 +335,12 @@ class Work:
             size = FORMATS[small.format].frame_size(small.width, small.height)
             alpha_mode = "none" if self._opaque else "straight"
             outputs.append(self._output("preview", small.format, self._task.preview, self._preview, *size, alpha_mode))
+        if self._task.poster is not None and self._poster is not None:
+            size = poster.size_of(promise.width, promise.height)
+            alpha_mode = "none" if self._opaque else "straight"
+            outputs.append(
+                self._output("poster", poster.FORMAT, self._task.poster, self._poster.path, *size, alpha_mode)
+            )
         return outputs
 
     def _output(
@@ -340,6 +348,7 @@ class Work:
     ) -> OutputFile:
         with draft.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
+        is_video = kind != "poster"
         return OutputFile(
             kind=kind,
             format=format_name,
@@ -347,11 +356,11 @@ class Work:
             bytes=draft.stat().st_size,
             width=width,
             height=height,
-            frames=len(self._record),
-            duration=round(float(self._record.end), 6),
+            frames=len(self._record) if is_video else 1,
+            duration=round(float(self._record.end), 6) if is_video else 0.0,
             sha256=digest,
             alpha_mode=alpha_mode,
-            has_audio=kind != "matte" and self._sound is not None,
+            has_audio=kind in ("result", "preview") and self._sound is not None,
         )
 
     def _notices(self) -> Iterator[Notice]:
@@ -373,6 +382,12 @@ class Work:
             yield Notice("audio_dropped", "The kept part of the video has no sound.")
         if self._sound is not None and self._sound.was_mended:
             yield Notice("audio_mended", "Parts of the sound could not be decoded and are silent.")
+
+
+def _poster(task: Task, plan: Plan, drafts: Drafts) -> Poster | None:
+    if task.poster is None:
+        return None
+    return Poster(drafts.draft(task.poster), frames=plan.frames, opaque=plan.background.type != "transparent")
 
 
 def _for_model(picture: Picture) -> compose.Rgb:

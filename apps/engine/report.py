@@ -55,7 +55,7 @@ class OutputFile:
     """One file written and proved."""
 
     kind: str
-    """`result`, `matte` or `preview`."""
+    """`result`, `matte`, `preview` or `poster`, which is one frame."""
     format: str
     path: str
     bytes: int

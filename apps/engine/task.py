@@ -24,6 +24,7 @@ class Task:
     matte: Path | None = None
     foreground: Path | None = None
     preview: Path | None = None
+    poster: Path | None = None
     newest: Path | None = None
     """Where a small picture of the newest frame is kept while the work goes on."""
     background_image: Path | None = None
@@ -38,7 +39,7 @@ class Task:
 
     def _check_paths(self) -> None:
         written = {"output": self.target, "matte": self.matte, "fgr": self.foreground, "preview": self.preview}
-        written["newest"] = self.newest
+        written |= {"poster": self.poster, "newest": self.newest}
         seen: dict[Path, str] = {self.source.resolve(): "input"}
         if self.background_image is not None:
             seen[self.background_image.resolve()] = "bg_image"

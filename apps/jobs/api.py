@@ -19,7 +19,7 @@ from apps.accounts.requests import caller_of
 from apps.api import request_id
 from apps.api.idempotency import idempotent
 from apps.api.pagination import PageQuery
-from apps.api.strict import StrictFields, Text
+from apps.api.strict import Choice, StrictFields, Text
 from apps.api.views import ApiViewSet
 from apps.errors import AppError
 from apps.jobs import representation, services
@@ -33,7 +33,7 @@ from apps.projects.models import Asset
 
 
 class JobsQuery(PageQuery):
-    status = serializers.ChoiceField(choices=Job.Status.values, required=False)
+    status = Choice(choices=Job.Status.values, required=False)
     project = Text(max_length=200, required=False, help_text="A project's id, or your external_id of one.")
 
 
@@ -44,7 +44,7 @@ class JobQuery(StrictFields):
 
 
 class JobsViewSet(ApiViewSet):
-    lookup_value_converter = "uuid"
+    lookup_value_converter = "id"
     queries = {"list": JobsQuery, "retrieve": JobQuery, "events": PageQuery}  # noqa: RUF012
     refusals = {"quality": {409}}  # noqa: RUF012
     reads = ("list", "retrieve", "events", "quality")
@@ -144,6 +144,7 @@ class JobsViewSet(ApiViewSet):
         if asset is None or asset.kind != Asset.Kind.VIDEO or asset.status != Asset.Status.READY:
             message = "An estimate needs a video that was uploaded here: its video_url or video_id."
             raise AppError("invalid_request", message, param="video_url" if asked.video_url else "video_id")
+        services.check_background(self.user, asked)
         return Response(services.estimate(self.user, asset.facts, asked.options))
 
     @extend_schema(responses=shapes.EventJson(many=True), tags=["jobs"], operation_id="jobs_events")

@@ -12,6 +12,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -21,6 +22,7 @@ from django.db import DatabaseError, connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
+from apps.api import request_id
 from apps.engine.report import Progress
 from apps.jobs import diary, doorbell, endings, turns
 from apps.jobs.models import Attempt, Job, JobEvent
@@ -79,7 +81,8 @@ def claim(job_id: UUID, attempt: int, worker: str) -> Job | None:
         claimed = Job.objects.with_details().get(pk=job_id)
         if job.started_at is None:
             endings.tell(claimed, "job.started")
-    log.info("job=%s started attempt=%s worker=%s", job_id, attempt, worker)
+    with request_id.bound(job.request_id):
+        log.info("job=%s started attempt=%s worker=%s", job_id, attempt, worker)
     return claimed
 
 
@@ -130,7 +133,7 @@ def heartbeat(job: Job) -> Iterator[None]:
         finally:
             connection.close()
 
-    thread = threading.Thread(target=beat, name=f"heartbeat-{job.pk}", daemon=True)
+    thread = threading.Thread(target=copy_context().run, args=(beat,), name=f"heartbeat-{job.pk}", daemon=True)
     thread.start()
     try:
         yield

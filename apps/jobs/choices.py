@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from django.conf import settings
@@ -11,6 +11,7 @@ from apps.credits import prices
 from apps.engine.formats import FORMATS, Format
 from apps.engine.matting import weights
 from apps.engine.options import MODELS
+from apps.jobs import waiting
 
 ABOUT = {
     "original": "Anything: people, products, animals. Steady edges at a fair price.",
@@ -30,6 +31,14 @@ FORMAT_LABELS = {
 }
 
 
+GROUPS = {
+    "For the web": ("webm", "stacked_mp4", "webp", "gif", "mp4"),
+    "For Premiere, Final Cut, Resolve": ("mov",),
+    "Frames and more": ("png_sequence", "matte_mp4"),
+}
+"""A format that is in none of them is in the last."""
+
+
 @dataclass(frozen=True, slots=True)
 class ModelCard:
     """One model as the page offers it; `why_not` is empty when it can be used now."""
@@ -40,6 +49,8 @@ class ModelCard:
     """1/100 credit a minute."""
     licence: str
     why_not: str
+    speed: str = ""
+    """On this machine, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +58,27 @@ class FormatCard:
     name: str
     label: str
     row: Format
+
+    @property
+    def opens(self) -> str:
+        where = self.row.opens_in
+        return f"Opens {where}" if where.startswith("everywhere") else f"Opens in {where}"
+
+    @property
+    def keeps(self) -> str:
+        """What becomes of the transparency."""
+        if self.row.shows_matte:
+            return "The matte itself, in grey"
+        if not self.row.alpha:
+            return "No transparency"
+        return "Keeps transparency" if self.row.soft_edges else "Keeps transparency, with hard edges"
+
+    @property
+    def only(self) -> str:
+        """What it can hold at most; empty where only the site's limits count."""
+        if not self.row.max_seconds:
+            return ""
+        return f"At most {self.row.max_seconds:g} s, short side {self.row.max_short_side} px"
 
 
 def model_cards() -> list[ModelCard]:
@@ -62,6 +94,28 @@ def model_cards() -> list[ModelCard]:
 
 def format_cards() -> list[FormatCard]:
     return [FormatCard(row.name, FORMAT_LABELS.get(row.name, row.name), row) for row in FORMATS.values()]
+
+
+def format_groups() -> dict[str, list[FormatCard]]:
+    """By what people want to do with the file."""
+    group_of = {name: group for group, names in GROUPS.items() for name in names}
+    last = list(GROUPS)[-1]
+    order = {name: place for names in GROUPS.values() for place, name in enumerate(names)}
+    groups: dict[str, list[FormatCard]] = {group: [] for group in GROUPS}
+    for card in sorted(format_cards(), key=lambda card: order.get(card.name, len(FORMATS))):
+        groups[group_of.get(card.name, last)].append(card)
+    return groups
+
+
+def measured_cards() -> list[ModelCard]:
+    """`model_cards` with how fast each one was in the jobs that it finished here; elsewhere's figures say nothing."""
+    return [replace(card, speed=_speed(waiting.frames_a_second(card.name))) for card in model_cards()]
+
+
+def _speed(fps: float | None) -> str:
+    if fps is None:
+        return "Speed here: not measured yet"
+    return f"About {fps:.{0 if fps >= 10 else 1}f} frames a second here"
 
 
 def is_permissive() -> bool:

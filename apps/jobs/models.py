@@ -132,6 +132,7 @@ class Job(models.Model):
             models.Index(fields=("project", "-created_at"), name="job_by_project"),
             models.Index(fields=("status", "lease_until"), name="job_by_lease"),
             models.Index(fields=("model", "-completed_at"), name="job_by_pace", condition=Q(status="completed")),
+            models.Index(fields=("status", "model", "error_code", "held_seconds"), name="job_by_outcome"),
         )
         permissions = (
             ("requeue_job", "Can queue again"),
@@ -172,6 +173,7 @@ class Output(models.Model):
 
     class Meta:
         ordering = ("created_at",)
+        indexes = (models.Index(fields=("kind", "size"), name="output_stored", condition=~Q(file="")),)
 
     def __str__(self) -> str:
         return f"{self.kind} of {self.job_id}"

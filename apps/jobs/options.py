@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import urlsplit
 
+from apps import egress
 from apps.engine.composition import parse_composition
 from apps.engine.edge import parse_edge
 from apps.engine.errors import EngineError
@@ -48,6 +48,10 @@ class JobRequest:
     auto_start: bool = True
     requested: dict[str, Any] = field(default_factory=dict)
     """The fields as the caller wrote them, without those left empty."""
+
+    def for_preview(self, seconds: float) -> Options:
+        """The same of the first seconds only."""
+        return replace(self.options, preview_duration=seconds)
 
 
 def parse_request(fields: Mapping[str, Any], *, needs_video: bool = True) -> JobRequest:
@@ -220,12 +224,9 @@ def _url(given: Mapping[str, Any], name: str) -> str | None:
     if value is None:
         return None
     try:
-        parts = urlsplit(value)
-        is_web = parts.scheme in ("http", "https") and bool(parts.hostname)
-    except ValueError:
-        is_web = False
-    if not is_web or any(character.isspace() for character in value):
-        raise refusal(f"{name} must be an http or https URL.", name)
+        egress.check(value)
+    except AppError as error:
+        raise refusal(f"{name}: {error.message}", name) from None
     return value
 
 

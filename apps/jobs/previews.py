@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from django.utils import timezone
 
@@ -21,18 +22,36 @@ def need_one_left(user: User) -> None:
     The account's wallet stays locked, so that previews that start at the same time are counted one after the other.
     """
     credits.lock_wallet(user)
-    since = timezone.now() - WINDOW
-    made = Job.objects.filter(owner=user, queued_at__gt=since, options__preview_duration__gt=0)
-    # To SQLite the null of a job that is no preview is a text, and more than any number.
-    made = made.exclude(options__preview_duration=None)
-    times = list(made.exclude(status=Job.Status.FAILED).order_by("-queued_at").values_list("queued_at", flat=True))
-    most = prices.current().preview_allowance
+    times, most = _times(user), prices.current().preview_allowance
     if len(times) < most:
         return
     if not most:
         raise AppError("unsupported_parameter", "This site makes no previews.", param="preview_duration")
-    oldest = times[most - 1]
-    assert oldest is not None
-    wait = (oldest + WINDOW - timezone.now()).total_seconds()
-    message = f"{most} free previews in 24 hours are used up; the next is there at {oldest + WINDOW:%H:%M} UTC."
+    again = times[most - 1] + WINDOW
+    wait = (again - timezone.now()).total_seconds()
+    message = f"{most} free previews in 24 hours are used up; the next is there at {again:%H:%M} UTC."
     raise AppError("rate_limited", message, param="preview_duration", wait=wait)
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """`left` of `most` for now; with none left, `again` is when the next one is there."""
+
+    most: int
+    left: int
+    again: datetime | None
+
+
+def allowance(user: User) -> Allowance:
+    times, most = _times(user), prices.current().preview_allowance
+    left = max(0, most - len(times))
+    return Allowance(most, left, times[most - 1] + WINDOW if most and not left else None)
+
+
+def _times(user: User) -> list[datetime]:
+    """When the account's previews of the last 24 hours were asked for, the latest first."""
+    since = timezone.now() - WINDOW
+    made = Job.objects.filter(owner=user, queued_at__gt=since, options__preview_duration__gt=0)
+    # To SQLite the null of a job that is no preview is a text, and more than any number.
+    made = made.exclude(options__preview_duration=None).exclude(status=Job.Status.FAILED)
+    return [at for at in made.order_by("-queued_at").values_list("queued_at", flat=True) if at]

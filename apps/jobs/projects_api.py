@@ -38,6 +38,7 @@ class ProjectChanges(StrictFields):
     )
     result_days = Number(
         min_value=AN_HOUR_IN_DAYS, required=False, allow_null=True,
+        error_messages={"min_value": "must be at least an hour, which is 0.0417 days."},
         help_text="How long results are kept; null: as long as the site keeps them, and never longer.",
     )  # fmt: skip
     source_hours = Number(
@@ -75,7 +76,7 @@ class GoneProject(serializers.Serializer[Any]):
 
 
 class ProjectsViewSet(ApiViewSet):
-    lookup_value_converter = "uuid"
+    lookup_value_converter = "id"
     queries = {"list": ProjectQuery}  # noqa: RUF012
     refusals = {"partial_update": {400, 409, 413, 415}, "destroy": {409}}  # noqa: RUF012
     serializer_class = ProjectJson

@@ -13,9 +13,9 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from apps.accounts import mail
-from apps.api import idempotency
+from apps.api import idempotency, request_id
 from apps.credits import stripe
-from apps.jobs import audit, doorbell, paid, retention, services, turns
+from apps.jobs import audit, doorbell, leaving, paid, retention, services, turns
 from apps.jobs.models import Job
 from apps.webhooks import sending
 from apps.webhooks import services as webhooks
@@ -41,10 +41,11 @@ def reap_lost() -> int:
     held = Job.objects.filter(status__in=(Job.Status.QUEUED, Job.Status.PROCESSING), lease__isnull=False)
     count = 0
     for job in held.filter(lease_until__lt=timezone.now()):
-        if services.reap(job):
-            retention.discard_attempt(job.pk, job.attempt)
-            retention.discard_scratch(job.pk, job.lease)
-            count += 1
+        with request_id.bound(job.request_id):
+            if services.reap(job):
+                retention.discard_attempt(job.pk, job.attempt)
+                retention.discard_scratch(job.pk, job.lease)
+                count += 1
     return count
 
 
@@ -54,6 +55,10 @@ def send_due() -> int:
 
 def delete_media() -> int:
     return retention.delete_expired()
+
+
+def delete_accounts() -> int:
+    return leaving.go_on()
 
 
 def ask_stripe() -> int:
@@ -77,7 +82,8 @@ def sweep() -> int:
 
 
 STEPS = (
-    reap_lost, ring_again, start_paid, send_due, delete_media, ask_stripe, audit_books, forget_answers, sweep,
+    reap_lost, ring_again, start_paid, send_due, delete_media, delete_accounts, ask_stripe, audit_books, forget_answers,
+    sweep,
 )  # fmt: skip
 
 

@@ -20,6 +20,8 @@ from apps.projects.services import asset_url
 from apps.webhooks.models import Delivery
 
 MATTE_TYPE = "video/x-matroska"
+SUFFIXES: dict[str, str] = {Output.Kind.PREVIEW: "-preview.mp4", Output.Kind.POSTER: "-poster.webp"}
+"""Of what is made for pages; a result's is its format's."""
 MOMENTS = ("created_at", "started_at", "completed_at", "expires_at")
 
 
@@ -66,13 +68,13 @@ def output_url(job: Job, output: Output) -> str | None:
         filename, content_type = download_name(job, "-matte.mkv"), MATTE_TYPE
     else:
         row = FORMATS[output.format]
-        suffix = "-preview.mp4" if output.kind == Output.Kind.PREVIEW else row.suffix
+        suffix = SUFFIXES.get(output.kind, row.suffix)
         filename, content_type = download_name(job, suffix), row.content_type
     return media.url(str(output.file.name), filename=filename, content_type=content_type)
 
 
 def _one(job: Job, *, outlook: waiting.Outlook | None, webhook_events: dict[str, str]) -> dict[str, Any]:
-    outputs = [_output(job, output) for output in job.outputs.all()]
+    outputs = [_output(job, output) for output in job.outputs.all() if output.kind != Output.Kind.POSTER]
     result = next((output for output in outputs if output["kind"] == Output.Kind.RESULT), None)
     options = options_of(job)
     is_failed = job.status == Job.Status.FAILED

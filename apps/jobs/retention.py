@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import logging
+import math
 import shutil
 import time
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from apps.errors import AppError
 from apps.jobs import newest
 from apps.jobs.models import Job, JobQuerySet, Output
-from apps.projects import resumable
+from apps.projects import media, resumable
 from apps.projects import services as projects
-from apps.projects.models import Asset, Project, media_storage
+from apps.projects.models import Asset, Deletion, Project, media_storage
 
 log = logging.getLogger(__name__)
+
+Rule = Deletion.Rule
 
 BATCH = 100
 """Files per sweep, so that a large clean-up does not keep the reconciler from its other work."""
@@ -37,10 +42,10 @@ def delete_media(job: Job) -> Job:
     if not job.is_final:
         raise AppError("conflict", f"The job is still {job.status}: cancel it first.")
     newest.forget(job.pk)
-    _delete_outputs(Output.objects.filter(job=job))
+    _delete_outputs(Output.objects.filter(job=job), rule=Rule.NOW)
     for asset in (job.asset, job.background_asset):
         if asset is not None and not _jobs_with_use_for(asset).exclude(pk=job.pk).exists():
-            _delete_source(asset)
+            _delete_source(asset, rule=Rule.NOW)
     return Job.objects.with_details().get(pk=job.pk)
 
 
@@ -52,10 +57,35 @@ def delete_expired(project: Project | None = None) -> int:
     sources = Asset.objects.filter(is_over).exclude(file="").exclude(jobs__status__in=UNFINISHED)
     if project is not None:
         outputs, sources = outputs.filter(job__project=project), sources.filter(project=project)
-    count = _delete_outputs(outputs.exclude(file="")[:BATCH])
-    for asset in sources.distinct()[:BATCH]:
-        count += _delete_source(asset)
+    return delete_batch(outputs, sources)
+
+
+def delete_batch(outputs: QuerySet[Output], sources: QuerySet[Asset], *, rule: str = "") -> int:
+    """Delete some of these files, but no source that an unfinished job needs; how many. 0: there is nothing left.
+
+    Without a rule it is each file's clock's, or its project's.
+    """
+    count = _delete_outputs(outputs.exclude(file="").select_related("job__project")[:BATCH], rule=rule)
+    for asset in sources.exclude(file="").distinct().select_related("project")[:BATCH]:
+        count += _delete_source(asset, rule=rule)
     return count
+
+
+def rule_for(project: Project | None, expires_at: datetime | None, *, is_result: bool) -> tuple[str, str]:
+    """Why a sweep takes a file, and which clock said so."""
+    if project and project.deleted_at:
+        return Rule.PROJECT, ""
+    if expires_at is None or expires_at > timezone.now():
+        return Rule.NOW, "a deletion that was interrupted"
+    own = (project.result_days if is_result else project.source_hours) if project else None
+    if is_result:
+        kept, whose = f"{min(own or math.inf, settings.RESULT_DAYS):g} days", "results"
+    else:
+        kept, whose = f"{min(own or math.inf, settings.SOURCE_HOURS):g} hours", "sources"
+    return (
+        Rule.EXPIRED,
+        f"{'the project' if own else 'the site'} keeps {whose} {kept}; until {expires_at:%Y-%m-%d %H:%M} UTC",
+    )
 
 
 def discard_attempt(job_id: UUID, attempt: int) -> int:
@@ -102,25 +132,35 @@ def sweep_uploads() -> int:
     return resumable.sweep()
 
 
-def _delete_outputs(outputs: Iterable[Output]) -> int:
-    count = 0
-    for output in outputs:
-        if output.file:
-            output.file.storage.delete(str(output.file.name))
-            count += Output.objects.filter(pk=output.pk).exclude(file="").update(file="", deleted_at=timezone.now())
-    return count
+def _delete_outputs(outputs: Iterable[Output], *, rule: str = "") -> int:
+    """Without a rule it is the clock's, or the project's."""
+    return sum(_delete_output(output, rule) for output in outputs if output.file)
 
 
-def _delete_source(asset: Asset) -> bool:
+def _delete_output(output: Output, rule: str) -> bool:
+    name, job = str(output.file.name), output.job
+    because = (rule, "") if rule else rule_for(job.project, job.expires_at, is_result=True)
+    media.remove(name)
+    with transaction.atomic():
+        if not Output.objects.filter(pk=output.pk).exclude(file="").update(file="", deleted_at=timezone.now()):
+            return False
+        about: dict[str, Any] = {"kind": output.kind, "name": name, "size": output.size, "sha256": output.sha256}
+        projects.prove(*because, job_id=job.pk, project_id=job.project_id, **about)
+    log.info("job=%s kind=%s bytes=%s file deleted rule=%s", job.pk, output.kind, output.size, because[0])
+    return True
+
+
+def _delete_source(asset: Asset, *, rule: str = "") -> bool:
     """Under the asset's lock, which a job that is just being queued takes too: none is queued for a file that goes."""
     with transaction.atomic():
         locked = Asset.objects.select_for_update().get(pk=asset.pk)
         if locked.jobs.filter(status__in=UNFINISHED).exists() or _is_background_in_use(locked):
             return False
         Asset.objects.filter(pk=asset.pk, status=Asset.Status.READY).update(status=Asset.Status.DELETED)
-    gone = projects.delete_file(locked)
+    because = (rule, "") if rule else rule_for(asset.project, asset.expires_at, is_result=False)
+    gone = projects.delete_file(locked, rule=because[0], detail=because[1])
     if gone:
-        log.info("asset=%s file deleted", asset.pk)
+        log.info("asset=%s bytes=%s file deleted rule=%s", asset.pk, asset.size, because[0])
     return gone
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +31,8 @@ from apps.projects.models import Asset, media_storage
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 1.0
+RELAYED_BYTES = 16_384
+"""Of the engine's log at each look: a decoder that complains of every frame must not fill ours."""
 SLACK_SECONDS = 1.0
 """How far decoding may run past the held span before the file counts as changed (contract, 3)."""
 
@@ -76,20 +79,37 @@ stop_sign = StopSign()
 
 
 class Watch:
-    """Raises TimeoutError once the work takes too long, or stands still for too long."""
+    """Raises TimeoutError once the work takes too long for its length, or stands still for too long."""
 
-    def __init__(self) -> None:
+    def __init__(self, frames: int) -> None:
         self._began = self._moved = time.monotonic()
+        self._most = settings.JOB_TIMEOUT_SECONDS + settings.JOB_TIMEOUT_SECONDS_PER_FRAME * frames
         self._seen: tuple[str, int] | None = None
 
     def look(self, progress: Progress | None) -> None:
         now = time.monotonic()
         if progress is not None and (progress.stage, progress.frames_done) != self._seen:
             self._seen, self._moved = (progress.stage, progress.frames_done), now
-        if now - self._began > settings.JOB_TIMEOUT_SECONDS:
-            raise TimeoutError(f"The work took longer than {settings.JOB_TIMEOUT_SECONDS / 3600:g} hours")
+        if now - self._began > self._most:
+            raise TimeoutError(f"The work took longer than {self._most / 3600:.1f} hours")
         if now - self._moved > settings.JOB_STALL_SECONDS:
             raise TimeoutError(f"The work stood still for {settings.JOB_STALL_SECONDS / 60:g} minutes")
+
+
+class Relay:
+    """The engine's own lines, said in this log too, with the request and the job they belong to."""
+
+    def __init__(self, job: Job, path: Path) -> None:
+        self._job, self._path, self._read = job, path, 0
+
+    def pass_on(self) -> None:
+        with suppress(FileNotFoundError), self._path.open("rb") as file:
+            file.seek(self._read)
+            news = file.read(RELAYED_BYTES)
+            whole = news.rfind(b"\n") + 1 or len(news)
+            self._read += whole
+            for line in news[:whole].decode("utf-8", "replace").splitlines():
+                log.info("job=%s engine: %s", self._job.pk, line)
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +280,7 @@ def _start(job: Job, folder: Path, *, source: Path, background: Path | None) -> 
         # At the video's full size: not to be had for nothing.
         matte=None if options.is_preview else folder / "matte.mkv",
         preview=folder / "preview.mp4" if FORMATS[options.format].needs_preview else None,
+        poster=folder / "poster.webp",
         newest=folder / "newest.webp",
         background_image=background,
         limits=child.Limits(
@@ -275,7 +296,7 @@ def _start(job: Job, folder: Path, *, source: Path, background: Path | None) -> 
 
 def _watched(job: Job, run: child.Run, folder: Path) -> Result:
     """One tick a second is progress, heartbeat and stop sign."""
-    watch = Watch()
+    watch, relay = Watch(job.frames_total), Relay(job, folder / "engine.log")
     next_tick = 0.0
     progress, stage = None, ""
     while not run.finished:
@@ -291,6 +312,8 @@ def _watched(job: Job, run: child.Run, folder: Path) -> Result:
             newest.put(job.pk, folder / "newest.webp")
             next_tick = time.monotonic() + TICK_SECONDS
             progress = None
+            relay.pass_on()
+    relay.pass_on()
     return run.result()
 
 

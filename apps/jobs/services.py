@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -37,7 +37,8 @@ from apps.projects.models import Asset, Project
 
 __all__ = [
     "StoredFile", "cancel", "claim", "claim_preparation", "complete", "delete_media", "estimate", "expire", "fail",
-    "give_back", "queue_position", "reap", "requeue", "reserve", "retry", "start", "submit", "submit_request", "tick",
+    "give_back", "queue_position", "reap", "requeue", "reserve", "retry", "start", "submit", "submit_all",
+    "submit_request", "tick",
 ]  # fmt: skip
 
 log = logging.getLogger(__name__)
@@ -115,6 +116,20 @@ def submit(
         return _create(job, options, auto_start=auto_start, detail={"request_id": request_id})
 
 
+def submit_all(user: User, assets: Sequence[Asset], **how: Any) -> list[Job]:
+    """One job for each clip, all with the same options: all of them or, refused, none. `how` is `submit`'s."""
+    jobs = []
+    with transaction.atomic():
+        for asset in assets:
+            try:
+                jobs.append(submit(user, asset=asset, **how))
+            except AppError as refusal:
+                if len(assets) > 1:
+                    refusal.message = f"{asset.filename or 'A clip'}: {refusal.message} None of them has started."
+                raise
+    return jobs
+
+
 def start(job: Job, *, api_key: ApiKey | None = None, **overrides: Any) -> Job:
     """Start a draft; any field of the contract given here replaces the draft's. Refused leaves the draft as it was."""
     if job.owner is None or job.status != S.CREATED:
@@ -185,6 +200,13 @@ def estimate(user: User, facts: Mapping[str, Any], options: Options) -> dict[str
         "output_bytes": {"low": low, "high": high},
         "balance_after": to_credits(wallet.available - amount),
     }
+
+
+def check_background(user: User, request: JobRequest) -> None:
+    """Refuse, as `submit` would, a background picture that is not one of the caller's own."""
+    url_or_id, param = request.background_url or request.background_id, source_fields(request.requested)["background"]
+    if url_or_id and (own := _find(user, url_or_id, param=param)):
+        _usable(own, kind="background", param=param)
 
 
 def queue_position(job: Job) -> int | None:
@@ -322,11 +344,15 @@ def _address(given: str | None, asset: Asset) -> str:
 
 def _find_or_import(user: User, project: Project, url_or_id: str, *, kind: str, param: str) -> Asset:
     """One of the caller's own files by id or address, else a file elsewhere that will be fetched."""
-    if own := projects.find_own_asset(user, url_or_id):
-        return own
-    if projects.is_own_url(url_or_id) or not url_or_id.startswith(("http://", "https://")):
+    return _find(user, url_or_id, param=param) or projects.import_url(project, url_or_id, kind=kind)
+
+
+def _find(user: User, url_or_id: str, *, param: str) -> Asset | None:
+    """One of the caller's own files; None for a file elsewhere."""
+    own = projects.find_own_asset(user, url_or_id)
+    if own is None and (projects.is_own_url(url_or_id) or not url_or_id.startswith(("http://", "https://"))):
         raise refusal(f"{param} names no upload of yours: upload the file first.", param)
-    return projects.import_url(project, url_or_id, kind=kind)
+    return own
 
 
 def _source(

@@ -16,7 +16,7 @@ from apps.credits.amounts import to_credits
 from apps.credits.models import Hold, LedgerEntry
 from apps.errors import AppError
 from apps.jobs import services
-from apps.jobs.models import Job, MetadataWord, Output
+from apps.jobs.models import Attempt, Job, MetadataWord, Output
 from apps.projects.models import Asset
 
 MOST_DAYS = 90
@@ -26,8 +26,9 @@ Look = Callable[[Job], dict[str, Any]]
 
 
 def forget_caller(owner: UUID) -> int:
-    """Of a closed account's jobs: where its calls came from, and the words its metadata is found by. How many jobs."""
+    """Of a closed account's jobs: where its calls came from, logs, and the words of its metadata. How many jobs."""
     MetadataWord.objects.filter(job__owner=owner).delete()
+    Attempt.objects.filter(job__owner=owner).exclude(log="").update(log="")
     personal = Job.objects.filter(Q(client_address__isnull=False) | ~Q(client_agent=""), owner=owner)
     return personal.update(client_address=None, client_agent="")
 

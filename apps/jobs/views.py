@@ -3,37 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from decimal import Decimal
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.cache import cache
 from django.core.paginator import Page, Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_POST, require_safe
 from django_htmx.http import reswap, retarget
 
 from apps.accounts.requests import SignedInRequest, caller_of
 from apps.api import request_id
 from apps.credits import prices
-from apps.credits.services import open_wallet
 from apps.engine.formats import FORMATS
 from apps.errors import AppError
 from apps.jobs import newest, services
 from apps.jobs.chart import chart
 from apps.jobs.choices import format_cards, model_cards
-from apps.jobs.forms import BACKGROUNDS, CutoutForm, HistoryFilter, address_of, more_of
+from apps.jobs.forms import HistoryFilter, address_of, more_of
 from apps.jobs.models import Job, JobQuerySet
 from apps.jobs.player import PLAYED, place_of_original, playing, snippet
+from apps.jobs.posters import with_posters
 from apps.jobs.representation import as_json, download_name, options_of
-from apps.projects.models import Asset, Project
-from apps.projects.services import asset_url, content_type, create_asset, default_project
+from apps.projects.services import asset_url, content_type
 from apps.projects.templatetags.clips import here
-from apps.projects.uploads import takes_files
 
 PAGE = 20
 DOUBLE_CLICK_SECONDS = 600
@@ -54,123 +50,6 @@ def pricing(request: HttpRequest) -> HttpResponse:
         "formats": format_cards(),
     }
     return render(request, "jobs/pricing.html", context)
-
-
-@takes_files
-@never_cache
-@require_http_methods(["GET", "HEAD", "POST"])
-def new(request: SignedInRequest) -> HttpResponse:
-    """The workbench. Only the Start button spends; everything else ends at the page with its price shown."""
-    form = _form(request)
-    problem = None
-    if request.method == "POST" and form.is_valid():
-        try:
-            return _go_on(request, form)
-        except AppError as refusal:
-            problem = refusal
-    return render(request, "jobs/new.html", {**_workbench(form), **_bill(form), "problem": problem})
-
-
-@login_required
-@require_POST
-def price(request: SignedInRequest) -> HttpResponse:
-    """The exact price of the choices as they stand, for the page to show before anything is spent."""
-    return render(request, "jobs/_bill.html", _bill(_form(request)))
-
-
-def _form(request: SignedInRequest) -> CutoutForm:
-    if request.method == "POST":
-        return CutoutForm(request.POST, request.FILES, user=request.user)
-    return CutoutForm({**CutoutForm.defaults, **request.GET.dict()}, user=request.user)
-
-
-def _workbench(form: CutoutForm) -> dict[str, Any]:
-    default_project(form.user)
-    asset = form.asset_found
-    return {
-        "asset_url": asset_url(asset) if asset else "",
-        "models": model_cards(),
-        "formats": format_cards(),
-        "backgrounds": BACKGROUNDS,
-        "limits": prices.limits(),
-        "once": uuid4(),
-    }
-
-
-def _bill(form: CutoutForm) -> dict[str, Any]:
-    wallet = open_wallet(form.user)
-    asset = form.asset_found
-    card = next((card for card in model_cards() if card.name == form.chosen["model"]), None)
-    bill: dict[str, Any] = {"form": form, "chosen": form.chosen, "asset": asset, "wallet": wallet, "card": card}
-    if form.is_valid() and form.request and asset:
-        try:
-            bill["quote"] = services.estimate(form.user, asset.facts, form.request.options)
-        except AppError as refusal:
-            form.refuse(refusal)
-    return bill
-
-
-def _go_on(request: SignedInRequest, form: CutoutForm) -> HttpResponse:
-    """Take in what came with the form; start only when asked to, and never a clip whose price was not shown."""
-    sent = form.cleaned_data
-    project = sent["project"] or default_project(form.user)
-    if sent["file"]:
-        asset = create_asset(project, sent["file"], filename=sent["file"].name)
-        return redirect(form.address(asset=asset.pk))
-    picture = form.background_found
-    if sent["bg_image"]:
-        picture = create_asset(project, sent["bg_image"], filename=sent["bg_image"].name, kind=Asset.Kind.BACKGROUND)
-    if form.goal == "price":
-        return redirect(form.address(bg_image_id=picture.pk if picture else None))
-    return _once(form, lambda: _submit(request, form, picture))
-
-
-def _submit(request: SignedInRequest, form: CutoutForm, picture: Asset | None) -> Job:
-    assert form.request is not None
-    asset = form.asset_found
-    if asset is None and not form.cleaned_data["video_url"]:
-        raise AppError("invalid_request", "Choose a video first: drop a file, or paste an address.", param="file")
-    if asset is not None:
-        _agree(form, asset)
-    return services.submit(
-        form.user,
-        asset=asset,
-        video_url=None if asset else form.cleaned_data["video_url"],
-        options=form.request.options,
-        background_asset=picture if form.request.options.background.type == "image" else None,
-        project=form.cleaned_data["project"] or default_project(form.user),
-        # What its credits do not cover yet waits as a draft while they are bought.
-        auto_start=form.goal == "start",
-        request_id=request_id.of(request),
-        caller=caller_of(request),
-    )
-
-
-def _agree(form: CutoutForm, asset: Asset) -> None:
-    """Refuse to spend more than what the button said: a choice may have changed a moment before it was pressed."""
-    assert form.request is not None
-    shown = form.cleaned_data["shown"]
-    # Through its text: as a float 0.2 is a little more than what "0.2" says.
-    price = Decimal(str(services.estimate(form.user, asset.facts, form.request.options)["credits"]))
-    if shown is not None and price > shown:
-        told = f"With these choices it costs {price:g} credits, not {shown:g}."
-        raise AppError("conflict", f"{told} Nothing has started: press Start again.")
-
-
-def _once(form: CutoutForm, submit: Callable[[], Job]) -> HttpResponse:
-    """A second click on the same page's button finds the first one's job instead of making another."""
-    page = "web:job-buy" if form.goal == "buy" else "web:job"
-    key = f"{form.goal}:{form.user.pk}:{form.cleaned_data['once'] or uuid4()}"
-    if not cache.add(key, "", DOUBLE_CLICK_SECONDS):
-        started = cache.get(key)
-        return redirect(page, started) if started else redirect("web:jobs")
-    try:
-        job = submit()
-    except BaseException:
-        cache.delete(key)
-        raise
-    cache.set(key, str(job.pk), DOUBLE_CLICK_SECONDS)
-    return redirect(page, job.pk)
 
 
 @login_required
@@ -254,6 +133,7 @@ def _shown(job: Job) -> dict[str, Any]:
     return {
         "job": job,
         "said": said,
+        "is_preview": options.is_preview,
         "result": outputs.get("result"),
         "matte": outputs.get("matte"),
         **_player(job, outputs),
@@ -294,7 +174,8 @@ def _mean_rate(result: dict[str, Any] | None) -> str:
 
 
 def _again(job: Job, background: dict[str, Any]) -> str:
-    """The page for a new cutout of the same clip, opened with what this job was asked."""
+    """The page for a new cutout of the same clip, opened with what this job was asked, and a preview beside it."""
+    options = options_of(job)
     return address_of(
         {
             "asset": job.asset_id,
@@ -304,7 +185,8 @@ def _again(job: Job, background: dict[str, Any]) -> str:
             "bg_color": background["color"],
             "bg_image_id": job.background_asset_id,
             "project": job.project_id,
-            **more_of(options_of(job)),
+            "tried": job.pk if options.is_preview else None,
+            **more_of(options),
         }
     )
 
@@ -327,19 +209,13 @@ def _steps(job: Job) -> list[tuple[str, str]]:
 @require_safe
 def jobs(request: SignedInRequest) -> HttpResponse:
     history = HistoryFilter(request.GET, user=request.user)
-    page = _page(request, Job.objects.for_user(request.user).filter(**history.asked))
-    return render(request, "jobs/jobs.html", {"history": history, "page": page, "query": history.query})
-
-
-@login_required
-@require_safe
-def project(request: SignedInRequest, project_id: UUID) -> HttpResponse:
-    found = get_object_or_404(Project.objects.for_user(request.user), pk=project_id)
-    page = _page(request, Job.objects.for_user(request.user).filter(project=found))
-    return render(request, "jobs/project.html", {"project": found, "page": page, "query": ""})
-
-
-def _page(request: SignedInRequest, rows: JobQuerySet) -> Page[Job]:
-    return Paginator(rows.without_quality().select_related("asset", "project", "hold"), PAGE).get_page(
-        request.GET.get("page")
+    page = page_of(request, Job.objects.for_user(request.user).filter(**history.asked))
+    moving = [job for job in page if not job.is_final and job.status != Job.Status.CREATED]
+    return render(
+        request, "jobs/jobs.html", {"history": history, "page": page, "query": history.query, "moving": moving}
     )
+
+
+def page_of(request: SignedInRequest, rows: JobQuerySet) -> Page[Job]:
+    shown = with_posters(rows.without_quality().select_related("asset", "project", "hold"))
+    return Paginator(shown, PAGE).get_page(request.GET.get("page"))

@@ -18,6 +18,8 @@ from apps.jobs.models import Job
 
 RECENT_JOBS = 20
 """Enough to smooth out odd clips, few enough to follow a change of machine."""
+LOOKED_AT = 3 * RECENT_JOBS
+"""Previews are passed over; whoever makes many of them must not make whole jobs out of sight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +64,22 @@ def seconds_for(*, model: str, frames: int) -> float | None:
     return None if pace is None else round(pace * frames, 1)
 
 
+def frames_a_second(model: str) -> float | None:
+    """How fast this model is here; None until a job of it has finished."""
+    pace = _pace(model)
+    return 1 / pace if pace else None
+
+
 def _pace(model: str) -> float | None:
-    """Seconds a frame, of the latest jobs of this model."""
+    """Seconds a frame, of the latest jobs of this model; a preview's small frames say nothing about a whole job's."""
     done = Job.objects.filter(status=Job.Status.COMPLETED, model=model, frames_done__gt=0).order_by("-completed_at")
+    fields = ("started_at", "completed_at", "frames_done", "options__preview_duration")
     paces = [
         (ended - began).total_seconds() / count
-        for began, ended, count in done.values_list("started_at", "completed_at", "frames_done")[:RECENT_JOBS]
-        if began and ended
+        for began, ended, count, preview in done.values_list(*fields)[:LOOKED_AT]
+        if began and ended and not preview
     ]
-    return median(paces) if paces else None
+    return median(paces[:RECENT_JOBS]) if paces else None
 
 
 def _foretell(order: Collection[turns.Turn]) -> dict[UUID, float]:

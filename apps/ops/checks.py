@@ -66,7 +66,7 @@ def queue() -> Check:
 def workers() -> Check:
     """One living worker for each queue, or that queue's work stands still."""
     try:
-        alive = [worker for worker in Worker.all(connection=django_rq.get_connection("jobs")) if is_alive(worker)]
+        alive = living_workers()
     except (redis.RedisError, OSError):
         return Check(ok=False, detail="the queue server does not answer")
     counts = {name: sum(name in worker.queue_names() for worker in alive) for name in settings.RQ_QUEUES}
@@ -74,15 +74,25 @@ def workers() -> Check:
     return Check(ok=not idle, detail=f"no worker listens to: {', '.join(idle)}" if idle else "", facts=counts)
 
 
+def living_workers() -> list[BaseWorker]:
+    """Raises what the queue server's client raises."""
+    return [worker for worker in Worker.all(connection=django_rq.get_connection("jobs")) if is_alive(worker)]
+
+
+def last_word(worker: BaseWorker) -> datetime | None:
+    beat: datetime | None = worker.last_heartbeat
+    return beat.replace(tzinfo=beat.tzinfo or UTC) if beat else None
+
+
 def is_alive(worker: BaseWorker) -> bool:
     """It spoke lately; and where the queue is our own, so that its workers run here, its process is there."""
-    beat = worker.last_heartbeat
+    beat = last_word(worker)
     if beat is None:
         return False
     is_local = settings.REDIS_URL == settings.EMBEDDED_REDIS_URL and worker.hostname == socket.gethostname()
     if is_local and worker.pid and not Path(f"/proc/{worker.pid}").exists() and Path("/proc/self").exists():
         return False
-    return datetime.now(UTC) - (beat if beat.tzinfo else beat.replace(tzinfo=UTC)) < WORKER_SILENCE
+    return datetime.now(UTC) - beat < WORKER_SILENCE
 
 
 def storage() -> Check:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import io
 import json
 import re
 import shutil
@@ -10,7 +11,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from django.conf import settings
@@ -20,7 +20,8 @@ from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
 from apps.engine.matting import weights
-from apps.ops import checks, instance, queue_server
+from apps.ops import checks, instance, queue_server, surroundings
+from apps.ops.findings import Finding, bad, note, ok
 
 ENCODERS = ("libvpx-vp9", "prores_ks", "libx264", "libwebp_anim", "gif", "png", "ffv1", "aac", "libopus", "pcm_s16le")
 DECODERS = ("h264", "hevc", "libvpx", "libvpx-vp9", "av1", "prores", "mpeg4")
@@ -35,7 +36,9 @@ def has(name, mode):
         return False
     return True
 encoders, decoders = json.loads(sys.argv[1])
-print(json.dumps([n for n in encoders if not has(n, "w")] + [n for n in decoders if not has(n, "r")]))
+lacking = [n for n in encoders if not has(n, "w")] + [n for n in decoders if not has(n, "r")]
+versions = ", ".join(f"{n} {'.'.join(map(str, v))}" for n, v in av.library_versions.items() if n != "libavdevice")
+print(json.dumps([lacking, versions]))
 """
 DEVICE_PROBE = """
 import json, sys
@@ -46,39 +49,35 @@ try:
 except BadOptions as error:
     print(json.dumps({"refused": str(error)}))
 """
+SELF_TEST_PROBE = """
+import sys
+from pathlib import Path
+import numpy as np
+from apps.engine.matting import selftest, weights
+from apps.engine.matting.runtime import open_session
+network = weights.networks()[sys.argv[1]]
+session = open_session(Path(sys.argv[2]) / network.name / "model.onnx")
+made = selftest.RUNS[network.preparation](session, int(network.self_test["side"]))
+means = [round(float(one.mean()), 4) for one in made]
+right = np.allclose(means, network.self_test["means"], atol=selftest.TOLERANCE, rtol=0)
+print("as expected" if right else f"it gave {means}, expected {network.self_test['means']}")
+"""
 WALL_PROBE = "from apps.engine.contain import contain; print(*contain(parent=None, on_cpu=True))"
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """`level` is ok, note (worth knowing) or bad (must be mended)."""
-
-    level: str
-    subject: str
-    text: str
-
-
-def ok(subject: str, text: str) -> Finding:
-    return Finding("ok", subject, text)
-
-
-def note(subject: str, text: str) -> Finding:
-    return Finding("note", subject, text)
-
-
-def bad(subject: str, text: str) -> Finding:
-    return Finding("bad", subject, text)
-
-
-def examine() -> Iterator[Finding]:
+def examine(*, thoroughly: bool = False) -> Iterator[Finding]:
+    """Thoroughly: every network is run on a drawn scene again, which takes a minute of both cores and a gigabyte."""
     yield python()
     yield packages()
     yield codecs()
     yield disk()
     yield configuration()
     yield database()
-    yield storage()
+    yield from surroundings.examine()
     yield from models()
+    yield licences()
+    if thoroughly:
+        yield from self_tests()
     yield device()
     yield walls()
     yield from running()
@@ -121,10 +120,10 @@ def codecs() -> Finding:
     done = subprocess.run([sys.executable, "-c", CODEC_PROBE, wanted], capture_output=True, text=True, check=False)
     if done.returncode:
         return bad("codecs", f"PyAV cannot be loaded: {done.stderr.strip()[-300:]}")
-    missing = json.loads(done.stdout)
+    missing, versions = json.loads(done.stdout)
     if missing:
         return bad("codecs", f"this PyAV lacks {', '.join(missing)}. Install the wheel that requirements.lock names.")
-    return ok("codecs", f"{len(ENCODERS)} encoders and {len(DECODERS)} decoders in PyAV's own FFmpeg")
+    return ok("codecs", f"{len(ENCODERS)} encoders and {len(DECODERS)} decoders in PyAV's own FFmpeg ({versions})")
 
 
 def disk() -> Finding:
@@ -137,13 +136,13 @@ def disk() -> Finding:
 
 def configuration() -> Finding:
     try:
-        call_command("check", verbosity=0)
+        call_command("check", verbosity=0, stdout=io.StringIO(), stderr=io.StringIO())
+        if settings.IS_HTTPS and not settings.SANDBOX:
+            call_command("check", deploy=True, fail_level="WARNING", stdout=io.StringIO(), stderr=io.StringIO())
     except SystemCheckError as error:
-        return bad("settings", str(error))
+        return bad("settings", " ".join(str(error).split()))
     if settings.SANDBOX:
         return note("settings", "SANDBOX=1: pretended payments and admin without MFA, for this machine only")
-    if not settings.IS_HTTPS:
-        return note("settings", f"SITE_URL is {settings.SITE_URL}: sign-in needs https outside SANDBOX")
     return ok("settings", f"serving {settings.SITE_URL}")
 
 
@@ -167,14 +166,6 @@ def database() -> Finding:
     return ok("database", f"{connection.vendor}{f' ({words})' if words else ''}, all migrations applied")
 
 
-def storage() -> Finding:
-    found = checks.storage()
-    where = f"bucket {settings.S3_BUCKET}" if settings.S3_BUCKET else str(Path(settings.DATA_DIR) / "media")
-    if not found.ok:
-        return bad("storage", f"{found.detail} ({where}). Check the S3_ settings or the folder's owner.")
-    return ok("storage", where)
-
-
 def models() -> Iterator[Finding]:
     permissive = settings.MODEL_LICENCES == "permissive"
     for name, status in weights.model_status(Path(settings.MODELS_DIR), permissive=permissive).items():
@@ -187,7 +178,42 @@ def models() -> Iterator[Finding]:
             yield bad(f"model {name}", f"lacks {lacks}: manage.py models install {' '.join(status.missing)}")
     for row in weights.status(Path(settings.MODELS_DIR)):
         if row.installed:
-            yield ok(f"network {row.name}", f"self-test: {row.self_test.get('said', row.self_test)}")
+            yield network(row)
+
+
+def network(row: weights.NetworkStatus) -> Finding:
+    """Its weights by the manifest's hash, and what its self-test said when it was prepared."""
+    known = {file.sha256 for source in weights.networks()[row.name].sources for file in source.files}
+    if row.sha256 not in known:
+        again = f"rm -r {row.path} && manage.py models install {row.name}"
+        return bad(
+            f"network {row.name}", f"made from weights {row.sha256[:12]}… that the manifest does not know: {again}"
+        )
+    return ok(f"network {row.name}", f"sha256 {row.sha256[:12]}…; {row.self_test.get('said', row.self_test)}")
+
+
+def licences() -> Finding:
+    """Those of the networks that jobs may use here."""
+    names = weights.all_needed(permissive=settings.MODEL_LICENCES == "permissive")
+    used = [weights.networks()[name] for name in names]
+    words = ", ".join(f"{one.title} {one.licence}" for one in used)
+    if strict := [one.title for one in used if not one.is_permissive]:
+        advice = "manage.py models tells which, MODEL_LICENCES=permissive does without"
+        return note("licences", f"{words}. There are conditions on {', '.join(strict)}: {advice}.")
+    return ok("licences", words)
+
+
+def self_tests() -> Iterator[Finding]:
+    here = [row.name for row in weights.status(Path(settings.MODELS_DIR)) if row.installed]
+    for name in here:
+        command = [sys.executable, "-c", SELF_TEST_PROBE, name, str(settings.MODELS_DIR)]
+        done = subprocess.run(command, cwd=settings.BASE_DIR, capture_output=True, text=True, check=False)
+        if done.returncode or done.stdout.strip() != "as expected":
+            said = (done.stdout.strip() or done.stderr.strip())[-300:]
+            again = f"rm -r {Path(settings.MODELS_DIR) / name} && manage.py models install {name}"
+            yield bad(f"self-test {name}", f"{said}: {again}")
+        else:
+            yield ok(f"self-test {name}", "run again just now, and as expected")
 
 
 def device() -> Finding:

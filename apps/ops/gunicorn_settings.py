@@ -12,9 +12,10 @@ from typing import Any
 from django.conf import settings
 
 from apps.jobs import closing
+from apps.ops import hosts
 from apps.ops.processes import die_with_parent
 
-worker_class = "gthread"
+worker_class = "apps.ops.web_worker.Worker"
 workers = settings.WEB_WORKERS
 threads = settings.WEB_THREADS
 timeout = 60
@@ -23,10 +24,23 @@ graceful_timeout = 8
 keepalive = 60
 errorlog = "-"
 loglevel = "warning"
+# Its own lines in the site's format.
+logconfig_dict: dict[str, Any] = {
+    **settings.LOGGING,
+    "loggers": {
+        **settings.LOGGING["loggers"],
+        "gunicorn.error": {"handlers": ["console"], "level": "WARNING", "propagate": False},
+    },
+}
 # Its interface would be a second door into the server, kept in the home folder.
 control_socket_disable = True
 # The heartbeat file must not sit on a slow disk: a late beat gets a worker killed.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None
+
+
+def on_starting(server: Any) -> None:
+    if why := hosts.refusal():
+        raise SystemExit(f"error: {why}")
 
 
 def post_fork(server: Any, worker: Any) -> None:

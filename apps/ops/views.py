@@ -1,14 +1,17 @@
-"""/health and its two short forms, for monitors and load balancers; no key needed."""
+"""For monitors and load balancers: /health and its two short forms, without a key, and /metrics, with a token."""
 
 from __future__ import annotations
 
 from django.conf import settings
-from django.http import HttpRequest, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.utils.crypto import constant_time_compare
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
+from prometheus_client.exposition import choose_encoder
 
 from apps.ops import checks
 from apps.ops.checks import Check
+from apps.ops.metrics import registry
 
 
 def answer(found: dict[str, Check]) -> JsonResponse:
@@ -41,5 +44,21 @@ def live(request: HttpRequest) -> JsonResponse:
 @never_cache
 @require_safe
 def ready(request: HttpRequest) -> JsonResponse:
-    """Requests can be served here: what a load balancer asks before sending any."""
-    return answer({"database": checks.database(), "queue": checks.queue(), "storage": checks.storage()})
+    """Requests can be served here, and somebody works on them: what a load balancer asks before sending any."""
+    found = {"database": checks.database(), "queue": checks.queue(), "storage": checks.storage()}
+    return answer({**found, "workers": checks.workers()})
+
+
+@never_cache
+@require_safe
+def metrics(request: HttpRequest) -> HttpResponse:
+    """For Prometheus. Without METRICS_TOKEN there is no such page."""
+    if not settings.METRICS_TOKEN:
+        raise Http404
+    kind, _, token = request.headers.get("Authorization", "").partition(" ")
+    if kind.lower() != "bearer" or not constant_time_compare(token.strip(), settings.METRICS_TOKEN):
+        refused = HttpResponse("Give METRICS_TOKEN as bearer token.", status=401, content_type="text/plain")
+        refused["WWW-Authenticate"] = 'Bearer realm="metrics"'
+        return refused
+    encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+    return HttpResponse(encode(registry()), content_type=content_type)

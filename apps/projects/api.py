@@ -129,7 +129,7 @@ ANSWERS = PolymorphicProxySerializer(
 
 
 class UploadsViewSet(ApiViewSet):
-    lookup_value_converter = "uuid"
+    lookup_value_converter = "id"
     refusals = {"destroy": {409}}  # noqa: RUF012
     permission_classes = (requires("uploads"),)
     parser_classes = (UploadParser, StrictJSONParser)

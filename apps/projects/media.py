@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from email.utils import formatdate, parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,6 +38,15 @@ class Window:
 
     start: int
     end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A file as the storage knows it."""
+
+    name: str
+    size: int
+    changed_at: datetime
 
 
 class LocalFile(File):  # type: ignore[type-arg]
@@ -105,6 +115,42 @@ def bring(name: str, target: Path) -> None:
             shutil.copyfile(source, target)
         return
     storage.download(name, target)  # type: ignore[attr-defined]
+
+
+def chunks(name: str) -> Iterator[bytes]:
+    """A stored file piece by piece, wherever it lies; FileNotFoundError when it is gone."""
+    storage = media_storage()
+    path = local_path(storage, name)
+    if path is not None:
+        yield from _read(path, Window(0, path.stat().st_size))
+        return
+    yield from storage.chunks(name, CHUNK_BYTES)  # type: ignore[attr-defined]
+
+
+def remove(name: str) -> None:
+    """Delete a stored file, and on a disk the folders that it leaves empty. Safe for one that is gone already."""
+    storage = media_storage()
+    storage.delete(name)
+    if path := local_path(storage, name):
+        with suppress(OSError):  # as soon as one of them is not empty
+            for folder in list(path.parents)[: len(Path(name).parts) - 2]:
+                folder.rmdir()
+
+
+def stored() -> Iterator[Stored]:
+    """Every file in the media storage, in no order."""
+    storage = media_storage()
+    root = local_path(storage, "")
+    if root is None:
+        yield from (Stored(*row) for row in storage.all_files())  # type: ignore[attr-defined]
+        return
+    for folder, _, names in os.walk(root):
+        for path in (Path(folder, name) for name in names):
+            with suppress(FileNotFoundError):  # deleted meanwhile
+                stat = path.stat()
+                yield Stored(
+                    path.relative_to(root).as_posix(), stat.st_size, datetime.fromtimestamp(stat.st_mtime, UTC)
+                )
 
 
 def _signature(name: str, *, filename: str, type: str, expires: str) -> str:  # noqa: A002

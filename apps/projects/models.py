@@ -124,11 +124,45 @@ class Asset(models.Model):
         ordering = ("-created_at",)
         indexes = (
             models.Index(fields=("-created_at",), name="asset_by_age"),
+            models.Index(fields=("kind", "size"), name="asset_stored", condition=~Q(file="")),
             models.Index(fields=("owner", "-created_at"), name="asset_by_owner"),
         )
 
     def __str__(self) -> str:
         return f"{self.kind} {self.id}"
+
+
+class Deletion(models.Model):
+    """The proof that one stored file went: what it was, when, and by which rule. Written with it, never changed.
+
+    It names no person, so that it may outlive them; by the ids, support finds what the file belonged to.
+    """
+
+    class Rule(models.TextChoices):
+        EXPIRED = "expired", "its time was over"
+        NOW = "now", "its owner or support deleted it"
+        PROJECT = "project", "its project was deleted"
+        ACCOUNT = "account", "its account was deleted"
+        ORPHAN = "orphan", "no record named it"
+        MISSING = "missing", "its file was found gone"
+
+    rule = models.CharField(max_length=8, choices=Rule.choices)
+    detail = models.CharField(max_length=200, blank=True, help_text="The clock that ran out, or who asked.")
+    kind = models.CharField(max_length=12, help_text="result, matte, preview, poster, video, background")
+    name = models.CharField(max_length=300, help_text="In the media storage.")
+    size = models.BigIntegerField(help_text="Bytes.")
+    sha256 = models.CharField(max_length=64, blank=True)
+    job_id = models.UUIDField(null=True, blank=True, db_index=True)
+    asset_id = models.UUIDField(null=True, blank=True, db_index=True)
+    project_id = models.UUIDField(null=True, blank=True)
+    request_id = models.CharField(max_length=64, blank=True, help_text="Of the request that asked; empty: a sweep.")
+    created_at = models.DateTimeField(auto_now_add=True, db_index=True)
+
+    class Meta:
+        ordering = ("-id",)
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"
 
 
 class Upload(models.Model):

@@ -1,4 +1,4 @@
-"""Addresses of the pages about projects and files."""
+"""Addresses of what brings files in."""
 
 from django.urls import path
 
@@ -10,5 +10,4 @@ urlpatterns = [
     path("new/uploads/<uuid:upload_id>/parts/<int:number>", views.part_url, name="upload-part"),
     path("new/uploads/<uuid:upload_id>/complete", views.complete_upload, name="upload-complete"),
     path("new/uploads/<uuid:upload_id>/cancel", views.cancel_upload, name="upload-cancel"),
-    path("projects", views.projects, name="projects"),
 ]

@@ -1,4 +1,4 @@
-"""Pages about what you bring: the upload, and the list of projects."""
+"""What the upload of a page asks."""
 
 from __future__ import annotations
 
@@ -7,23 +7,18 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Paginator
-from django.db.models import Count, Max
 from django.http import HttpResponse, JsonResponse
-from django.shortcuts import redirect, render
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.shortcuts import render
+from django.views.decorators.http import require_POST, require_safe
 
 from apps.accounts.requests import SignedInRequest
 from apps.errors import AppError, Unavailable
 from apps.projects import resumable
-from apps.projects.forms import ProjectForm, UploadForm
-from apps.projects.models import Project, Upload
+from apps.projects.forms import UploadForm
+from apps.projects.models import Upload
 from apps.projects.representation import state_json
-from apps.projects.services import default_project, resolve_project
 from apps.projects.templatetags.clips import here
 from apps.projects.uploads import View
-
-PAGE = 24
 
 
 def told_to_a_person(view: View) -> View:
@@ -111,16 +106,3 @@ def _own(request: SignedInRequest, upload_id: UUID) -> Upload:
     if upload is None:
         raise AppError("not_found", "This upload was given up or has expired: choose the file again.")
     return upload
-
-
-@login_required
-@require_http_methods(["GET", "HEAD", "POST"])
-def projects(request: SignedInRequest) -> HttpResponse:
-    form = ProjectForm(request.POST or None)
-    if request.method == "POST" and form.is_valid():
-        return redirect("web:project", resolve_project(request.user, form.cleaned_data["name"]).pk)
-    default_project(request.user)
-    own = Project.objects.for_user(request.user).order_by("-is_default", "name")
-    rows = own.annotate(job_count=Count("jobs"), last_job_at=Max("jobs__created_at"))
-    page = Paginator(rows, PAGE).get_page(request.GET.get("page"))
-    return render(request, "projects/projects.html", {"page": page, "form": form, "query": ""})

@@ -129,7 +129,7 @@ class DeliveriesQuery(PageQuery):
 
 class WebhooksViewSet(ApiViewSet):
     permission_classes = (requires("webhooks"),)
-    lookup_value_converter = "uuid"
+    lookup_value_converter = "id"
     queries = {"list": PageQuery, "deliveries": DeliveriesQuery}  # noqa: RUF012
     refusals = {"partial_update": {400, 413, 415}}  # noqa: RUF012
 
@@ -210,13 +210,13 @@ class WebhooksViewSet(ApiViewSet):
         return self.page(rows.filter(**asked), lambda page: list(DeliveryJson(page, many=True).data))
 
     @extend_schema(responses=DeliveryWithBody, tags=["webhooks"], operation_id="webhooks_delivery")
-    @action(detail=True, methods=["get"], url_path="deliveries/<uuid:delivery_id>")
+    @action(detail=True, methods=["get"], url_path="deliveries/<id:delivery_id>")
     def one_delivery(self, request: Request, pk: str, delivery_id: str) -> Response:
         """One delivery with the body that was sent."""
         return Response(DeliveryWithBody(self.delivery(delivery_id)).data)
 
     @extend_schema(request=None, responses=DeliveryJson, tags=["webhooks"], operation_id="webhooks_replay")
-    @action(detail=True, methods=["post"], url_path="deliveries/<uuid:delivery_id>/replay")
+    @action(detail=True, methods=["post"], url_path="deliveries/<id:delivery_id>/replay")
     @idempotent
     def replay(self, request: Request, pk: str, delivery_id: str) -> Response:
         """Send a delivery once more, now: the same bytes under the same id. 409 while the endpoint is disabled."""

@@ -120,6 +120,7 @@ class Delivery(models.Model):
         verbose_name_plural = "deliveries"
         permissions = (("replay_delivery", "Can send again"),)
         indexes = (
+            models.Index(fields=("state", "finished_at"), name="delivery_by_end"),
             models.Index(fields=("-created_at",), name="delivery_by_age"),
             models.Index(fields=("user", "-created_at"), name="delivery_by_owner"),
         )

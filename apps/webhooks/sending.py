@@ -23,6 +23,7 @@ from django.db.models.functions import RowNumber
 from django.utils import timezone
 
 from apps import egress
+from apps.api import request_id
 from apps.errors import AppError
 from apps.webhooks import doorbell, services, signing
 from apps.webhooks.models import MOST_ATTEMPTS, TEST_EVENT, Attempt, Delivery, Endpoint
@@ -177,7 +178,8 @@ def exchange(delivery: Delivery, headers: dict[str, str]) -> Outcome:
         error = refusal.message
     except Exception:
         # A fault of ours with one receiver must not end the sender of all the others.
-        log.exception("webhook delivery=%s", delivery.pk)
+        with request_id.bound(delivery.request_id):
+            log.exception("webhook delivery=%s", delivery.pk)
         error = "Something went wrong on our side and was noted."
     return Outcome(status, excerpt, error[:300], round((time.monotonic() - started) * 1000))
 
@@ -198,13 +200,9 @@ def settle(delivery: Delivery, outcome: Outcome) -> None:
         mine = Delivery.objects.filter(pk=delivery.pk, state=State.PENDING, attempts=delivery.attempts)
         if mine.update(**_next(delivery, outcome, now)):
             _judge_receiver(delivery, outcome, now)
-    log.info(
-        "webhook delivery=%s job=%s attempt=%s status=%s",
-        delivery.pk,
-        delivery.subject,
-        delivery.attempts,
-        outcome.status,
-    )
+    about = (delivery.pk, delivery.subject or "-", delivery.attempts, outcome.status)
+    with request_id.bound(delivery.request_id):
+        log.info("webhook delivery=%s job=%s attempt=%s status=%s", *about)
 
 
 def _why_not(delivery: Delivery) -> str:

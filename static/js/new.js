@@ -1,162 +1,137 @@
-// New cutout: a local preview at once, the upload with progress, the price when its parts change.
+// New cutout: files in, the clip on the stage, the price when its parts change, and an address that keeps it all.
 
-const { PartsUpload } = window; // upload.js, which the page loads first
 const form = document.getElementById("cutout");
 const drop = document.getElementById("drop");
 const file = document.getElementById("id_file");
 const preview = document.getElementById("preview");
-const source = document.getElementById("source");
-const line = document.getElementById("upload-line");
-const bar = line.querySelector("progress");
-const said = line.querySelector("[data-said]");
-let running = null;
-let localUrl = null;
+const bill = document.getElementById("bill");
+const say = document.getElementById("new-say");
+let onStage = null;
 
-drop.classList.add("is-live");
-
-function megabytes(bytes) {
-  return bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(bytes < 1e8 ? 1 : 0)} MB`;
-}
-
-function showLocally(chosen) {
-  if (localUrl) URL.revokeObjectURL(localUrl);
-  localUrl = URL.createObjectURL(chosen);
-  const video = document.createElement("video");
-  video.src = localUrl;
-  video.controls = true;
-  video.muted = true;
-  video.playsInline = true;
-  video.setAttribute("aria-label", "The clip you chose");
-  video.addEventListener("error", () => {
-    const note = document.createElement("p");
-    note.className = "cannot";
-    note.textContent = "This browser cannot play this kind of file. That does not matter: we look at the file itself, not at what the browser can play.";
-    preview.replaceChildren(note);
-  });
-  preview.replaceChildren(video);
-  preview.hidden = false;
-  drop.hidden = true;
-}
-
-function startOver() {
-  running?.cancel();
-  running = null;
-  line.hidden = true;
-  preview.hidden = true;
-  preview.replaceChildren();
-  source.replaceChildren();
-  drop.hidden = false;
-  file.value = "";
-  askPrice();
-}
+const clips = new window.Clips({
+  list: document.getElementById("clips"),
+  shape: document.getElementById("clip-row"),
+  form,
+  changed,
+});
 
 function askPrice() {
   form.dispatchEvent(new Event("price"));
 }
 
-function showAnswer(html) {
-  source.innerHTML = html; // our own server's fragment
-  if (!source.querySelector("[name=asset]")) {
-    preview.hidden = true;
-    drop.hidden = false;
+function player(url) {
+  const video = document.createElement("video");
+  Object.assign(video, { src: url, controls: true, muted: true, playsInline: true, preload: "metadata" });
+  video.setAttribute("aria-label", "Your clip");
+  video.addEventListener("error", () => {
+    const note = document.createElement("p");
+    note.className = "cannot";
+    note.textContent = "This browser cannot play this kind of file. That does not matter: we look at the file itself, not at what the browser can play.";
+    preview.replaceChildren(note);
+    document.dispatchEvent(new Event("stage"));
+  });
+  return video;
+}
+
+function stageLooked() {
+  const { looked } = clips;
+  form.elements.look.value = looked?.asset ?? "";
+  for (const clip of clips.all) {
+    const button = clip.row.querySelector("[data-look]");
+    button.hidden = clips.all.length < 2;
+    button.setAttribute("aria-pressed", String(clip === looked));
   }
-  window.htmx.process(source);
+  if (onStage === looked) return;
+  // The server has put the first clip there already.
+  if (looked?.url && (looked.file || onStage)) preview.replaceChildren(player(looked.url));
+  else if (!looked?.url) preview.replaceChildren();
+  onStage = looked;
+  document.dispatchEvent(new Event("stage"));
+}
+
+/** Nothing starts while a file is on its way: its clip would be left out. */
+function guard() {
+  for (const button of bill.querySelectorAll("button[type=submit]")) {
+    if (clips.isBusy && !button.disabled) {
+      button.disabled = true;
+      button.dataset.held = "";
+    } else if (!clips.isBusy && "held" in button.dataset) {
+      button.disabled = false;
+      delete button.dataset.held;
+    }
+  }
+  document.getElementById("on-its-way").hidden = !clips.isBusy;
+}
+
+/** A reload, and the way back from where Start leads, find the clips and choices as they are. */
+function remember() {
+  const sent = new FormData(form);
+  const state = new URLSearchParams();
+  for (const name of form.dataset.state.split(" ")) {
+    for (const value of sent.getAll(name)) if (value) state.append(name, value);
+  }
+  history.replaceState(history.state, "", `${location.pathname}?${state}${location.hash}`);
+}
+
+function changed() {
+  const isEmpty = !clips.all.length;
+  preview.hidden = isEmpty;
+  drop.hidden = !isEmpty;
+  document.getElementById("more-clips").hidden = isEmpty;
+  stageLooked();
+  guard();
+  remember();
   askPrice();
 }
 
-const SAYS = {
-  sending: ({ loaded, total }, name) => `Uploading ${name}: ${megabytes(loaded)} of ${megabytes(total)}`,
-  waiting: ({ loaded }, name) => `The connection is gone. ${name} goes on from ${megabytes(loaded)} when it is back.`,
-  looking: () => "Looking into the file…",
-};
-
-async function upload(chosen) {
-  if (chosen.size > Number(form.dataset.maxBytes)) {
-    failed(`${chosen.name} has ${megabytes(chosen.size)}, and at most ${megabytes(form.dataset.maxBytes)} are taken.`);
-    return;
-  }
-  running?.cancel();
-  showLocally(chosen);
-  source.replaceChildren();
-  line.hidden = false;
-  bar.removeAttribute("value");
-  said.textContent = `Uploading ${chosen.name}…`;
-  const sending = new PartsUpload(chosen, {
-    address: form.dataset.upload,
-    token: form.elements.csrfmiddlewaretoken.value,
-    project: form.elements.project.value,
-    told: (progress) => {
-      [bar.max, bar.value] = [progress.total, progress.loaded];
-      const text = SAYS[progress.state](progress, chosen.name);
-      if (said.textContent !== text) said.textContent = text;
-    },
-  });
-  running = sending;
-  let answer = "";
-  try {
-    answer = await sending.run();
-  } catch (error) {
-    if (running !== sending) return;
-    if (error instanceof PartsUpload.Canceled) {
-      running = null;
-      return;
-    }
-    if (!(error instanceof PartsUpload.Refused)) {
-      running = null;
-      failed("The server did not answer as expected.");
-      return;
-    }
-    answer = error.message;
-  }
-  if (running !== sending) return;
-  running = null;
-  line.hidden = true;
+function add(files) {
+  const left = clips.add(files);
   file.value = "";
-  showAnswer(answer);
+  if (left.length) window.alert(`At most ${form.dataset.mostClips} clips at once. Left out: ${left.join(", ")}`);
 }
 
-function failed(why) {
-  line.hidden = true;
-  const note = document.createElement("p");
-  note.className = "note bad";
-  note.setAttribute("role", "alert");
-  note.textContent = `${why} Nothing was kept; choose a file again.`;
-  source.replaceChildren(note);
-  preview.hidden = true;
-  drop.hidden = false;
-  file.value = "";
-}
-
-file.addEventListener("change", () => { if (file.files.length) upload(file.files[0]); });
+file.addEventListener("change", () => { if (file.files.length) add([...file.files]); });
 
 for (const kind of ["dragenter", "dragover"]) {
   window.addEventListener(kind, (event) => {
     if (!event.dataTransfer?.types.includes("Files")) return;
     event.preventDefault();
-    drop.classList.add("is-over");
+    form.classList.add("is-over");
   });
 }
-window.addEventListener("dragleave", (event) => { if (!event.relatedTarget) drop.classList.remove("is-over"); });
+window.addEventListener("dragleave", (event) => { if (!event.relatedTarget) form.classList.remove("is-over"); });
 window.addEventListener("drop", (event) => {
   if (!event.dataTransfer?.files.length) return;
   event.preventDefault();
-  drop.classList.remove("is-over");
-  upload(event.dataTransfer.files[0]);
+  form.classList.remove("is-over");
+  add([...event.dataTransfer.files]);
 });
 
 form.addEventListener("click", (event) => {
-  if (event.target.closest("[data-start-over]")) {
-    event.preventDefault();
-    startOver();
-  }
+  if (event.target.closest("[data-add]")) file.click();
+  const choice = event.target.closest("[data-choose]");
+  if (!choice) return;
+  const [name, value] = choice.dataset.choose.split("=");
+  const radio = form.querySelector(`[name="${name}"][value="${value}"]`);
+  radio.checked = true;
+  radio.dispatchEvent(new Event("change", { bubbles: true }));
+  radio.focus();
 });
 
-// A picked swatch and the colour field are two ways of saying the same thing.
-form.addEventListener("input", (event) => {
-  const swatch = event.target.closest("[data-swatch]");
-  if (swatch) form.elements.bg_color.value = swatch.value;
+form.addEventListener("change", remember);
+form.elements.video_url.addEventListener("input", remember);
+
+document.addEventListener("htmx:afterSettle", () => {
+  guard();
+  remember();
+  const tried = document.getElementById("tried");
+  if (tried?.dataset.done && !say.textContent) say.textContent = `The free preview is ${tried.dataset.done}.`;
 });
 
 window.addEventListener("beforeunload", (event) => {
-  if (running) event.preventDefault();
+  if (clips.isBusy) event.preventDefault();
 });
+
+onStage = clips.looked;
+stageLooked();
+remember();

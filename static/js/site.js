@@ -40,6 +40,8 @@ document.addEventListener("submit", (event) => {
     return;
   }
   if (form.method !== "post" || form.hasAttribute("hx-post")) return;
+  // A download leaves the page as it is, to be used again.
+  if (event.submitter?.hasAttribute("data-download")) return;
   // A second click would ask for the same thing again.
   if (form.dataset.sent) event.preventDefault();
   form.dataset.sent = "yes";
@@ -51,6 +53,9 @@ window.addEventListener("pageshow", (event) => {
 });
 
 document.addEventListener("change", (event) => {
+  if (event.target.matches("[data-tick-all]")) {
+    for (const box of event.target.form.querySelectorAll('input[name="job"]')) box.checked = event.target.checked;
+  }
   if (event.target.matches("[data-autosubmit]")) event.target.form.requestSubmit();
 });
 

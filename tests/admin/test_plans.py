@@ -114,7 +114,7 @@ def test_no_list_reads_a_whole_column(client: Client, sue: User, alice: User) ->
 def test_every_list_may_be_sorted_and_searched(client: Client, sue: User, alice: User) -> None:
     make_job(alice)
     client.force_login(sue)
-    for kind in admin.site._registry.values():
+    for kind in (kind for kind in admin.site._registry.values() if isinstance(kind, RecordAdmin)):
         address = reverse(f"admin:{kind.opts.app_label}_{kind.opts.model_name}_changelist")
         for query in ({"q": "alice@example.org"}, {"q": ID}, {"o": "1"}):
             assert client.get(address, query).status_code == 200, (address, query)

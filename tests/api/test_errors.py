@@ -79,6 +79,8 @@ def test_a_wrong_method_is_told_before_a_fault_of_its_query(api):
         '{"a":' + "[" * 100_000,
         '{"a": ' + "[" * 40 + "]" * 40 + "}",
         '{"a": 1' + "0" * 5000 + "}",
+        '{"a": 1e400}',
+        '{"a": 1, "b": {"c": 1, "c": 2}}',
     ],
 )
 def test_a_body_that_cannot_be_read_is_a_400(api, body):

@@ -14,12 +14,15 @@ from django.db import connection, connections
 from django.test import Client
 from django.utils import timezone
 
+from apps.accounts.models import User
+from apps.api import idempotency
 from apps.api.models import IdempotencyRecord
 from apps.jobs import reconcile
 from apps.projects.models import Project
 from config.urls import urlpatterns
 from tests.api import machinery
 from tests.api.conftest import JSON
+from tests.live import wait_for
 
 pytestmark = [pytest.mark.urls("tests.api.machinery"), pytest.mark.django_db]
 
@@ -177,6 +180,18 @@ def test_in_a_race_one_row_results(api):
     assert len({answer.json()["id"] for answer in made}) == 1
     assert set(others) <= {(409, "idempotency_in_progress")}
     assert Project.objects.filter(name="race").count() == 1
+
+
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+def test_an_uploads_lease_is_renewed_while_its_process_lives_and_no_longer(api, monkeypatch):
+    monkeypatch.setattr(idempotency, "RENEWED_EVERY", timedelta(milliseconds=10))
+    record = idempotency.claim(User.objects.get(), "k", fingerprint="f")
+    IdempotencyRecord.objects.update(lease_until=timezone.now() - timedelta(hours=1))
+
+    with idempotency.renewed(record):
+        wait_for(lambda: IdempotencyRecord.objects.get().lease_until > timezone.now(), seconds=10)
+
+    assert "idempotency-lease" not in {thread.name for thread in threading.enumerate()}
 
 
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)

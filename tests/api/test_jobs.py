@@ -327,3 +327,38 @@ def test_a_list_costs_the_same_at_one_row_and_at_three(api, alice):
     one_of_each()
 
     assert queries() == few
+
+
+def test_an_estimate_refuses_a_background_picture_that_is_not_there(api, alice):
+    body = {
+        "video_id": str(make_asset(alice).pk),
+        "model": "light",
+        "bg_type": "image",
+        "bg_image_id": str(uuid.uuid4()),
+    }
+
+    assert refusal(post(api, "/estimate", body)) == (422, "invalid_request", "bg_image_id")
+
+
+@pytest.mark.parametrize(
+    "url", ["https://me:secret@example.org/a.mp4", "https://example.org:99999/a.mp4", "https:///a.mp4", "file:///a.mp4"]
+)
+def test_an_address_that_no_honest_caller_writes_is_refused_at_once(api, url):
+    response = post(api, "", {"video_url": url, "model": "light"})
+
+    assert refusal(response) == (422, "invalid_request", "video_url")
+    assert "secret" not in response.content.decode()
+    assert not Job.objects.exists()
+
+
+def test_an_id_may_be_written_in_capitals(api, alice):
+    job = make_job(alice)
+
+    assert api.get(f"/v1/jobs/{str(job.pk).upper()}").json()["id"] == str(job.pk)
+
+
+def test_a_status_that_there_is_not_is_refused_with_those_there_are(api):
+    answer = api.get("/v1/jobs?status=done")
+
+    assert refusal(answer) == (422, "invalid_request", "status")
+    assert "created, queued, processing" in answer.json()["error"]["message"]

@@ -309,7 +309,7 @@ def test_a_contained_process_has_bounded_resources(peek):
     assert work["limits"] == {
         "RLIMIT_CORE": [0, 0],
         "RLIMIT_FSIZE": [64 * 1024**3] * 2,
-        "RLIMIT_CPU": [48 * 3600] * 2,
+        "RLIMIT_CPU": [30 * 24 * 3600] * 2,
         "RLIMIT_AS": [max(8 * 1024**3, memory)] * 2,
     }
     assert look["limits"]["RLIMIT_CPU"] == [120, 120]

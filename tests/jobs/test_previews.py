@@ -49,7 +49,7 @@ def test_a_finished_preview_has_real_small_files_and_was_free(bob: User, tmp_pat
 
     job = fresh(job)
     assert (job.status, job.error, job.charged, purse(bob)) == ("completed", "", 0, (0, 0))
-    assert stored_files(job) == ["preview.mp4", "result.webm"]
+    assert stored_files(job) == ["poster.webp", "preview.mp4", "result.webm"]
     facts = job.outputs.get(kind="result").facts
     assert (facts["width"], facts["height"], facts["frames"]) == (640, 320, 15)
     assert (facts["has_audio"], facts["alpha_mode"]) == (True, "straight")

@@ -44,6 +44,7 @@ def test_a_job_answers_exactly_the_contracts_keys_in_every_state(alice: User) ->
 def test_a_finished_job_has_working_links(client: Client, alice: User) -> None:
     job = make_job(alice, status="completed")
     make_output(job, kind="matte")
+    make_output(job, kind="poster", format_="webp")  # for pages only
 
     told = as_json(Job.objects.with_details().get(pk=job.pk))
 

@@ -46,10 +46,11 @@ def test_a_job_goes_through_the_engine_and_is_paid(alice: User, clip: Path) -> N
     job = fresh(job)
     assert (job.status, job.error, job.charged, purse(alice)) == ("completed", "", 1_00, (99_00, 0))
     assert (job.frames_done, job.model_version, job.device) == (25, "chroma@1", "cpu")
-    assert stored_files(job) == ["matte.mkv", "preview.mp4", "result.webm"]
-    result, preview, matte = job.outputs.order_by("-kind")
+    assert stored_files(job) == ["matte.mkv", "poster.webp", "preview.mp4", "result.webm"]
+    result, preview, poster, matte = job.outputs.order_by("-kind")
     assert (result.kind, result.format, matte.kind) == ("result", "webm", "matte")
     assert (preview.kind, preview.format, preview.facts["frames"]) == ("preview", "stacked_mp4", 25)
+    assert (poster.kind, poster.format, poster.facts["width"], poster.facts["frames"]) == ("poster", "webp", 96, 1)
     assert (result.facts["frames"], result.facts["alpha_mode"]) == (25, "straight")
     assert result.file.size == result.size > 0
     assert list(JobEvent.objects.filter(job=job).values_list("name", flat=True)) == [
@@ -141,7 +142,8 @@ def test_files_stay_when_the_database_breaks_while_settling(
 
     runner.run(job)
 
-    assert (fresh(job).status, stored_files(job)) == ("processing", ["matte.mkv", "preview.mp4", "result.webm"])
+    assert fresh(job).status == "processing"
+    assert stored_files(job) == ["matte.mkv", "poster.webp", "preview.mp4", "result.webm"]
     services.expire(job.pk, 1)
     assert reconcile.reap_lost() == 1
     assert (fresh(job).status, fresh(job).attempt, stored_files(job)) == ("queued", 2, [])
@@ -188,7 +190,7 @@ def test_an_engine_that_was_killed_costs_an_attempt(
 
 
 def test_a_job_over_its_time_is_stopped_and_free(alice: User, clip: Path, settings: Any) -> None:
-    settings.JOB_TIMEOUT_SECONDS = 0
+    settings.JOB_TIMEOUT_SECONDS = settings.JOB_TIMEOUT_SECONDS_PER_FRAME = 0
 
     job = claimed(alice, clip)
     runner.run(job)
@@ -209,7 +211,7 @@ def test_a_job_that_stands_still_is_stopped_and_free(alice: User, clip: Path, se
 def test_one_more_frame_is_no_standstill(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr(runner.time, "monotonic", lambda: now[0])
-    watch = runner.Watch()
+    watch = runner.Watch(frames=10_000)
 
     for frames in range(5):
         now[0] += settings.JOB_STALL_SECONDS
@@ -217,6 +219,19 @@ def test_one_more_frame_is_no_standstill(settings: Any, monkeypatch: pytest.Monk
     now[0] += settings.JOB_STALL_SECONDS + 1
     with pytest.raises(TimeoutError, match="stood still for 30 minutes"):
         watch.look(Progress("processing", 4, 10, 50.0, None))
+
+
+def test_a_longer_film_may_take_longer(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.JOB_TIMEOUT_SECONDS, settings.JOB_TIMEOUT_SECONDS_PER_FRAME, settings.JOB_STALL_SECONDS = 100, 2.0, 10**6
+    now = [0.0]
+    monkeypatch.setattr(runner.time, "monotonic", lambda: now[0])
+    short, long = runner.Watch(frames=10), runner.Watch(frames=1000)
+
+    now[0] = 121.0
+
+    long.look(None)
+    with pytest.raises(TimeoutError, match="took longer"):
+        short.look(None)
 
 
 def test_less_than_half_of_a_file_fails_as_truncated_and_free(alice: User, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,8 +13,10 @@ import pytest
 
 from apps.accounts.models import User
 from apps.errors import Unavailable
-from apps.jobs import reconcile, retention, runner, services
+from apps.jobs import bulk, reconcile, retention, runner, services
 from apps.jobs.models import Job
+from apps.projects import archive
+from tests.factories import make_job, make_output
 from tests.jobs.running import claimed, fresh, purse
 from tests.s3 import Store, s3_store
 
@@ -45,6 +49,20 @@ def test_a_worker_brings_the_source_from_the_store_and_its_results_there(alice: 
     assert store.files() == outputs | {str(job.asset.file.name)}
     retention.delete_media(fresh(job))
     assert store.files() == set()
+
+
+def test_chosen_results_go_from_the_store_into_an_archive_piece_by_piece(alice: User, store: Store) -> None:
+    job = make_job(alice, status="completed")
+    made = make_output(make_job(alice, status="completed"), content=bytes(range(256)) * 4096)
+    results = bulk.results(Job.objects.filter(pk__in=(job.pk, made.job_id)))
+
+    opened = zipfile.ZipFile(io.BytesIO(b"".join(archive.stream(bulk.entries(results)))))
+    store.fails = lambda method, address: f"jobs/{job.pk}" in address
+
+    assert opened.testzip() is None
+    assert sorted(info.file_size for info in opened.infolist()) == [8, 8, 1 << 20]
+    with pytest.raises(Unavailable):
+        b"".join(archive.stream(bulk.entries(results)))
 
 
 @pytest.mark.parametrize("step", [bringing, storing])

@@ -89,9 +89,9 @@ def delivered_once(user: User, job: Job, seconds: int = 40) -> None:
     amount = seconds * 1_00
     assert (fresh(job).status, fresh(job).error, fresh(job).charged) == ("completed", "", amount)
     assert books(user)["entries"] == [("grant", 100_00), ("capture", -amount)]
-    assert sorted(fresh(job).outputs.values_list("kind", flat=True)) == ["matte", "preview", "result"]
-    attempt = fresh(job).attempt
-    assert sorted(media_storage().listdir(f"jobs/{job.pk}/{attempt}")[1]) == ["matte.mkv", "preview.mp4", "result.webm"]
+    assert sorted(fresh(job).outputs.values_list("kind", flat=True)) == ["matte", "poster", "preview", "result"]
+    stored = media_storage().listdir(f"jobs/{job.pk}/{fresh(job).attempt}")[1]
+    assert sorted(stored) == ["matte.mkv", "poster.webp", "preview.mp4", "result.webm"]
 
 
 @pytest.mark.parametrize("victim", ["worker", "horse", "engine"])

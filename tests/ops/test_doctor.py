@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 
+from apps.engine.matting import weights
 from apps.ops import checks, doctor, queue_server
 from apps.ops.checks import Check
 
@@ -112,6 +113,38 @@ def test_a_gpu_that_does_not_start_is_noted(monkeypatch: pytest.MonkeyPatch) -> 
     assert finding.text.endswith(
         "onnxruntime 1.31.1 for CUDA 13.0; CUDA does not start: no driver. See docs/operations.md."
     )
+
+
+def test_weights_that_the_manifest_does_not_know_are_bad(tmp_path: Path) -> None:
+    row = weights.NetworkStatus("u2net", True, "", "f" * 64, 1, tmp_path / "u2net", {"said": "Self-test passed."})
+
+    finding = doctor.network(row)
+
+    assert finding.level == "bad"
+    assert finding.text.endswith(f"rm -r {tmp_path}/u2net && manage.py models install u2net")
+
+
+def test_licences_are_told_and_those_with_conditions_named(settings: Any) -> None:
+    settings.MODEL_LICENCES = "all"
+    everything = doctor.licences()
+    settings.MODEL_LICENCES = "permissive"
+    permissive = doctor.licences()
+
+    assert (everything.level, "GPL-3.0" in everything.text) == ("note", True)
+    assert (permissive.level, "GPL" in permissive.text) == ("ok", False)
+
+
+@pytest.mark.parametrize(("said", "level"), [("as expected", "ok"), ("it gave [0.9], expected [0.2]", "bad")])
+def test_thoroughly_means_that_networks_are_run_again(
+    monkeypatch: pytest.MonkeyPatch, settings: Any, tmp_path: Path, said: str, level: str
+) -> None:
+    row = weights.NetworkStatus("u2net", True, "", "f" * 64, 1, tmp_path)
+    monkeypatch.setattr(weights, "status", lambda folder: [row])
+    monkeypatch.setattr(doctor, "SELF_TEST_PROBE", f"print({said!r})")
+
+    (finding,) = doctor.self_tests()
+
+    assert (finding.level, finding.subject) == (level, "self-test u2net")
 
 
 def test_a_full_disk_is_bad(monkeypatch: pytest.MonkeyPatch) -> None:

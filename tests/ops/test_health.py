@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+
 import pytest
 from django.db import DatabaseError, connection
 from django.test import Client
@@ -59,6 +62,26 @@ def test_ready_does_not_wait_for_models(client: Client, monkeypatch: pytest.Monk
     monkeypatch.setattr(checks, "models", lambda: Check(ok=False, detail="no model is installed yet"))
 
     assert client.get("/health/ready").status_code == 200
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("well")
+@pytest.mark.parametrize("part", ["database", "queue", "storage", "workers"])
+def test_not_ready_when_nobody_could_work(client: Client, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+    monkeypatch.setattr(checks, part, lambda: Check(ok=False, detail="broken"))
+
+    answer = client.get("/health/ready")
+
+    assert answer.status_code == 503
+    assert [name for name, found in answer.json()["checks"].items() if not found["ok"]] == [part]
+
+
+@pytest.mark.parametrize(("silent_for", "alive"), [(80, True), (100, False)])
+def test_a_worker_that_was_silent_for_too_long_is_not_counted(silent_for: int, alive: bool) -> None:
+    beat = datetime.now(UTC) - timedelta(seconds=silent_for)
+    worker = SimpleNamespace(last_heartbeat=beat.replace(tzinfo=None), hostname="elsewhere", pid=1)
+
+    assert checks.is_alive(worker) == alive
 
 
 @pytest.mark.django_db

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from http.client import HTTPResponse
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,26 @@ def test_killing_the_supervisor_leaves_nothing_and_the_next_start_works(house: H
     again.wait_ready()
     assert again.stop() == 0
     assert again.processes() == {}
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"GET /v1/jobs HTTP/1.1\r\nContent-Length: many\r\n\r\n", 400),
+        (b"GET /v1/jobs?" + b"a" * 9000 + b" HTTP/1.1\r\n\r\n", 414),
+        (b"GET /v1/jobs HTTP/1.1\r\nX-Long: " + b"a" * 9000 + b"\r\n\r\n", 431),
+        (b"nonsense\r\n\r\n", 400),
+    ],
+)
+def test_what_is_no_http_request_is_refused_in_json(shared: House, sent: bytes, status: int) -> None:
+    with socket.create_connection(("127.0.0.1", shared.port), timeout=30) as client:
+        client.sendall(sent)
+        answer = HTTPResponse(client)
+        answer.begin()
+        error = json.loads(answer.read())["error"]
+
+    assert (answer.status, answer.getheader("Content-Type")) == (status, "application/json")
+    assert (error["code"], error["request_id"]) == ("invalid_request", answer.getheader("X-Request-Id"))
 
 
 @pytest.mark.parametrize("words", [("valkey",), ("gunicorn",), ("rqworker", "default"), ("reconcile",)])

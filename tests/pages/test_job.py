@@ -257,7 +257,13 @@ def test_cutting_it_out_differently_starts_from_what_was_asked(alice, browser):
         href = re.search(r'href="([^"]+)">Cut it out differently', page_of(browser, job))
         opened = browser.get(unescape(href.group(1)))
 
-        asked = {"model": "light", "output_format": "mp4", "asset": job.asset_id, "project": project.pk, **choices}
+        asked = {
+            "model": "light",
+            "output_format": "mp4",
+            "asset": [str(job.asset_id)],
+            "project": project.pk,
+            **choices,
+        }
         assert {name: str(opened.context["chosen"][name]) for name in asked} == {n: str(v) for n, v in asked.items()}
         assert not opened.context["form"].errors
 

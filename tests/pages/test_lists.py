@@ -116,3 +116,16 @@ def test_the_ledger_shows_every_entry_and_what_is_set_aside(alice, browser):
     assert reverse("web:job", args=[done.pk]) in page
     assert reverse("web:job", args=[waiting.pk]) in page
     assert "85 <small>credits</small>" in " ".join(page.split())
+
+
+def test_the_history_asks_again_while_something_moves_and_only_for_that(alice, browser):
+    running, done = make_job(alice, status="processing"), make_job(alice, status="completed")
+
+    moving = browser.get(reverse("web:jobs")).content.decode()
+    Job.objects.filter(pk=running.pk).update(status="canceled")
+    still = browser.get(reverse("web:jobs")).content.decode()
+
+    assert f'hx-select-oob="#balance,#state-{running.pk},#cost-{running.pk}"' in moving
+    assert f'id="state-{running.pk}"' in moving
+    assert f'id="state-{done.pk}"' in still
+    assert "hx-get" not in still

@@ -49,7 +49,7 @@ def test_a_combination_that_cannot_be_is_told_with_its_fix(alice, browser):
 
     page = browser.post(reverse("web:price"), {**CHOICES, "output_format": "mp4", "asset": asset.pk}).content.decode()
 
-    assert "mp4 cannot hold a transparent background" in page
+    assert "MP4 cannot hold a transparent background" in page
     assert "disabled" in page
 
 
@@ -85,7 +85,7 @@ def test_a_trim_changes_the_price_that_is_shown(alice, browser):
     assert "Start for 3 credits" in page.content.decode()
 
 
-@pytest.mark.parametrize(("trim_end", "less", "price"), [("10", "3", "7.5"), ("0.4", "0.29", "0.3")])
+@pytest.mark.parametrize(("trim_end", "less", "price"), [("10", "3", "7.50"), ("0.4", "0.29", "0.30")])
 def test_no_more_is_spent_than_the_button_said(alice, browser, trim_end, less, price):
     """A choice that changed in the moment before the click costs a second click, not credits."""
     asset = make_asset(alice)
@@ -195,7 +195,7 @@ def test_an_address_is_fetched_first_and_priced_then(browser):
 def test_an_address_that_is_none_is_refused_at_its_field(browser):
     response = post(browser, video_url="example")
 
-    assert b"video_url must be an http or https URL" in response.content
+    assert b"video_url: The URL must start with https://" in response.content
     assert Job.objects.count() == 0
 
 

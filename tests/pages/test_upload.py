@@ -131,12 +131,13 @@ def choose(page: Page, line: Line, clip: Path) -> None:
     page.route(PARTS, line.carry)
     page.set_input_files("#id_file", clip)
     expect(page.locator("#preview video")).to_be_visible()
-    expect(page.locator("#upload-line")).to_contain_text("The connection is gone", timeout=A_MINUTE)
+    expect(page.locator(".clip")).to_contain_text("The connection is gone", timeout=A_MINUTE)
+    expect(page.locator("#bill button[type=submit]:visible:enabled")).to_have_count(0)
 
 
 def arrives(page: Page) -> None:
-    expect(page.locator("#source")).to_contain_text("96 × 64", timeout=A_MINUTE)
-    expect(page.locator("#upload-line")).to_be_hidden()
+    expect(page.locator(".clip[data-asset]")).to_contain_text("96 × 64", timeout=A_MINUTE)
+    expect(page.locator(".clip progress")).to_have_count(0)
     expect(page.locator("#bill")).to_contain_text("credits")
 
 

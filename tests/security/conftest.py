@@ -79,6 +79,7 @@ def hers(alice: User) -> dict[str, Any]:
         "v1/projects/": project,
         "v1/uploads/": upload,
         "new/uploads/": upload,
+        "new/tried/": job,
         "asset": asset,
         "keys/": issue_key(alice, name="hers")[0],
         "credits/purchases/": purchase,

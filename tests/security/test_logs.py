@@ -139,7 +139,7 @@ def test_an_ordinary_line_is_left_as_it_is(line: str) -> None:
 
 
 def test_the_site_writes_its_logs_through_it() -> None:
-    assert site.LOGGING["formatters"]["line"]["()"] == "apps.ops.logs.Formatter"
+    assert site.LOGGING["formatters"]["text"]["()"] == "apps.ops.logs.Formatter"
     assert site.LOGGING["root"]["handlers"] == ["console"]
 
 

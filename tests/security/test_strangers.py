@@ -26,6 +26,7 @@ BY_SECRET = {
 """Addresses whose parameter is itself the secret."""
 OPEN = {
     *("stripe-webhook", "openapi", "pricing-list", "", "docs", "health", "health-live", "health-ready"),
+    "metrics",  # its own token opens it (tests/ops/test_metrics.py)
     *("home", "pricing", "mail", "account_login", "account_logout", "account_signup", "account_inactive"),
     *("account_email_verification_sent", "account_reset_password", "account_reset_password_done"),
     *("account_reset_password_from_key_done", "account_confirm_login_code", "mfa_authenticate"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandParser
 
 from apps.ops import doctor
 
@@ -16,9 +16,12 @@ class Command(BaseCommand):
     help = "Examine this installation; exit status 1 when something must be mended."
     requires_system_checks = ()
 
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--thorough", action="store_true", help="Also run every network's self-test again.")
+
     def handle(self, *args: Any, **options: Any) -> None:
         problems = 0
-        for finding in doctor.examine():
+        for finding in doctor.examine(thoroughly=options["thorough"]):
             problems += finding.level == "bad"
             self.stdout.write(f"{SIGNS[finding.level]}  {finding.subject:<16} {finding.text}")
             self.stdout.flush()

@@ -12,7 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from apps.ops import instance, plan, processes
+from apps.ops import hosts, instance, plan, processes
 from apps.ops.supervisor import Supervisor, say
 
 
@@ -27,6 +27,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if options["with_parent"]:
             processes.die_with_parent(os.getppid(), signal.SIGTERM)
+        if why := hosts.refusal():
+            raise CommandError(why)
         data_dir = Path(settings.DATA_DIR)
         lock = instance.RunLock(data_dir)
         try:

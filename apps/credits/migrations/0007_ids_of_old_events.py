@@ -14,6 +14,6 @@ def fill(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("credits", "0004_returns_and_stripe_ids")]
+    dependencies = [("credits", "0006_returns_and_stripe_ids")]
 
     operations = [migrations.RunPython(fill, migrations.RunPython.noop)]

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('webhooks', '0003_hosts_of_old_deliveries'),
+        ('webhooks', '0004_deliveries_by_end'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('projects', '0003_project_retention_and_defaults'),
+        ('projects', '0005_deletions'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

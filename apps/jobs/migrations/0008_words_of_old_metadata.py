@@ -22,6 +22,6 @@ def fill(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("jobs", "0006_attempts_and_callers")]
+    dependencies = [("jobs", "0007_attempts_and_callers")]
 
     operations = [migrations.RunPython(fill, migrations.RunPython.noop)]

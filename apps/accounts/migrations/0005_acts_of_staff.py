@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('accounts', '0003_key_caps_and_rotation'),
+        ('accounts', '0004_data_requests'),
     ]
 
     operations = [

@@ -8,10 +8,10 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('accounts', '0004_acts_of_staff'),
-        ('credits', '0004_returns_and_stripe_ids'),
-        ('jobs', '0005_accounts_take_turns'),
-        ('projects', '0004_found_by_name'),
+        ('accounts', '0005_acts_of_staff'),
+        ('credits', '0006_returns_and_stripe_ids'),
+        ('jobs', '0006_jobs_by_outcome'),
+        ('projects', '0006_found_by_name'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('credits', '0003_buying_and_audit'),
+        ('credits', '0005_entries_by_kind'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
@@ -43,7 +43,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='ledgerentry',
             name='kind',
-            field=models.CharField(choices=[('grant', 'Grant'), ('purchase', 'Purchase'), ('capture', 'Capture'), ('refund', 'Refund'), ('dispute', 'Dispute'), ('adjustment', 'Adjustment'), ('return', 'Job refund')], max_length=12),
+            field=models.CharField(choices=[('grant', 'Grant'), ('purchase', 'Purchase'), ('capture', 'Capture'), ('refund', 'Refund'), ('dispute', 'Dispute'), ('adjustment', 'Adjustment'), ('return', 'Job refund'), ('lapse', 'Lapse')], max_length=12),
         ),
         migrations.AlterField(
             model_name='purchase',
@@ -74,7 +74,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='ledgerentry',
-            index=models.Index(fields=['kind', '-id'], name='entry_by_kind'),
+            index=models.Index(fields=['kind', '-id'], name='newest_entry_by_kind'),
         ),
         migrations.AddIndex(
             model_name='purchase',

@@ -1,0 +1,98 @@
+"""Many jobs' media at once: taken home as one archive, or deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet, Sum
+from django.utils import timezone
+
+from apps.engine.formats import FORMATS
+from apps.jobs import retention
+from apps.jobs.models import Job, JobQuerySet, Output
+from apps.jobs.representation import download_name
+from apps.projects import media
+from apps.projects.archive import Entry, Names
+from apps.projects.models import Asset, Deletion
+
+ROUNDS = 5
+"""Of a sweep's batch each, within one request; what is left goes with the next sweeps, seconds later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Going:
+    """What a deletion takes."""
+
+    jobs: JobQuerySet
+    """Those that lose something."""
+    results: int
+    sources: int
+    bytes: int
+    staying: int
+    """Of the chosen jobs, those that are not over."""
+
+
+def results(jobs: JobQuerySet) -> QuerySet[Output]:
+    """Their results that are still there, oldest first."""
+    rows = Output.objects.filter(job__in=jobs.order_by().values("pk"), kind=Output.Kind.RESULT).exclude(file="")
+    return rows.select_related("job__asset").order_by("job__created_at", "pk")
+
+
+def entries(outputs: QuerySet[Output]) -> Iterator[Entry]:
+    """Every result under the name that it has as a download of its own."""
+    names = Names()
+    # Read to the end first: whoever downloads for an hour must not hold a cursor for as long.
+    for output in list(outputs):
+        wanted = download_name(output.job, FORMATS[output.format].suffix)
+        chunks = partial(media.chunks, str(output.file.name))
+        yield Entry(names.of(wanted), chunks, size=output.size, when=output.created_at)
+
+
+def forecast(jobs: JobQuerySet) -> Going:
+    over = _over(jobs)
+    outputs, sources = _outputs(over), _sources(over)
+    has_source = Q(asset__in=sources.values("pk")) | Q(background_asset__in=sources.values("pk"))
+    loses = over.filter(Exists(_outputs(over).filter(job=OuterRef("pk"))) | has_source)
+    totals = [rows.aggregate(total=Sum("size"))["total"] or 0 for rows in (outputs, sources)]
+    return Going(
+        jobs=loses.select_related("asset"),
+        results=outputs.filter(kind=Output.Kind.RESULT).count(),
+        sources=sources.count(),
+        bytes=sum(totals),
+        staying=jobs.exclude(status__in=Job.FINAL).count(),
+    )
+
+
+def delete_media(jobs: JobQuerySet) -> bool:
+    """Delete the media of those that are over, as `retention.delete_media` does for one; whether all are gone by now.
+
+    Idempotent. Marked in one transaction, so that what this request does not get to goes with the next sweeps.
+    """
+    now = timezone.now()
+    with transaction.atomic():
+        over = _over(jobs)
+        sources = Asset.objects.filter(pk__in=list(_sources(over).values_list("pk", flat=True)))
+        sources.update(expires_at=now)
+        Job.objects.filter(pk__in=over.order_by().values("pk"), expires_at__gt=now).update(expires_at=now)
+    return any(not retention.delete_batch(_outputs(over), sources, rule=Deletion.Rule.NOW) for _ in range(ROUNDS))
+
+
+def _over(jobs: JobQuerySet) -> JobQuerySet:
+    return jobs.filter(status__in=Job.FINAL)
+
+
+def _outputs(jobs: JobQuerySet) -> QuerySet[Output]:
+    return Output.objects.filter(job__in=jobs.order_by().values("pk")).exclude(file="")
+
+
+def _sources(jobs: JobQuerySet) -> QuerySet[Asset]:
+    """Files that none but these jobs has a use for."""
+    keys = jobs.order_by().values("pk")
+    theirs = Job.objects.filter(Q(asset=OuterRef("pk")) | Q(background_asset=OuterRef("pk")))
+    is_live = Q(status__in=(Job.Status.CREATED, *retention.UNFINISHED))
+    has_results = Exists(Output.objects.filter(job=OuterRef("pk"), deleted_at=None))
+    others = theirs.exclude(pk__in=keys).filter(is_live | has_results)
+    return Asset.objects.filter(Exists(theirs.filter(pk__in=keys))).exclude(file="").exclude(Exists(others))

@@ -1,0 +1,88 @@
+"""What goes leaves a proof: which file, when, how many bytes, by which rule."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from django.test import Client
+from django.utils import timezone
+
+from apps.accounts.models import User
+from apps.accounts.services import issue_key
+from apps.jobs import projects as jobs_of
+from apps.jobs import retention
+from apps.jobs.models import Job
+from apps.projects.models import Asset, Deletion
+from tests.factories import make_asset, make_job, make_project
+
+PAST = timedelta(minutes=1)
+
+
+def proofs() -> list[tuple[str, str, int]]:
+    return [(row.rule, row.kind, row.size) for row in Deletion.objects.order_by("id")]
+
+
+def test_a_sweep_notes_each_file_and_the_clock_that_ran_out(alice: User) -> None:
+    project = make_project(alice, result_days=2)
+    job = make_job(alice, project=project, status="completed", expires_at=timezone.now() - PAST)
+    output, name = job.outputs.get(), str(job.outputs.get().file.name)
+
+    assert (retention.delete_expired(), retention.delete_expired()) == (1, 0)
+
+    (proof,) = Deletion.objects.all()
+    assert (proof.rule, proof.kind, proof.name, proof.size) == ("expired", "result", name, output.size)
+    assert (proof.sha256, proof.job_id, proof.project_id) == (output.sha256, job.pk, project.pk)
+    assert proof.detail.startswith("the project keeps results 2 days; until 20")
+    assert proof.request_id == ""
+
+
+def test_the_sites_clock_is_named_where_the_project_has_none(alice: User) -> None:
+    asset = make_asset(alice, project=make_project(alice))
+    Asset.objects.filter(pk=asset.pk).update(expires_at=timezone.now() - PAST)
+
+    assert retention.delete_expired() == 1
+
+    (proof,) = Deletion.objects.all()
+    assert (proof.rule, proof.kind, proof.asset_id) == ("expired", "video", asset.pk)
+    assert proof.detail.startswith("the site keeps sources 24 hours; until 20")
+
+
+def test_delete_now_says_which_request_asked(alice: User) -> None:
+    job = make_job(alice, status="completed")
+    api = Client(headers={"x-api-key": issue_key(alice, name="test")[1], "x-request-id": "trace-me-7"})
+
+    assert api.delete(f"/v1/jobs/{job.pk}").status_code == 200
+
+    assert proofs() == [("now", "result", 8), ("now", "video", 16)]
+    assert set(Deletion.objects.values_list("request_id", flat=True)) == {"trace-me-7"}
+
+
+def test_a_deleted_project_is_the_reason_for_all_that_was_in_it(alice: User) -> None:
+    project = make_project(alice)
+    make_job(alice, project=project, status="completed")
+
+    jobs_of.delete(project)
+
+    assert {rule for rule, _, _ in proofs()} == {"project"}
+    assert Job.objects.get().expires_at is None or not Job.objects.get().outputs.exclude(file="").exists()
+
+
+def test_the_proof_outlives_the_account(alice: User) -> None:
+    job = make_job(alice, status="completed")
+    retention.delete_media(job)
+    Job.objects.all().delete()
+
+    assert Deletion.objects.filter(job_id=job.pk).count() == 1
+
+
+def test_folders_that_are_empty_go_too(alice: User, settings: Any) -> None:
+    job = make_job(alice, status="completed")
+    folder = Path(settings.DATA_DIR, "media", "jobs", str(job.pk))
+    assert folder.is_dir()
+
+    retention.delete_media(job)
+
+    assert not folder.exists()
+    assert folder.parent.is_dir()

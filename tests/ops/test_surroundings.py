@@ -1,0 +1,177 @@
+"""The doctor's look at what the site leans on; every complaint says what to do."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from apps.credits.models import StripeEvent
+from apps.ops import checks, surroundings
+from apps.projects.models import media_storage
+from tests.s3 import s3_store
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def site(settings: Any) -> Any:
+    """Outside the sandbox, with everything that a real site has."""
+    settings.SANDBOX, settings.STRIPE_IS_FAKE, settings.IS_HTTPS, settings.TRUST_PROXY = False, False, True, True
+    settings.SITE_URL = "https://cutout.example.org"
+    settings.STRIPE_SECRET_KEY, settings.STRIPE_WEBHOOK_SECRETS = "rk_live_1", ["whsec_1"]
+    return settings
+
+
+def test_storage_is_tried_as_a_job_does_and_left_as_it_was() -> None:
+    found = surroundings.storage()
+
+    assert (found.level, found.text.endswith("a file was written, read and deleted")) == ("ok", True)
+    assert [name for name in media_storage().listdir("")[1] if name.startswith("doctor")] == []
+
+
+def test_a_store_that_takes_nothing_is_bad(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
+    with s3_store() as store:
+        monkeypatch.setattr("apps.projects.s3.MANNERS", None)
+        settings.S3_BUCKET = store.bucket
+        assert surroundings.storage().level == "ok"
+        assert store.files() == set()
+        store.fails = lambda method, address: method == "PUT"
+
+        found = surroundings.storage()
+
+    assert (found.level, found.text) == (
+        "bad", f"a file cannot be written in bucket {store.bucket} (Unavailable). Check the key's rights.",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("off", "level"), [(0.0, "ok"), (4.0, "ok"), (-90.0, "bad"), (90.0, "bad")])
+def test_a_clock_that_disagrees_with_the_queue_servers_is_bad(
+    off: float, level: str, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.REDIS_URL_GIVEN = "redis://queue"
+    server = SimpleNamespace(time=lambda: (int(time.time() + off), 0))
+    monkeypatch.setattr(surroundings.django_rq, "get_connection", lambda name: server)
+
+    found = surroundings.clock()
+
+    assert found.level == level
+    assert ("s from the queue server's: run a time service" in found.text) == (level == "bad")
+
+
+def test_a_secret_that_others_can_read_is_bad(settings: Any, tmp_path: Path) -> None:
+    settings.DATA_DIR = tmp_path
+    (tmp_path / "secret_key").write_text("x" * 50)
+    (tmp_path / "secret_key").chmod(0o644)
+
+    assert surroundings.secrets().text.endswith(f"chmod 600 {tmp_path}/secret_key")
+    (tmp_path / "secret_key").chmod(0o600)
+    assert surroundings.secrets().level == "ok"
+
+
+def test_tls_is_asked_for_and_its_certificate_looked_at(site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    days = 90
+    monkeypatch.setattr(surroundings, "certificate_days", lambda host, port: days)
+    good = surroundings.tls()
+    days = 3
+    ending = surroundings.tls()
+    site.TRUST_PROXY = False
+    looping = surroundings.tls()
+    site.IS_HTTPS = False
+    plain = surroundings.tls()
+
+    assert (good.level, good.text) == ("ok", "the certificate of cutout.example.org is good for 90 days")
+    assert (ending.level, "ends in 3 days" in ending.text) == ("bad", True)
+    assert (looping.level, looping.text.startswith("TRUST_PROXY=1 is missing")) == ("bad", True)
+    assert (plain.level, "sign-in needs https" in plain.text) == ("bad", True)
+
+
+def test_an_address_that_cannot_be_reached_from_here_is_a_note(site: Any) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        site.SITE_URL = f"https://127.0.0.1:{taken.getsockname()[1]}"
+
+        assert surroundings.tls().level == "note"
+
+
+@pytest.fixture
+def mail_server() -> Iterator[int]:
+    """Greets, takes nothing more than goodbye."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        with listener.accept()[0] as one:
+            one.sendall(b"220 mail.example.org\r\n")
+            while asked := one.recv(1000):
+                one.sendall(b"221 bye\r\n" if asked.startswith(b"quit") else b"250 mail.example.org\r\n")
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    yield int(listener.getsockname()[1])
+    listener.close()
+
+
+def test_mail_that_reaches_nobody_is_bad_on_a_real_site(site: Any) -> None:
+    site.EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+    assert surroundings.mail().text == "mail reaches nobody (console): nobody can sign up. Set EMAIL_URL."
+    site.SANDBOX = True
+    assert surroundings.mail().level == "note"
+
+
+def test_the_mail_server_is_greeted(site: Any, mail_server: int) -> None:
+    site.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    site.EMAIL_HOST, site.EMAIL_PORT, site.EMAIL_HOST_USER = "127.0.0.1", mail_server, ""
+
+    greeted = surroundings.mail()
+    site.EMAIL_PORT = 1
+    refused = surroundings.mail()
+
+    assert (greeted.level, greeted.text.startswith(f"127.0.0.1:{mail_server} takes us")) == ("ok", True)
+    assert (refused.level, refused.text.startswith("127.0.0.1:1 does not take us (Conn")) == ("bad", True)
+
+
+@pytest.mark.parametrize(
+    ("key", "secrets", "level", "text"),
+    [
+        ("rk_live_1", ["whsec_1"], "ok", "a live key and a webhook secret"),
+        ("sk_test_1", ["whsec_1"], "note", "a test key: no money moves"),
+        ("", [], "note", "no STRIPE_SECRET_KEY: credits cannot be bought, only granted"),
+        ("pk_live_1", ["whsec_1"], "bad", "STRIPE_SECRET_KEY must begin with sk_ or rk_: a publishable key"),
+        ("sk_live_1", [], "bad", "STRIPE_WEBHOOK_SECRETS needs the whsec_… of the webhook to https://cutout.example"),
+        ("sk_live_1", ["we_1"], "bad", "STRIPE_WEBHOOK_SECRETS needs the whsec_…"),
+    ],
+)
+def test_stripe_is_told_without_its_keys(site: Any, key: str, secrets: list[str], level: str, text: str) -> None:
+    site.STRIPE_SECRET_KEY, site.STRIPE_WEBHOOK_SECRETS = key, secrets
+
+    found = surroundings.stripe()
+
+    assert (found.level, found.text.startswith(text)) == (level, True), found.text
+    assert not key or key not in found.text
+
+
+def test_events_that_are_stuck_are_counted(site: Any) -> None:
+    StripeEvent.objects.create(id="evt_1", type="charge.refunded", payload={})
+
+    assert surroundings.stripe().text.startswith("1 events could not be worked on")
+
+
+def test_workers_from_elsewhere_beside_a_store_of_one_host_are_bad(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [SimpleNamespace(hostname="one"), SimpleNamespace(hostname="two")]
+    monkeypatch.setattr(checks, "living_workers", lambda: rows)
+
+    found = surroundings.several_hosts()
+    del rows[1]
+    alone = surroundings.several_hosts()
+
+    assert (found.level, found.text.startswith("workers run on one, two, but ")) == ("bad", True)
+    assert "media are files on this machine's disk" in found.text
+    assert (alone.level, alone.text) == ("ok", "one")
