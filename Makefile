@@ -27,8 +27,8 @@ worker: $(VENV)/run.stamp ## one more worker for the site that runs on DATA_DIR 
 models: $(VENV)/run.stamp ## which networks are installed, their sources and licences
 	@$(MANAGE) models
 
-doctor: $(VENV)/run.stamp ## what is wrong with this installation, and what to do
-	@SANDBOX="$(SANDBOX)" $(MANAGE) doctor
+doctor: $(VENV)/run.stamp ## what is wrong with this installation, and what to do (ARGS=--thorough)
+	@SANDBOX="$(SANDBOX)" $(MANAGE) doctor $(ARGS)
 
 test: $(VENV)/dev.stamp ## the whole test suite
 	@$(PY) -m pytest $(ARGS)

@@ -32,6 +32,7 @@ if SANDBOX and HOST not in LOOPBACK:
     )
 DEBUG = False
 SECRET_KEY = env.str("SECRET_KEY", default="") or kept_secret(DATA_DIR / "secret_key")
+SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[SITE_URL.split("://")[1].split(":")[0].split("/")[0], *LOOPBACK])
 CSRF_TRUSTED_ORIGINS = [SITE_URL]
 VERSION = version()

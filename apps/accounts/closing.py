@@ -27,12 +27,13 @@ NO_ADDRESS = "deleted.invalid"
 
 def had_account(email: str) -> bool:
     """Whether an account with this address was deleted."""
-    return DataRequest.objects.filter(mark=mark_of(email)).exists()
+    marks = [mark_of(email, secret=secret) for secret in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)]
+    return DataRequest.objects.filter(mark__in=marks).exists()
 
 
-def mark_of(email: str) -> str:
+def mark_of(email: str, *, secret: str | bytes | None = None) -> str:
     """Keyed, so that nobody without the site's secret can try addresses against it."""
-    return salted_hmac("accounts.closing", email.strip().lower(), algorithm="sha256").hexdigest()
+    return salted_hmac("accounts.closing", email.strip().lower(), secret=secret, algorithm="sha256").hexdigest()
 
 
 def close(user: User) -> DataRequest:

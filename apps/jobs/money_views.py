@@ -21,12 +21,11 @@ from apps.errors import AppError
 from apps.jobs import paid, services, usage
 from apps.jobs.models import Job
 from apps.jobs.representation import options_of
+from apps.jobs.tables import cell
 from apps.projects.models import Asset
 
 PERIODS = (7, 30, 90)
 """Days that the usage page offers."""
-RISKY = ("=", "+", "-", "@", "\t", "\r")
-"""What makes a spreadsheet take a cell for a formula."""
 
 
 @login_required
@@ -93,7 +92,7 @@ def used_csv(request: SignedInRequest) -> HttpResponse:
     writer = csv.DictWriter(response, usage.COLUMNS)
     writer.writeheader()
     for row in usage.table(request.user, days=days):
-        writer.writerow({name: _cell(value) for name, value in row.items()})
+        writer.writerow({name: cell(value) for name, value in row.items()})
     return response
 
 
@@ -102,8 +101,3 @@ def _days(request: SignedInRequest) -> int:
         return min(max(int(request.GET.get("days", 30)), 1), usage.MAX_DAYS)
     except ValueError:
         return 30
-
-
-def _cell(value: object) -> object:
-    """Project and key names are whatever was typed; a leading quote keeps a spreadsheet from running them."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(RISKY) else value

@@ -20,6 +20,7 @@ from apps.accounts.models import ApiKey, DataRequest, Mail, User
 from apps.credits.amounts import to_credits
 from apps.credits.models import Hold, LedgerEntry, Purchase, Wallet
 from apps.jobs.models import Job
+from apps.jobs.tables import cell
 from apps.projects.archive import Entry
 from apps.projects.models import Asset, Project, Upload
 from apps.webhooks.models import Delivery, Endpoint
@@ -166,16 +167,11 @@ def _csv(rows: QuerySet[Any], fields: tuple[str, ...], amounts: Amounts) -> Iter
     writer = csv.DictWriter(text, fields)
     writer.writeheader()
     for row in _values(rows, fields, amounts):
-        writer.writerow({name: _cell(value) for name, value in row.items()})
+        writer.writerow({name: cell(value) for name, value in row.items()})
         yield text.getvalue().encode()
         text.seek(0)
         text.truncate()
     yield text.getvalue().encode()
-
-
-def _cell(value: Any) -> Any:
-    """A cell that begins like a formula would be run as one by whoever opens the table."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 
 def _json(name: str, rows: Callable[[], Iterable[dict[str, Any]]]) -> Entry:

@@ -71,7 +71,7 @@ def _jobs() -> Iterator[Metric]:
     counts: dict[tuple[str, str], int] = {}
     codes: dict[str, int] = {}
     seconds = dict.fromkeys(MODELS, 0.0)
-    for status, model, code, count, length in groups.annotate(Count("pk"), Sum("held_seconds")):
+    for status, model, code, count, length in groups.annotate(count=Count("*"), length=Sum("held_seconds")):
         counts[status, model] = counts.get((status, model), 0) + count
         if status == Job.Status.FAILED:
             codes[code] = codes.get(code, 0) + count
@@ -125,9 +125,10 @@ def _credits() -> Iterator[Metric]:
 
 def _webhooks() -> Iterator[Metric]:
     now, state = timezone.now(), Delivery.State
-    deliveries = _gauge("webhook_deliveries", "Deliveries in the log, which is swept.", ("state",))
-    counts = dict(Delivery.objects.order_by().values_list("state").annotate(Count("pk")))
-    for name in state.values:
+    deliveries = _gauge("webhook_deliveries", "In the log, which is swept.", ("state",))
+    unsent = Delivery.objects.filter(state__in=(state.PENDING, state.FAILED))
+    counts = dict(unsent.order_by().values_list("state").annotate(count=Count("*")))
+    for name in (state.PENDING, state.FAILED):
         deliveries.add_metric((name,), counts.get(name, 0))
     yield deliveries
     pending = Delivery.objects.filter(state=state.PENDING).aggregate(

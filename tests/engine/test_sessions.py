@@ -99,6 +99,52 @@ def test_every_look_is_asked_about_the_same_frames() -> None:
     assert error(alphas_of(mattes)[3], 1 - truth[3]) < 2
 
 
+def two_looks(first: FakeLook, second: FakeLook, shown: int) -> ShotSession:
+    """Looks every second frame, the first network at every second of these looks; shows what one of them said."""
+    combine = always(lambda frame, found, people: found[shown])
+    return ShotSession(Recipe((first, second), combine, gap=2, first_every=2, finds_colours=False))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 6, 8, 11])
+def test_the_first_look_may_be_asked_more_rarely_than_the_others(count: int) -> None:
+    frames, truth = clip_of(SCENE, count)
+    first, second = FakeLook(frames, truth), FakeLook(frames, truth)
+
+    mattes = mattes_of(two_looks(first, second, 0), frames)
+
+    assert sorted(first.looked_at) == sorted({*range(0, count, 4), count - 1})
+    assert sorted(second.looked_at) == sorted({*range(0, count, 2), count - 1})
+    assert [index for index, matte in enumerate(mattes) if matte.inferred] == sorted(second.looked_at)
+    assert max(error(alpha, true) for alpha, true in zip(alphas_of(mattes), truth, strict=True)) < 2
+
+
+def test_where_the_first_look_is_not_asked_the_others_are_shown_and_not_carried() -> None:
+    """What only the second network sees, and only in frame 2, is there."""
+    frames, truth = clip_of(SCENE, 5)
+    seen = [np.zeros_like(alpha) for alpha in truth]
+    seen[2] = truth[2]
+
+    found = alphas_of(mattes_of(two_looks(FakeLook(frames, truth), FakeLook(frames, seen), 1), frames))
+
+    assert error(found[2], truth[2]) < 0.1
+    assert not found[0].any()
+    assert not found[4].any()
+
+
+def test_the_first_look_is_asked_after_all_where_its_alpha_cannot_be_carried() -> None:
+    """Somebody is there in frame 2 only, between two looks of the first network."""
+    frames, truth = clip_of(Scene(start=(-200, -200), speed=(0, 0), wall_speed=(-2, 0)), 5)
+    frames[2], truth[2] = SCENE.frame(2), SCENE.alpha(2)
+    first = FakeLook(frames, truth)
+    recipe = Recipe((first, FakeLook(frames, truth)), always(first_alone), gap=2, first_every=2)
+    carrier = Carrier(recipe, Motions())
+
+    items = [done for frame in frames for done in carrier.push(Item(frame, View.of(frame)))]
+
+    assert first.asked[:3] == [[0], [4], [2]]
+    assert error(items[2].looks[0], truth[2]) < 0.1
+
+
 def test_a_frame_that_cannot_be_carried_is_looked_at() -> None:
     """Somebody appears between two looks and is gone at the next: only looking finds them."""
     wall = Scene(start=(-200, -200), speed=(0, 0), wall_speed=(-2, 0))

@@ -66,6 +66,7 @@ def test_a_new_address_counts_once_its_link_was_opened(alice, browser, mailoutbo
     assert "Waiting for alice@new.example to be confirmed" in page
     assert mailoutbox[0].to == ["alice@new.example"]
     assert mailoutbox[-1].to == ["alice@example.org"]  # the old one hears of it
+    assert "From alice@example.org to alice@new.example" in mailoutbox[-1].alternatives[0][0]
 
 
 def test_what_guards_the_account_asks_for_the_password_once_more(browser):
@@ -81,10 +82,13 @@ def test_what_guards_the_account_asks_for_the_password_once_more(browser):
     assert browser.get(reverse("mfa_activate_totp")).status_code == 200
 
 
-def test_a_second_factor_is_set_up_asked_for_and_turned_off(alice, browser):
+def test_a_second_factor_is_set_up_asked_for_and_turned_off(
+    alice, browser, mailoutbox, django_capture_on_commit_callbacks
+):
     confirmed(browser)
     secret = browser.get(reverse("mfa_activate_totp")).context["form"].secret
-    browser.post(reverse("mfa_activate_totp"), {"code": code_of(secret)})
+    with django_capture_on_commit_callbacks(execute=True):
+        browser.post(reverse("mfa_activate_totp"), {"code": code_of(secret)})
     codes = browser.get(reverse("mfa_view_recovery_codes")).context["unused_codes"]
     other = signed_in(alice)
 
@@ -98,6 +102,8 @@ def test_a_second_factor_is_set_up_asked_for_and_turned_off(alice, browser):
     assert "9 left" in page
     browser.post(reverse("mfa_deactivate_totp"))
     assert not Authenticator.objects.filter(user=alice).exists()
+    told = [letter.subject for letter in mailoutbox if "If that was not you" in letter.alternatives[0][0]]
+    assert told == ["Your second factor is on", "Your second factor is off"]
 
 
 def test_browsers_are_listed_and_one_or_all_others_signed_out(alice, browser):

@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.test import Client
+
+from apps.accounts.models import User
 
 ROOT = Path(__file__).resolve().parents[2]
 LOOK = """
@@ -114,6 +117,25 @@ def test_the_secret_of_an_installation_is_its_own_and_its_owners_only(tmp_path: 
     assert one == again != other
     assert len(one) >= 50
     assert (tmp_path / "a" / "secret_key").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_session_outlives_the_key_that_signed_it_while_that_is_a_fallback(alice: User, settings: Any) -> None:
+    browser = Client()
+    browser.force_login(alice, backend="django.contrib.auth.backends.ModelBackend")
+    old, settings.SECRET_KEY = settings.SECRET_KEY, "a new one" * 9
+
+    settings.SECRET_KEY_FALLBACKS = [old]
+    kept = browser.get("/jobs").status_code
+    settings.SECRET_KEY = "another new one" * 9
+    settings.SECRET_KEY_FALLBACKS = []
+
+    assert (kept, browser.get("/jobs").status_code) == (200, 302)
+
+
+def test_fallbacks_come_from_the_environment(tmp_path: Path) -> None:
+    show = "import django; django.setup(); from django.conf import settings; print(settings.SECRET_KEY_FALLBACKS)"
+
+    assert python(tmp_path, "-c", show, SECRET_KEY_FALLBACKS="one,two").stdout.strip() == "['one', 'two']"
 
 
 def test_secrets_come_from_files_where_the_environment_names_one(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apps.engine.matting.base import Alpha, Frame
-from apps.engine.matting.scale import Map, frame_to, halved, halvings, map_to
+from apps.engine.matting.scale import Map, frame_to, halved, halvings
 
 WORK_SIDE = 180
 """Short side down to which a frame is halved before colours are spread: they vary slowly, full size costs 16 times."""
@@ -23,6 +23,9 @@ PAINTED = 0.2
 """Share of a network's own foreground on soft edges: measured best on people."""
 NEUTRAL = 128
 """Colour of a subject too faint to have one at the working size."""
+
+Planes = NDArray[np.float32]
+"""3 × height × width: one weight per pixel goes with all three colours without being copied for each."""
 
 _PART = (np.arange(256) / 255).astype(np.float32)
 _REST = 1 - _PART
@@ -93,40 +96,53 @@ def _around(frame: Frame, alpha: Alpha) -> tuple[Frame, Frame]:
         levels.append((halved(levels[-1][0]), halved(levels[-1][1])))
     ours, theirs = _overall(small, _looked_up(part, _PART)), _overall(small, _looked_up(part, _REST))
     for picture, share in reversed(levels):
-        size = (share.shape[1], share.shape[0])
-        ours, theirs = map_to(ours, *size), map_to(theirs, *size)
-        ours, theirs = _refined(picture.astype(np.float32), share, ours, theirs)
+        ours, theirs = _refined(_planes(picture), share, _larger(ours, share.shape), _larger(theirs, share.shape))
     return _full(ours, times, width, height), _full(theirs, times, width, height)
 
 
-def _refined(picture: Map, part: Alpha, ours: Map, theirs: Map) -> tuple[Map, Map]:
-    share, rest, gain, gain_behind = (_three(_looked_up(part, table)) for table in (_PART, _REST, _GAIN, _GAIN_BEHIND))
-    total, total_behind = (cv2.blur(one, (3, 3)) + np.float32(FALLBACK) for one in (share, rest))
+def _refined(picture: Planes, part: Alpha, ours: Planes, theirs: Planes) -> tuple[Planes, Planes]:
+    share, rest, gain, gain_behind = (_looked_up(part, table) for table in (_PART, _REST, _GAIN, _GAIN_BEHIND))
+    norm, norm_behind = (1 / (cv2.blur(one, (3, 3)) + np.float32(FALLBACK)) for one in (share, rest))
     for _ in range(ROUNDS):
-        unexplained = picture - theirs - share * (ours - theirs)
-        ours = _means(ours, gain * unexplained, share, total)
-        theirs = _means(theirs, gain_behind * unexplained, rest, total_behind)
+        unexplained = ours - theirs
+        unexplained *= share
+        unexplained += theirs
+        np.subtract(picture, unexplained, out=unexplained)
+        ours = _means(ours, gain * unexplained, share, norm)
+        unexplained *= gain_behind
+        theirs = _means(theirs, unexplained, rest, norm_behind)
     return ours, theirs
 
 
-def _means(before: Map, change: Map, weight: Map, total: Map) -> Map:
-    """The changed colour, averaged over its neighbours by their share of it."""
+def _means(before: Planes, change: Planes, weight: Map, norm: Map) -> Planes:
+    """The changed colour, averaged over its neighbours by their share of it; `before` and `change` are used up."""
     change += before
     np.clip(change, 0, 255, out=change)
     change *= weight
-    spread: Map = np.asarray(cv2.blur(change, (3, 3)), np.float32)
-    spread += np.float32(FALLBACK) * before
-    spread /= total
-    return spread
+    before *= np.float32(FALLBACK)
+    for plane, spread in zip(change, before, strict=True):
+        spread += cv2.blur(plane, (3, 3))
+    before *= norm
+    return before
 
 
-def _overall(picture: Frame, weight: Map) -> Map:
+def _overall(picture: Frame, weight: Map) -> Planes:
     total = float(weight.sum())
     colour: NDArray[np.float64] = np.full(3, NEUTRAL, np.float64)
     if total > 0:
-        weighted = cv2.multiply(picture, _three(weight), dtype=cv2.CV_32F)
-        colour = np.asarray(cv2.mean(weighted)[:3]) * (weight.size / total)
-    return np.full((1, 1, 3), colour, np.float32)
+        colour = weight.reshape(-1) @ picture.reshape(-1, 3) / total
+    return np.full((3, 1, 1), colour[:, None, None], np.float32)
+
+
+def _planes(picture: Frame) -> Planes:
+    return np.ascontiguousarray(picture.transpose(2, 0, 1), np.float32)
+
+
+def _larger(planes: Planes, shape: tuple[int, ...]) -> Planes:
+    larger = np.empty((3, *shape), np.float32)
+    for plane, target in zip(planes, larger, strict=True):
+        cv2.resize(plane, shape[::-1], target, interpolation=cv2.INTER_LINEAR)
+    return larger
 
 
 def _looked_up(part: Alpha, table: Map) -> Map:
@@ -146,6 +162,6 @@ def _padded(values: NDArray[np.uint8], multiple: int) -> NDArray[np.uint8]:
 
 
 def _full(colour: Map, times: int, width: int, height: int) -> Frame:
-    size = (colour.shape[1] << times, colour.shape[0] << times)
-    eight_bit = cv2.convertScaleAbs(colour)
+    size = (colour.shape[2] << times, colour.shape[1] << times)
+    eight_bit = cv2.merge([cv2.convertScaleAbs(plane) for plane in colour])
     return np.ascontiguousarray(cv2.resize(eight_bit, size, interpolation=cv2.INTER_LINEAR)[:height, :width])

@@ -26,9 +26,11 @@ PORTRAIT_SIDE, FINE_PORTRAIT_SIDE = 320, 512
 
 LIGHT_GAP, ORIGINAL_GAP, FINE_GAP = 6, 5, 2
 """Frames from one look to the next."""
+ORIGINAL_FIRST_EVERY = 2
+"""U²-Net costs more than twice of what MODNet does, and what the subject is changes slower than its edge."""
 REACH, LIGHT_REACH = 4, 3
 """Frames on either side that a matte is steadied with."""
-DOUBT, LIGHT_DOUBT = 0.015, 0.05
+DOUBT, LIGHT_DOUBT, FIRST_DOUBT = 0.015, 0.05, 0.06
 """Doubtful area of a carried matte, as a share of the subject's, from which the frame is looked at itself."""
 CUDA_BATCH = 8
 """On a GPU looking costs less than carrying, so every frame is looked at, several in one call."""
@@ -61,17 +63,19 @@ def light(whole: Opened, *, without: Without = frozenset()) -> BuiltModel:
 
 def original(whole: Opened, portrait: Opened, *, without: Without = frozenset()) -> BuiltModel:
     """The generalist, and where it sees what a portrait network sees too, that one's edges."""
-    return _portrayed("original", whole, portrait, PORTRAIT_SIDE, ORIGINAL_GAP, without)
+    return _portrayed("original", whole, portrait, PORTRAIT_SIDE, ORIGINAL_GAP, without, ORIGINAL_FIRST_EVERY)
 
 
 def human_permissive(whole: Opened, portrait: Opened, *, without: Without = frozenset()) -> BuiltModel:
     return _portrayed("human", whole, portrait, FINE_PORTRAIT_SIDE, FINE_GAP, without)
 
 
-def _portrayed(name: str, whole: Opened, portrait: Opened, side: int, gap: int, without: Without) -> BuiltModel:
+def _portrayed(
+    name: str, whole: Opened, portrait: Opened, side: int, gap: int, without: Without, first_every: int = 1
+) -> BuiltModel:
     looks = (U2Net(whole.session, WHOLE_SIDE), MODNet(portrait.session, side))
     tags = [whole.at(WHOLE_SIDE), portrait.at(side)]
-    return _built(name, tags, looks, lambda: _portrait_in_whole(without), gap, without)
+    return _built(name, tags, looks, lambda: _portrait_in_whole(without), gap, without, first_every=first_every)
 
 
 def human(recurrent: Opened, portrait: Opened, whole: Opened, *, without: Without = frozenset()) -> BuiltModel:
@@ -159,14 +163,18 @@ def _built(
     without: Without,
     recurrent: Callable[[], RVM] | None = None,
     *,
+    first_every: int = 1,
     is_quick: bool = False,
 ) -> BuiltModel:
     on_cuda = opened[0].device == "cuda"
+    looks_always = on_cuda or "carry" in without
     recipe = Recipe(
         looks=looks,
         combine=combine,
         recurrent=recurrent,
-        gap=1 if on_cuda or "carry" in without else gap,
+        gap=1 if looks_always else gap,
+        first_every=1 if looks_always else first_every,
+        too_doubtful_first=FIRST_DOUBT,
         carries_closely=not is_quick,
         too_doubtful=LIGHT_DOUBT if is_quick else DOUBT,
         batch=CUDA_BATCH if on_cuda else 1,

@@ -26,10 +26,19 @@ def map_to(values: Map, width: int, height: int) -> Map:
     return np.asarray(cv2.resize(values, (width, height), interpolation=_method(values, width, height)), np.float32)
 
 
-def halved(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def roughly(values: NDArray[Any], width: int, height: int) -> NDArray[Any]:
+    """A smaller picture or map for what is judged by regions: a fifth of the cost, single pixels are not exact."""
+    while values.shape[0] >= 2 * height and values.shape[1] >= 2 * width:
+        values = halved(values)
+    if values.shape[:2] == (height, width):
+        return values
+    return np.asarray(cv2.resize(values, (width, height), interpolation=cv2.INTER_LINEAR), values.dtype)
+
+
+def halved(values: NDArray[Any]) -> NDArray[Any]:
     """Half the size, an odd row counting as a whole one: a sixth of the cost of averaging to any other size."""
     size = ((values.shape[1] + 1) // 2, (values.shape[0] + 1) // 2)
-    return np.asarray(cv2.resize(values, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(cv2.resize(values, size, interpolation=cv2.INTER_AREA), values.dtype)
 
 
 def halvings(shape: tuple[int, ...], short_side: int) -> int:

@@ -45,6 +45,10 @@ class Recipe:
     recurrent: Callable[[], RVM] | None = None
     gap: int = 1
     """Every so many frames are looked at; those between are carried."""
+    first_every: int = 1
+    """The first network takes part in every so many of these looks; in the others its alpha is carried too."""
+    too_doubtful_first: float = 0.05
+    """As `too_doubtful`, of that carried alpha; what the other networks see of the frame makes up for some doubt."""
     carries_closely: bool = True
     """Along motions worked out with more care than those that only steady."""
     too_doubtful: float = 0.05
@@ -140,13 +144,14 @@ class Carrier:
 
     def __init__(self, recipe: Recipe, motions: Motions) -> None:
         self._recipe, self._motions = recipe, motions
+        self._span = recipe.gap * recipe.first_every
         self._known: Item | None = None
         self._waiting: list[Item] = []
 
     def push(self, item: Item) -> list[Item]:
         self._waiting.append(item)
         is_first = self._known is None and self._recipe.batch == 1
-        if is_first or len(self._waiting) >= max(self._recipe.gap, self._recipe.batch):
+        if is_first or len(self._waiting) >= max(self._span, self._recipe.batch):
             return self._fill()
         return []
 
@@ -158,14 +163,14 @@ class Carrier:
 
     def _fill(self) -> list[Item]:
         items, self._waiting = self._waiting, []
-        keys = sorted({*range(self._recipe.gap - 1, len(items), self._recipe.gap), len(items) - 1})
+        keys = sorted({*range(self._span - 1, len(items), self._span), len(items) - 1})
         if self._known is None:
             keys = sorted({0, *keys})
         self._look([items[key] for key in keys])
         start = 0
         for key in keys:
             if self._known is not None:
-                self._between(self._known, items[start:key], items[key])
+                self._through(self._known, items[start:key], items[key])
             self._known, start = items[key], key + 1
         return items
 
@@ -174,6 +179,24 @@ class Carrier:
         found = [look.predict_many(frames) for look in self._recipe.looks]
         for index, item in enumerate(items):
             item.looks, item.is_inferred = tuple(alphas[index] for alphas in found), True
+
+    def _through(self, before: Item, items: list[Item], after: Item) -> None:
+        """Fill the frames between two that all networks looked at."""
+        last, start = before, 0
+        for at in range(self._recipe.gap - 1, len(items), self._recipe.gap):
+            self._look_without_first(items[at], before, after, (at + 1) / (len(items) + 1))
+            self._between(last, items[start:at], items[at])
+            last, start = items[at], at + 1
+        self._between(last, items[start:], after)
+
+    def _look_without_first(self, item: Item, before: Item, after: Item, nearness: float) -> None:
+        ends = Known(before.view, before.looks[:1]), Known(after.view, after.looks[:1])
+        (first,), doubt = carried(item.view, *ends, nearness, self._motions)
+        if doubt > self._recipe.too_doubtful_first:
+            self._look([item])
+            return
+        item.looks = (first, *(look.predict_many([item.frame])[0] for look in self._recipe.looks[1:]))
+        item.is_inferred = True
 
     def _between(self, before: Item, items: list[Item], after: Item) -> None:
         """Fill the frames between two known ones, looking at the middle one where carrying fails."""

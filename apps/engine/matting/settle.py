@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apps.engine.matting.base import Frame
-from apps.engine.matting.scale import Map, frame_to, map_to, size_within
+from apps.engine.matting.scale import Map, map_to, roughly, size_within
 
 SIDE = 256
 """Short side on which regions are judged: a dispute is about a hand or a gap under an arm, not about a hair."""
@@ -51,11 +51,11 @@ class Settler:
         """
         height, width = first.shape
         size = size_within(first.shape, SIDE)
-        small = [map_to(one, *size) for one in (first, second, vote)]
+        small = [roughly(one, *size) for one in (first, second, vote)]
         odds = VOTE * (2 * small[2] - 1) + HABIT * np.sign(small[0] - small[1])
         if self._palette is not None:
             disputed = _ramp(np.abs(small[0] - small[1])) + 1e-3
-            odds += _mean(self._palette.odds(frame_to(frame, *size), *small) * disputed) / _mean(disputed)
+            odds += _mean(self._palette.odds(roughly(frame, *size), *small) * disputed) / _mean(disputed)
         yes = map_to(np.asarray(1 / (1 + np.exp(-odds)), np.float32), width, height)
         dispute = _ramp(np.abs(first - second))
         low, high = cv2.min(first, second), cv2.max(first, second)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from apps.engine.matting.scale import Map, disc, map_to, size_within
+from apps.engine.matting.scale import Map, disc, map_to, roughly, size_within
 
 SIDE = 128
 """Short side on which whole subjects are told apart."""
@@ -34,7 +34,7 @@ def others(people: Map, generalists: Map) -> Map:
     """
     height, width = people.shape
     size = size_within(people.shape, SIDE)
-    person, rest = map_to(people, *size), map_to(generalists, *size)
+    person, rest = roughly(people, *size), roughly(generalists, *size)
     if float(person.max()) < NOBODY or float((person > FIRM).sum()) < MINOR * float(rest.sum()):
         return np.ones_like(people)
     near = disc(max(1, min(size) // REACH))
@@ -56,7 +56,7 @@ def surroundings(whole: Map) -> Map:
     """The generalist's subject with what touches it: hair that it lost is there, inventions elsewhere are not."""
     height, width = whole.shape
     size = size_within(whole.shape, SIDE)
-    grown = cv2.dilate(map_to(whole, *size), disc(max(1, min(size) // TOUCH)))
+    grown = cv2.dilate(roughly(whole, *size), disc(max(1, min(size) // TOUCH)))
     return np.asarray(cv2.max(whole, map_to(np.asarray(grown, np.float32), width, height)), np.float32)
 
 

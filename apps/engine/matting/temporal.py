@@ -9,7 +9,7 @@ import numpy as np
 
 from apps.engine.matting.base import Frame
 from apps.engine.matting.motion import Motion, Motions, View
-from apps.engine.matting.scale import Map, disc, frame_to, map_to
+from apps.engine.matting.scale import Map, disc, map_to, roughly
 
 ALIKE = 0.4
 """Difference of alpha up to which a neighbour is heard by itself: flicker is small, a hand that moved is not."""
@@ -55,7 +55,7 @@ class Cuts:
 
     def is_new_shot(self, frame: Frame) -> bool:
         """Also true for the very first frame."""
-        thumb = frame_to(frame, *THUMB).astype(np.float32)
+        thumb = roughly(frame, *THUMB).astype(np.float32)
         last, self._last = self._last, thumb
         if last is None:
             return True
