@@ -14,6 +14,7 @@ from apps.accounts.models import User
 from apps.credits import prices
 from apps.credits import services as credits
 from apps.engine.options import Background, Options
+from apps.jobs import metadata
 from apps.jobs.models import Job, JobEvent, Output
 from apps.jobs.pricing import price
 from apps.projects.models import Asset, Project
@@ -103,6 +104,7 @@ def make_job(
     )
     _bring_to(job, owner, fields)
     job.save(force_insert=True)
+    metadata.index(job)
     JobEvent.objects.create(job=job, name=status)
     if status == Job.Status.COMPLETED:
         make_output(job)

@@ -1,25 +1,42 @@
-"""For support: find a person, shut a key out."""
+"""For support: find a person, shut a key out, and read what staff did."""
 
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
-from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.contrib import admin
+from django.db.models import Q
 from django.http import HttpRequest
 
 from apps.accounts import services
-from apps.accounts.models import ApiKey, DataRequest, Mail, User
+from apps.accounts.acts import Button, Wish
+from apps.accounts.models import Act, ApiKey, DataRequest, Mail, User
+from apps.accounts.records import RecordAdmin, link, listing, one_of
+from apps.accounts.sought import Sought
+
+MAILS = ("job_finished", "low_credits", "webhook_disabled")
+
+
+def owner(sought: Sought) -> User | None:
+    """Whose id or e-mail this is."""
+    if sought.id:
+        return User.objects.filter(pk=sought.id).first()
+    if not sought.email:
+        return None
+    # Typed only in part it has to begin one address, not several.
+    found = User.objects.filter(email__startswith=sought.email).order_by("email")[:2]
+    return next((user for user in found if user.email == sought.email or len(found) == 1), None)
 
 
 @admin.register(User)
-class UserAdmin(admin.ModelAdmin):
+class UserAdmin(RecordAdmin):
     """People sign up themselves or come by `manage.py create_account`; their records outlive them."""
 
+    rank = 0
     list_display = ("email", "name", "is_active", "is_staff", "date_joined", "last_login")
-    list_filter = ("is_active", "is_staff", "date_joined")
-    search_fields = ("email", "name", "=id")
-    search_help_text = "E-mail, name or account id."
+    list_filter = ("is_active", "is_staff", "groups", "date_joined")
+    search_help_text = "E-mail or its beginning with the @, or account id."
     ordering = ("-date_joined",)
     fields = (
         "id", "email", "name", "date_joined", "last_login", "mails_finished_jobs", "mails_low_credits",
@@ -27,97 +44,152 @@ class UserAdmin(admin.ModelAdmin):
     )  # fmt: skip
     filter_horizontal = ("groups",)
 
+    def condition(self, sought: Sought) -> Q | None:
+        if sought.email:
+            found = owner(sought)
+            return Q(pk=found.pk) if found else Q(email__startswith=sought.email)
+        return sought.ids()
+
+    def detail(self, record: User) -> str:
+        return ", ".join(filter(None, (record.name, "" if record.is_active else "closed")))
+
+    def account_of(self, record: User) -> Any:
+        return record.pk
+
+    def ways(self, record: User) -> list[tuple[str, str]]:
+        kinds = {
+            "Wallet": "credits_wallet", "Ledger": "credits_ledgerentry", "Purchases": "credits_purchase",
+            "Projects": "projects_project", "Jobs": "jobs_job", "Files": "projects_asset",
+            "API keys": "accounts_apikey", "Deliveries": "webhooks_delivery", "Mail": "accounts_mail",
+            "Done by staff": "accounts_act",
+        }  # fmt: skip
+        return [(words, listing(kind, record.pk)) for words, kind in kinds.items()]
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return admin.ModelAdmin.has_change_permission(self, request, obj)
+
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
         """Who may give rights is decided by who has them all, or staff could promote themselves."""
         facts = ("id", "email", "name", "date_joined", "last_login")
         return facts if request.user.is_superuser else (*facts, "is_staff", "is_superuser", "groups")
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
 
-    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        return False
+def _disable(key: ApiKey, wish: Wish) -> str:
+    services.disable_key(key)
+    return f"{key.name} opens nothing any more."
+
+
+def _enable(key: ApiKey, wish: Wish) -> str:
+    services.enable_key(key)
+    return f"{key.name} opens again."
+
+
+def _rotate(key: ApiKey, wish: Wish) -> str:
+    secret = services.rotate_key(key, grace=timedelta(0))
+    return f"The new secret of {key.name} is {secret}. It is shown this once: give it to {key.user} safely."
+
+
+def _look(key: ApiKey) -> dict[str, Any]:
+    fresh = ApiKey.objects.get(pk=key.pk)
+    return {"disabled": fresh.disabled_at and fresh.disabled_at.isoformat(), "prefix": fresh.prefix}
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(admin.ModelAdmin):
+class ApiKeyAdmin(RecordAdmin):
+    rank = 6
     list_display = ("prefix", "name", "user", "created_at", "last_used_at", "expires_at", "disabled_at")
-    list_filter = ("disabled_at", "created_at")
+    list_filter = (("disabled_at", admin.EmptyFieldListFilter), "created_at")
     list_select_related = ("user",)
-    search_fields = ("user__email", "name", "prefix", "=id")
-    search_help_text = "E-mail, name of the key, or its first characters."
+    search_help_text = "The key or its first ten characters, key id, or e-mail or account id of its owner."
     # Without the digest: support has no use for it.
     fields = readonly_fields = (
-        "id", "user", "name", "prefix", "scopes", "credits_a_month", "created_at", "last_used_at", "expires_at",
+        "id", "owner", "name", "prefix", "scopes", "credits_a_month", "created_at", "last_used_at", "expires_at",
         "disabled_at", "previous_until",
     )  # fmt: skip
-    actions = ("disable", "enable", "rotate")
+    buttons = (
+        Button(
+            "disable", "Disable", "accounts.disable_apikey", _disable, _look,
+            lambda key: "It is disabled." if key.disabled_at else "",
+        ),
+        Button(
+            "enable", "Enable", "accounts.disable_apikey", _enable, _look,
+            lambda key: "" if key.disabled_at else "It is enabled.",
+        ),
+        Button("rotate", "Rotate: the old secret stops now", "accounts.disable_apikey", _rotate, _look),
+    )  # fmt: skip
+
+    def condition(self, sought: Sought) -> Q | None:
+        if sought.text.startswith(services.KEY_PREFIX):
+            return Q(prefix=sought.text[: services.SHOWN_CHARACTERS])
+        found = owner(sought)
+        return Q(user=found.pk) if found else sought.ids()
+
+    def detail(self, record: ApiKey) -> str:
+        return f"of {record.user}{', disabled' if record.disabled_at else ''}"
+
+    @admin.display(description="user")
+    def owner(self, key: ApiKey) -> str:
+        return link("accounts_user", key.user_id, key.user)
 
     @admin.display(description="credits a month")
     def credits_a_month(self, key: ApiKey) -> str:
         return "no cap" if key.monthly_cap is None else f"{key.monthly_cap / 100:,.2f}"
 
-    @admin.action(description="Disable", permissions=["change"])
-    def disable(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
-        count = sum(services.disable_key(key) for key in queryset)
-        self.message_user(request, f"{count} disabled.", messages.SUCCESS)
-
-    @admin.action(description="Enable again", permissions=["change"])
-    def enable(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
-        count = sum(services.enable_key(key) for key in queryset)
-        self.message_user(request, f"{count} enabled.", messages.SUCCESS)
-
-    @admin.action(description="Rotate: the old secret stops now", permissions=["change"])
-    def rotate(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
-        """One at a time, because whoever does it has to hand the new secret to the key's owner."""
-        if len(queryset) != 1:
-            self.message_user(request, "Choose one key.", messages.ERROR)
-            return
-        (key,) = queryset
-        secret = services.rotate_key(key, grace=timedelta(0))
-        message = f"The new secret of {key.name} is {secret}. It is shown this once: give it to {key.user} safely."
-        self.message_user(request, message, messages.WARNING)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
-        return False
-
 
 @admin.register(Mail)
-class MailAdmin(admin.ModelAdmin):
+class MailAdmin(RecordAdmin):
     """What people were mailed beside what concerns signing in, and whether it went out."""
 
     list_display = ("kind", "user", "created_at", "sent_at", "attempts", "next_attempt_at")
-    list_filter = ("kind", "created_at", "sent_at")
+    list_filter = (one_of("kind", MAILS), "created_at", ("sent_at", admin.EmptyFieldListFilter))
     list_select_related = ("user",)
-    search_fields = ("user__email", "=id", "key")
-    search_help_text = "E-mail, mail id, or the occasion's key."
+    search_help_text = "E-mail or account id, job id, mail id, or the occasion's key."
     fields = readonly_fields = (
-        "id", "user", "kind", "key", "context", "created_at", "attempts", "next_attempt_at", "sent_at",
+        "id", "owner", "kind", "key", "context", "created_at", "attempts", "next_attempt_at", "sent_at",
     )  # fmt: skip
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
+    def condition(self, sought: Sought) -> Q | None:
+        if found := owner(sought):
+            return Q(user=found.pk)
+        return Q(key__in=(sought.text, f"job:{sought.id}")) if not sought.first or sought.id else sought.ids()
 
-    def has_delete_permission(self, request: HttpRequest, obj: Mail | None = None) -> bool:
-        return False
+    @admin.display(description="user")
+    def owner(self, mail: Mail) -> str:
+        return link("accounts_user", mail.user_id, mail.user)
+
+
+@admin.register(Act)
+class ActAdmin(RecordAdmin):
+    """Who did what by hand, when and why, and what it changed."""
+
+    list_display = ("created_at", "staff_name", "action", "what", "subject", "reason")
+    list_filter = ("created_at",)
+    date_hierarchy = "created_at"
+    search_help_text = "Id of the record it was done to, or e-mail or id of its account."
+    fields = readonly_fields = (
+        "created_at", "staff_name", "action", "what", "record", "account", "reason", "before", "after",
+    )  # fmt: skip
+
+    def condition(self, sought: Sought) -> Q | None:
+        if found := owner(sought):
+            return Q(account=found.pk)
+        return Q(subject=sought.id or sought.text) if not sought.first or sought.id else None
+
+    @admin.display(description="subject")
+    def record(self, act: Act) -> str:
+        return link(act.what.replace(".", "_"), act.subject, act.subject)
 
 
 @admin.register(DataRequest)
-class DataRequestAdmin(admin.ModelAdmin):
+class DataRequestAdmin(RecordAdmin):
     """Who took a copy of their data, whose account was deleted, and whether all of it is gone."""
 
     list_display = ("created_at", "kind", "user", "cleared_at", "done_at")
-    list_filter = ("kind", "created_at", "done_at")
+    list_filter = ("kind", "created_at", ("done_at", admin.EmptyFieldListFilter))
     list_select_related = ("user",)
-    search_fields = ("=id", "=user__id", "user__email")
     search_help_text = "Id of the request or of the account, or an e-mail address that is still known."
     fields = readonly_fields = ("id", "user", "kind", "created_at", "cleared_at", "done_at")
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: DataRequest | None = None) -> bool:
-        return False
+    def condition(self, sought: Sought) -> Q | None:
+        found = owner(sought)
+        return Q(user=found.pk) if found else sought.ids()

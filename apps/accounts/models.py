@@ -58,7 +58,9 @@ class ApiKey(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="api_keys")
     name = models.CharField(max_length=100)
-    prefix = models.CharField(max_length=16, help_text="First characters of the key, to recognise it by.")
+    prefix = models.CharField(
+        max_length=16, db_index=True, help_text="First characters of the key, to recognise it by."
+    )
     digest = models.CharField(max_length=64, unique=True, help_text="SHA-256 of the key, hex.")
     previous_digest = models.CharField(
         max_length=64, unique=True, null=True, blank=True, help_text="Of the secret before the last rotation."
@@ -75,6 +77,7 @@ class ApiKey(models.Model):
 
     class Meta:
         ordering = ("-created_at",)
+        permissions = (("disable_apikey", "Can disable, enable and rotate API keys"),)
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"
@@ -107,6 +110,30 @@ class Mail(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.id}"
+
+
+class Act(models.Model):
+    """What staff did by hand, with a button of the admin: who, when, why, and what it changed. Outlives all of them."""
+
+    id = models.UUIDField(primary_key=True, editable=False, help_text="Made with the page: same number, one act.")
+    action = models.CharField(max_length=40)
+    what = models.CharField(max_length=60, help_text="The kind of record: jobs.job.")
+    subject = models.CharField(max_length=64, db_index=True, help_text="Its id.")
+    account = models.UUIDField(null=True, db_index=True, help_text="Whose it was.")
+    staff = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    staff_name = models.CharField(max_length=254, help_text="E-mail at the time; outlives the account.")
+    reason = models.CharField(max_length=500)
+    before = models.JSONField(default=dict)
+    after = models.JSONField(default=dict, help_text="Empty: it was begun, and nobody knows how it ended.")
+    created_at = models.DateTimeField(auto_now_add=True, db_index=True)
+
+    class Meta:
+        ordering = ("-created_at",)
+        verbose_name = "act of staff"
+        verbose_name_plural = "acts of staff"
+
+    def __str__(self) -> str:
+        return f"{self.action} of {self.what} {self.subject}"
 
 
 class DataRequest(models.Model):

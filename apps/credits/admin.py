@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import uuid
-from typing import Any
+from typing import Any, ClassVar
+from uuid import UUID
 
-from django import forms
-from django.contrib import admin, messages
-from django.contrib.admin.helpers import ActionForm
-from django.db import transaction
-from django.db.models import Model, QuerySet
+from django.contrib import admin
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import mark_safe
 
-from apps.accounts.models import User
+from apps.accounts.acts import Button, Field, Wish
+from apps.accounts.admin import owner
+from apps.accounts.records import RecordAdmin, link, listing, one_of, page
+from apps.accounts.sought import Sought, among, keys
 from apps.credits import services
 from apps.credits.amounts import from_credits, to_credits
 from apps.credits.forms import PACKS, PriceListForm
@@ -23,74 +23,77 @@ from apps.credits.models import AuditRun, Hold, LedgerEntry, PriceList, Purchase
 from apps.credits.money import from_minor
 from apps.credits.templatetags.amounts import money
 from apps.engine.options import MODELS
-from apps.errors import AppError
+
+FIELD_OF = {"cs_": "session_id", "pi_": "payment_intent", "ch_": "charge", "py_": "charge", "in_": "invoice"}
+"""What Stripe's ids begin with → where a purchase keeps them."""
+
+EVENT_TYPES = (
+    "checkout.session.completed", "checkout.session.async_payment_succeeded", "checkout.session.async_payment_failed",
+    "checkout.session.expired", "payment_intent.payment_failed", "charge.refunded", "charge.dispute.created",
+    "charge.dispute.closed",
+)  # fmt: skip
 
 
-class ReadOnlyAdmin(admin.ModelAdmin):
-    """Searched and read; nobody adds, changes or deletes, superusers included."""
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
+def _grant(wallet: Wallet, wish: Wish) -> str:
+    amount = from_credits(wish.given["credits"])
+    services.grant(wallet.user, amount, key=f"grant:admin:{wish.number}", note=wish.reason.strip(), staff=wish.staff)
+    return f"{to_credits(amount):g} credits given to {wallet.user}."
 
 
-class GrantForm(ActionForm):
-    """Beside the list of actions. The number is made with the page, so a second click on Go gives nothing more."""
+def _adjust(wallet: Wallet, wish: Wish) -> str:
+    amount = from_credits(wish.given["credits"])
+    services.adjust(wallet.user, amount, key=f"adjust:admin:{wish.number}", reason=wish.reason, staff=wish.staff)
+    return f"{to_credits(amount):g} credits put on the balance of {wallet.user}."
 
-    credits = forms.CharField(required=False, max_length=20)
-    note = forms.CharField(required=False, max_length=300)
-    number = forms.UUIDField(required=False, initial=uuid.uuid4, widget=forms.HiddenInput, label="")
+
+def _look(wallet: Wallet) -> dict[str, Any]:
+    fresh = Wallet.objects.get(pk=wallet.pk)
+    return {"balance": to_credits(fresh.balance), "held": to_credits(fresh.held)}
+
+
+def wallet_of(sought: Sought) -> Wallet | None:
+    found = owner(sought)
+    return Wallet.objects.filter(user=found.pk).first() if found else None
 
 
 @admin.register(Wallet)
-class WalletAdmin(ReadOnlyAdmin):
+class WalletAdmin(RecordAdmin):
+    rank = 4
     list_display = ("user", "balance_credits", "held_credits", "available_credits")
-    fields = (*list_display, "low_credits", "stripe_customer")
+    fields = readonly_fields = ("of", *list_display[1:], "low_credits", "stripe_customer")
     list_select_related = ("user",)
-    search_fields = ("user__email", "=user__id", "=stripe_customer")
     search_help_text = "E-mail, account id, or Stripe's customer id."
     ordering = ("user__email",)
-    action_form = GrantForm
-    actions = ("grant", "adjust")
+    buttons = (
+        Button(
+            "grant", "Give credits", "credits.grant_wallet", _grant, _look,
+            fields=(Field("credits", "Credits"),), hint="(the owner reads it)",
+        ),
+        Button(
+            "adjust", "Adjust the balance", "credits.grant_wallet", _adjust, _look,
+            fields=(Field("credits", "Credits (−5 takes 5 away)"),), hint="(the owner reads it)",
+        ),
+    )  # fmt: skip
 
-    def has_grant_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("credits.add_ledgerentry")
+    def condition(self, sought: Sought) -> Q | None:
+        if found := owner(sought):
+            return Q(user=found.pk)
+        return Q(stripe_customer=sought.text) if sought.text.startswith("cus_") else None
 
-    @admin.action(description="Give credits", permissions=["grant"])
-    def grant(self, request: HttpRequest, queryset: QuerySet[Wallet]) -> None:
-        """More than 0 credits, as a present."""
-        self._move(request, queryset, "grant")
+    def title(self, record: Wallet) -> str:
+        return f"Wallet of {record.user}"
 
-    @admin.action(description="Adjust the balance (−5 takes 5 away)", permissions=["grant"])
-    def adjust(self, request: HttpRequest, queryset: QuerySet[Wallet]) -> None:
-        self._move(request, queryset, "adjust")
+    def detail(self, record: Wallet) -> str:
+        return f"{to_credits(record.balance):g} credits, {to_credits(record.held):g} of them held"
 
-    def _move(self, request: HttpRequest, queryset: QuerySet[Wallet], how: str) -> None:
-        assert isinstance(request.user, User)  # only staff get here
-        number, note = request.POST.get("number"), request.POST.get("note", "").strip()[:300]
-        if not number or not note:
-            self.message_user(request, "Say why in the note.", messages.ERROR)
-            return
-        try:
-            amount = from_credits(request.POST.get("credits", ""))
-            with transaction.atomic():
-                # In the order of their ids, or two of these could wait for each other.
-                for wallet in queryset.select_related("user").order_by("pk"):
-                    key = f"{how}:admin:{number}:{wallet.pk}"
-                    if how == "grant":
-                        services.grant(wallet.user, amount, key=key, note=note, staff=request.user)
-                    else:
-                        services.adjust(wallet.user, amount, key=key, reason=note, staff=request.user)
-        except AppError as refusal:
-            self.message_user(request, refusal.message, messages.ERROR)
-            return
-        done = "given to" if how == "grant" else "put on the balance of"
-        self.message_user(request, f"{to_credits(amount)} credits {done} each of {len(queryset)}.", messages.SUCCESS)
+    def ways(self, record: Wallet) -> list[tuple[str, str]]:
+        kinds = {"Ledger": "credits_ledgerentry", "Holds": "credits_hold", "Purchases": "credits_purchase"}
+        found = [(words, listing(kind, record.user_id)) for words, kind in kinds.items()]
+        return [("Account", page("accounts_user", record.user_id)), *found]
+
+    @admin.display(description="user")
+    def of(self, wallet: Wallet) -> str:
+        return link("accounts_user", wallet.user_id, wallet.user)
 
     @admin.display(description="balance", ordering="balance")
     def balance_credits(self, wallet: Wallet) -> float:
@@ -109,19 +112,47 @@ class WalletAdmin(ReadOnlyAdmin):
         return to_credits(wallet.low_threshold)
 
 
+def referred(row: LedgerEntry | Hold, *, is_of_purchase: bool) -> str:
+    """A link to the job or the purchase that a line is about."""
+    return link("credits_purchase" if is_of_purchase else "jobs_job", row.reference, row.reference)
+
+
 @admin.register(LedgerEntry)
-class LedgerEntryAdmin(ReadOnlyAdmin):
+class LedgerEntryAdmin(RecordAdmin):
     list_display = ("created_at", "owner", "kind", "credits", "balance_then", "reference", "note", "staff_name")
-    list_filter = ("kind", "created_at")
+    list_filter = ("kind",)
     list_select_related = ("wallet__user",)
-    search_fields = ("wallet__user__email", "=reference", "=key", "note", "=staff_name")
-    search_help_text = "E-mail of owner or staff, job or purchase id, key, or words of the note."
-    date_hierarchy = "created_at"
-    fields = ("id", "created_at", "owner", "kind", "credits", "balance_then", "key", "reference", "note", "staff_name")
+    search_help_text = "E-mail or id of the owner, job or purchase id, or key."
+    fields = readonly_fields = (
+        "id", "created_at", "of", "kind", "credits", "balance_then", "key", "about", "note", "staff_name",
+    )  # fmt: skip
+
+    def condition(self, sought: Sought) -> Q | None:
+        if wallet := wallet_of(sought):
+            return Q(wallet=wallet.pk)
+        by_key = among(keys(LedgerEntry.objects.filter(key=sought.text)))
+        return by_key or among(keys(LedgerEntry.objects.filter(reference=str(sought.id or sought.text))))
+
+    def title(self, record: LedgerEntry) -> str:
+        return f"{record.get_kind_display()} {to_credits(record.amount):+g}"
+
+    def detail(self, record: LedgerEntry) -> str:
+        return f"{record.wallet.user} · {record.note or record.reference}"
+
+    def account_of(self, record: LedgerEntry) -> UUID | None:
+        return record.wallet.user_id
 
     @admin.display(ordering="wallet__user__email")
     def owner(self, entry: LedgerEntry) -> str:
         return entry.wallet.user.email
+
+    @admin.display(description="owner")
+    def of(self, entry: LedgerEntry) -> str:
+        return link("accounts_user", entry.wallet.user_id, entry.wallet.user)
+
+    @admin.display(description="about")
+    def about(self, entry: LedgerEntry) -> str:
+        return referred(entry, is_of_purchase=entry.is_of_purchase)
 
     @admin.display(ordering="amount")
     def credits(self, entry: LedgerEntry) -> float:
@@ -133,17 +164,36 @@ class LedgerEntryAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Hold)
-class HoldAdmin(ReadOnlyAdmin):
+class HoldAdmin(RecordAdmin):
     list_display = ("created_at", "owner", "state", "credits", "captured_credits", "reference", "settled_at")
     list_filter = ("state", "created_at")
     list_select_related = ("wallet__user",)
-    search_fields = ("wallet__user__email", "=reference", "=key", "=id")
-    search_help_text = "E-mail, job id, key or hold id."
-    fields = ("id", "created_at", "owner", "state", "credits", "captured_credits", "key", "reference", "settled_at")
+    date_hierarchy = "created_at"
+    search_help_text = "E-mail or id of the owner, job id, key or hold id."
+    fields = readonly_fields = (
+        "id", "created_at", "of", "state", "credits", "captured_credits", "key", "about", "settled_at",
+    )  # fmt: skip
+
+    def condition(self, sought: Sought) -> Q | None:
+        if wallet := wallet_of(sought):
+            return Q(wallet=wallet.pk)
+        by_reference = among(keys(Hold.objects.filter(reference=str(sought.id or sought.text))))
+        return by_reference or among(keys(Hold.objects.filter(key=sought.text))) or sought.ids()
+
+    def detail(self, record: Hold) -> str:
+        return f"{to_credits(record.amount):g} credits of {record.wallet.user}"
 
     @admin.display(ordering="wallet__user__email")
     def owner(self, hold: Hold) -> str:
         return hold.wallet.user.email
+
+    @admin.display(description="owner")
+    def of(self, hold: Hold) -> str:
+        return link("accounts_user", hold.wallet.user_id, hold.wallet.user)
+
+    @admin.display(description="about")
+    def about(self, hold: Hold) -> str:
+        return referred(hold, is_of_purchase=hold.is_for_dispute)
 
     @admin.display(ordering="amount")
     def credits(self, hold: Hold) -> float:
@@ -155,18 +205,57 @@ class HoldAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Purchase)
-class PurchaseAdmin(ReadOnlyAdmin):
+class PurchaseAdmin(RecordAdmin):
+    rank = 5
     list_display = ("created_at", "user", "pack", "price", "status", "session_id")
-    list_filter = ("status", "pack", "created_at")
+    list_filter = ("status", "created_at")
     list_select_related = ("user",)
-    search_fields = ("user__email", "=id", "=session_id", "=payment_intent", "=start_job")
-    search_help_text = "E-mail, purchase id, Stripe's session or payment id, or the job it was made for."
+    date_hierarchy = "created_at"
+    search_help_text = "E-mail or account id, purchase id, Stripe's session, payment, charge or invoice id, or job id."
     # Without session_url: whoever opens it sees the buyer's checkout.
-    fields = (
-        "id", "created_at", "updated_at", "user", "pack", "credits_bought", "price", "pricing_version", "status",
-        "problem", "disputed_credits", "session_id", "payment_intent", "read_number", "applied_number",
-        "start_job", "started_job", "start_settled_at", "start_problem",
+    fields = readonly_fields = (
+        "id", "created_at", "updated_at", "of", "pack", "credits_bought", "price", "pricing_version", "status",
+        "problem", "disputed_credits", "session_id", "payment_intent", "charge", "invoice", "read_number",
+        "applied_number", "job_waiting", "job_started", "start_settled_at", "start_problem",
     )  # fmt: skip
+
+    def condition(self, sought: Sought) -> Q | None:
+        if found := owner(sought):
+            return Q(user=found.pk)
+        if field := FIELD_OF.get(sought.text[:3]):
+            return Q(**{field: sought.text})
+        if sought.id is None:
+            return sought.ids()
+        ids = [
+            pk for field in ("start_job", "started_job") for pk in keys(Purchase.objects.filter(**{field: sought.id}))
+        ]
+        return among(ids) or sought.ids()
+
+    def title(self, record: Purchase) -> str:
+        return f"{record.pack} for {self.price(record)}"
+
+    def detail(self, record: Purchase) -> str:
+        return f"{record.status} · {record.user} · {record.session_id}"
+
+    def ways(self, record: Purchase) -> list[tuple[str, str]]:
+        found = [
+            ("Account", page("accounts_user", record.user_id)),
+            ("Ledger", listing("credits_ledgerentry", record.pk)),
+        ]
+        intent = record.payment_intent
+        return [*found, ("Stripe's events", listing("credits_stripeevent", intent))] if intent else found
+
+    @admin.display(description="user")
+    def of(self, purchase: Purchase) -> str:
+        return link("accounts_user", purchase.user_id, purchase.user)
+
+    @admin.display(description="job that waited for it")
+    def job_waiting(self, purchase: Purchase) -> str:
+        return link("jobs_job", purchase.start_job, purchase.start_job)
+
+    @admin.display(description="job that runs for it")
+    def job_started(self, purchase: Purchase) -> str:
+        return link("jobs_job", purchase.started_job, purchase.started_job)
 
     @admin.display(description="credits", ordering="credits")
     def credits_bought(self, purchase: Purchase) -> float:
@@ -182,9 +271,11 @@ class PurchaseAdmin(ReadOnlyAdmin):
 
 
 @admin.register(PriceList)
-class PriceListAdmin(admin.ModelAdmin):
+class PriceListAdmin(RecordAdmin):
     """A new list is added with a start; from that moment on it is history and can only be followed by another."""
 
+    change_form_template: ClassVar[str | None] = None
+    search_fields: ClassVar[tuple[str, ...]] = ()
     form = PriceListForm
     list_display = ("version", "starts_at", "rates_then", "free_credits", "preview_allowance", "packs_then")
     readonly_fields = ()
@@ -214,12 +305,15 @@ class PriceListAdmin(admin.ModelAdmin):
     def free_credits(self, prices: PriceList) -> float:
         return to_credits(prices.free_grant)
 
-    def has_change_permission(self, request: HttpRequest, obj: PriceList | None = None) -> bool:
-        has_started = obj is not None and obj.starts_at <= timezone.now()
-        return not has_started and super().has_change_permission(request, obj)
+    def condition(self, sought: Sought) -> Q | None:
+        return None
 
-    def has_delete_permission(self, request: HttpRequest, obj: PriceList | None = None) -> bool:
-        return False
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return admin.ModelAdmin.has_add_permission(self, request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        has_started = obj is not None and obj.starts_at <= timezone.now()
+        return not has_started and admin.ModelAdmin.has_change_permission(self, request, obj)
 
 
 class DriftedFilter(admin.SimpleListFilter):
@@ -235,12 +329,16 @@ class DriftedFilter(admin.SimpleListFilter):
 
 
 @admin.register(AuditRun)
-class AuditRunAdmin(ReadOnlyAdmin):
+class AuditRunAdmin(RecordAdmin):
     """Red when something drifted. The reconciler looks every ten minutes, `manage.py audit_ledger` at once."""
 
     list_display = ("started_at", "wallets", "verdict")
     list_filter = (DriftedFilter, "started_at")
+    search_fields: ClassVar[tuple[str, ...]] = ()
     fields = ("started_at", "wallets", "verdict", "found")
+
+    def condition(self, sought: Sought) -> Q | None:
+        return None
 
     @admin.display(description="the books")
     def verdict(self, run: AuditRun) -> str:
@@ -255,9 +353,26 @@ class AuditRunAdmin(ReadOnlyAdmin):
 
 
 @admin.register(StripeEvent)
-class StripeEventAdmin(ReadOnlyAdmin):
+class StripeEventAdmin(RecordAdmin):
+    rank = 8
     list_display = ("received_at", "type", "id", "processed_at", "error")
-    list_filter = ("type", "received_at", ("processed_at", admin.EmptyFieldListFilter))
-    search_fields = ("=id", "=payload__data__object__id", "=payload__data__object__payment_intent")
-    search_help_text = "Stripe's id of the event, session, payment, charge or dispute."
-    fields = ("id", "type", "received_at", "processed_at", "error", "payload")
+    list_filter = (one_of("type", EVENT_TYPES), "received_at", ("processed_at", admin.EmptyFieldListFilter))
+    date_hierarchy = "received_at"
+    search_help_text = "Stripe's id of the event, session, payment, charge, invoice or dispute."
+    fields = ("id", "type", "subject", "payment_intent", "received_at", "processed_at", "error", "payload")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[StripeEvent]:
+        return super().get_queryset(request).defer("payload")
+
+    def condition(self, sought: Sought) -> Q | None:
+        if "_" not in sought.text:
+            return None
+        ids = [pk for field in ("pk", "subject", "payment_intent") for pk in keys(_events(field, sought.text))]
+        return among(ids)
+
+    def detail(self, record: StripeEvent) -> str:
+        return "acted on" if record.processed_at else record.error or "not acted on"
+
+
+def _events(field: str, text: str) -> QuerySet[StripeEvent]:
+    return StripeEvent.objects.filter(**{field: text})

@@ -38,6 +38,7 @@ class Wallet(models.Model):
             models.CheckConstraint(condition=Q(held__gte=0), name="held_not_negative"),
             models.CheckConstraint(condition=Q(low_threshold__gte=0), name="low_threshold_not_negative"),
         )
+        permissions = (("grant_wallet", "Can give credits and adjust balances"),)
 
     def __str__(self) -> str:
         return f"wallet of {self.user_id}"
@@ -67,6 +68,8 @@ class LedgerEntry(models.Model):
         REFUND = "refund"
         DISPUTE = "dispute"
         ADJUSTMENT = "adjustment"
+        RETURN = "return", "Job refund"
+        """What a job was charged, given back by staff."""
         LAPSE = "lapse"
         """Left when the account was deleted."""
 
@@ -87,13 +90,17 @@ class LedgerEntry(models.Model):
     class Meta:
         ordering = ("-id",)
         verbose_name_plural = "ledger entries"
-        indexes = (models.Index(fields=("kind", "amount"), name="entry_by_kind"),)
         constraints = (
             models.CheckConstraint(condition=~Q(amount=0), name="entry_moves_something"),
             models.CheckConstraint(
-                condition=~Q(kind="adjustment") | (~Q(note="") & ~Q(staff_name="")),
+                condition=~Q(kind__in=("adjustment", "return")) | (~Q(note="") & ~Q(staff_name="")),
                 name="adjustment_has_reason_and_staff",
             ),
+        )
+        indexes = (
+            models.Index(fields=("wallet", "-id"), name="entry_by_wallet"),
+            models.Index(fields=("kind", "amount"), name="entry_by_kind"),
+            models.Index(fields=("kind", "-id"), name="newest_entry_by_kind"),
         )
 
     def __str__(self) -> str:
@@ -137,6 +144,10 @@ class Hold(models.Model):
         constraints = (
             models.CheckConstraint(condition=Q(amount__gte=0), name="hold_not_negative"),
             models.CheckConstraint(condition=Q(captured__gte=0, captured__lte=F("amount")), name="capture_within_hold"),
+        )
+        indexes = (
+            models.Index(fields=("-created_at",), name="hold_by_age"),
+            models.Index(fields=("wallet", "-created_at"), name="hold_by_wallet"),
         )
 
     def __str__(self) -> str:
@@ -220,13 +231,22 @@ class Purchase(models.Model):
     session_id = models.CharField(max_length=120, blank=True, db_index=True)
     session_url = models.URLField(max_length=2000, blank=True)
     payment_intent = models.CharField(max_length=120, blank=True, db_index=True)
+    # With defaults in the database, so that a process of the version before can still write while this one comes.
+    charge = models.CharField(
+        max_length=120, blank=True, default="", db_default="", db_index=True, help_text="Stripe's id of what was paid."
+    )
+    invoice = models.CharField(
+        max_length=120, blank=True, default="", db_default="", db_index=True, help_text="Stripe's, where it wrote one."
+    )
     status = models.CharField(max_length=8, choices=Status.choices, default=Status.OPEN)
     problem = models.CharField(max_length=300, blank=True, help_text="Why the last try failed, in Stripe's words.")
     disputed = models.BigIntegerField(default=0, help_text="1/100 credit set aside while a dispute is open.")
-    start_job = models.UUIDField(null=True, blank=True, help_text="The job that is to start once this is paid.")
+    start_job = models.UUIDField(
+        null=True, blank=True, db_index=True, help_text="The job that is to start once this is paid."
+    )
     start_settled_at = models.DateTimeField(null=True, blank=True, help_text="When that was done, or refused.")
     start_problem = models.CharField(max_length=300, blank=True, help_text="Why it was refused.")
-    started_job = models.UUIDField(null=True, blank=True, help_text="The job that runs for it.")
+    started_job = models.UUIDField(null=True, blank=True, db_index=True, help_text="The job that runs for it.")
     read_number = models.PositiveBigIntegerField(
         default=0, help_text="Grows by one with each read at Stripe that was begun."
     )
@@ -240,6 +260,7 @@ class Purchase(models.Model):
 
     class Meta:
         ordering = ("-created_at",)
+        indexes = (models.Index(fields=("-created_at",), name="purchase_by_age"),)
 
     def __str__(self) -> str:
         return f"{self.pack} for {self.user_id}"
@@ -251,7 +272,13 @@ class StripeEvent(models.Model):
     id = models.CharField(primary_key=True, max_length=120)
     type = models.CharField(max_length=80)
     payload = models.JSONField()
-    received_at = models.DateTimeField(auto_now_add=True)
+    subject = models.CharField(
+        max_length=120, blank=True, default="", db_default="", db_index=True, help_text="Id of what it tells of."
+    )
+    payment_intent = models.CharField(
+        max_length=120, blank=True, default="", db_default="", db_index=True, help_text="That it belongs to."
+    )
+    received_at = models.DateTimeField(auto_now_add=True, db_index=True)
     processed_at = models.DateTimeField(null=True, blank=True)
     error = models.CharField(max_length=300, blank=True)
 

@@ -105,6 +105,32 @@ def adjust(user: User, amount: int, *, key: str, reason: str, staff: User) -> Le
         return _post(wallet, LedgerEntry.Kind.ADJUSTMENT, amount, key=key, note=reason.strip(), staff=staff)
 
 
+def give_back(hold: Hold, *, reason: str, staff: User) -> LedgerEntry:
+    """Return what a settled hold took, all of it and once; a second call is refused."""
+    if hold.state != Hold.State.CAPTURED or not hold.captured:
+        raise AppError("conflict", "Nothing was charged, so there is nothing to give back.")
+    if not reason.strip():
+        raise AppError("invalid_request", "Say why the credits are given back.", param="note")
+    with transaction.atomic():
+        wallet = lock_wallet(hold.wallet.user)
+        key = return_key(hold)
+        if LedgerEntry.objects.filter(key=key).exists():
+            raise AppError("conflict", "These credits were given back before.")
+        return _post(
+            wallet,
+            LedgerEntry.Kind.RETURN,
+            hold.captured,
+            key=key,
+            reference=hold.reference,
+            note=reason.strip(),
+            staff=staff,
+        )
+
+
+def return_key(hold: Hold) -> str:
+    return f"return:{hold.pk}"
+
+
 def set_aside_for_dispute(user: User, amount: int, *, reference: str, number: int) -> None:
     """Make the open hold for a purchase's dispute `amount`, 0 for none.
 

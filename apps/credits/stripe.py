@@ -61,7 +61,7 @@ def receive_webhook(body: bytes, header: str) -> StripeEvent:
     _verify(body, header)
     try:
         payload = json.loads(body)
-        about = {"type": payload["type"], "payload": payload}
+        about = {"type": payload["type"], "payload": payload, **named_in(payload)}
         event, _ = StripeEvent.objects.get_or_create(id=payload["id"], defaults=about)
     except (ValueError, KeyError, TypeError) as error:
         raise AppError("invalid_request", "This is signed, and no event.", status=400) from error
@@ -77,6 +77,13 @@ def receive_webhook(body: bytes, header: str) -> StripeEvent:
     mine.update(processed_at=timezone.now(), error="")
     event.refresh_from_db()
     return event
+
+
+def named_in(payload: dict[str, Any]) -> dict[str, str]:
+    """The ids that an event is found by."""
+    subject = (payload.get("data") or {}).get("object") or {}
+    found = {"subject": subject.get("id"), "payment_intent": subject.get("payment_intent")}
+    return {name: text[:120] if isinstance(text, str) else "" for name, text in found.items()}
 
 
 def _verify(body: bytes, header: str) -> None:
@@ -137,6 +144,8 @@ class Reading:
     disputed: int
     is_lost: bool
     problem: str
+    charge: str = ""
+    invoice: str = ""
 
 
 def begin_read(purchase_id: UUID) -> Purchase:
@@ -176,6 +185,8 @@ def read(purchase: Purchase) -> Reading:
         disputed=disputed,
         is_lost=lost > 0,
         problem=(refused.message or "")[:300] if refused else "",
+        charge=charge.id if charge else "",
+        invoice=session.invoice if isinstance(session.invoice, str) else "",
     )
 
 
@@ -200,6 +211,8 @@ def apply(purchase: Purchase, reading: Reading) -> None:
             applied_number=purchase.read_number,
             status=reading.status,
             payment_intent=reading.payment_intent,
+            charge=reading.charge,
+            invoice=reading.invoice,
             problem=reading.problem,
             disputed=reading.disputed,
             updated_at=timezone.now(),

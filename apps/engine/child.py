@@ -91,6 +91,11 @@ class Run:
         return self._process.pid
 
     @property
+    def exit_code(self) -> int | None:
+        """Once it has ended; −9 where signal 9 ended it."""
+        return self._process.poll()
+
+    @property
     def finished(self) -> bool:
         return self._closed and self._process.poll() is not None
 

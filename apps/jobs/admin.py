@@ -1,162 +1,159 @@
-"""For support: a job with all that happened to it. Read here; the two actions go through the services."""
+"""For support: a job with all that happened to it. Read here; the buttons go through the services."""
 
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
-from django.contrib import admin, messages
-from django.db.models import QuerySet
-from django.http import HttpRequest
-from django.urls import reverse
-from django.utils.html import format_html, format_html_join
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db.models import Q
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 
+from apps.accounts.admin import owner
+from apps.accounts.records import RecordAdmin, listing, one_of, page
+from apps.accounts.sought import MOST_RECORDS, Sought, among, keys
 from apps.credits.amounts import to_credits
-from apps.engine.report import in_short
-from apps.errors import AppError
-from apps.jobs import services
-from apps.jobs.models import Job, JobEvent, Output
-from apps.jobs.representation import output_url
-from apps.projects.admin import ReadOnlyAdmin
-from apps.projects.services import asset_url
-from apps.webhooks.models import Delivery
+from apps.engine.formats import FORMATS
+from apps.engine.options import MODELS
+from apps.jobs import story, story_page, support
+from apps.jobs.models import Job, MetadataWord, Output
+from apps.jobs.runner import JOB_CODES
+from apps.projects.admin import projects_called
+from apps.projects.models import Asset, Project
 
-
-class ReadOnlyInline(admin.TabularInline):
-    extra = 0
-    can_delete = False
-    show_change_link = False
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-
-class EventInline(ReadOnlyInline):
-    model = JobEvent
-    fields = readonly_fields = ("created_at", "name", "attempt", "detail")
-
-
-class OutputInline(ReadOnlyInline):
-    model = Output
-    fields = readonly_fields = ("kind", "format", "attempt", "size", "sha256", "facts", "link", "deleted_at")
-
-    @admin.display(description="file")
-    def link(self, output: Output) -> str:
-        url = output_url(output.job, output)
-        return format_html('<a href="{}">Open (good for an hour)</a>', url) if url else "deleted"
+LARGE = ("quality", "result", "options", "requested", "metadata", "warnings")
+"""Of a row, and of no use to a list."""
 
 
 @admin.register(Job)
-class JobAdmin(ReadOnlyAdmin):
-    list_display = ("created_at", "id", "status", "error_code", "model", "output_format", "owner", "project", "charge")
-    list_filter = ("status", "error_code", "model", "output_format", "created_at")
-    list_select_related = ("owner", "project")
-    search_fields = (
-        "=id", "=request_id", "=project__id", "=project__external_id", "owner__email", "=asset__sha256", "video_url",
-        "metadata",
+class JobAdmin(RecordAdmin):
+    rank = 2
+    list_display = (
+        "created_at", "short_id", "status", "error_code", "owner", "project", "film", "model", "output_format",
+        "charge",
     )  # fmt: skip
+    list_filter = (
+        "status",
+        one_of("error_code", JOB_CODES),
+        one_of("model", MODELS),
+        one_of("output_format", FORMATS),
+        "created_at",
+    )
+    list_select_related = ("owner", "project", "asset")
     search_help_text = (
-        "Job id, request id, project id or external id, e-mail, sha256 or address of the source, or metadata."
+        "Job id (whole or its first eight characters), request id, project id, external id or name, e-mail or account "
+        "id, SHA-256 of source or result, or a value of its metadata."
     )
     date_hierarchy = "created_at"
-    inlines = (OutputInline, EventInline)
-    actions = ("requeue", "cancel")
-    fieldsets = (
-        (
-            None,
-            {
-                "fields": (
-                    "id",
-                    "owner",
-                    "project",
-                    "external_id",
-                    "request_id",
-                    "api_key",
-                    "status",
-                    "stage",
-                    "progress_now",
-                )
-            },
-        ),
-        ("Asked", {"fields": ("model", "output_format", "options", "requested", "metadata", "webhook_url")}),
-        ("Source", {"fields": ("video_url", "source", "source_sha256", "background_asset")}),
-        ("Credits", {"fields": ("estimate", "held", "charge", "held_seconds", "pricing_version", "ledger")}),
-        ("Work", {"fields": ("attempt", "worker", "lease_until", "model_version", "device")}),
-        ("End", {"fields": ("error_code", "error", "warnings", "quality_now", "result", "deliveries", "retried_from")}),
-        ("Times", {"fields": ("created_at", "queued_at", "started_at", "completed_at", "expires_at")}),
-    )
+    buttons = support.BUTTONS
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Job]:
-        return super().get_queryset(request).select_related("asset", "project", "hold", "owner", "api_key")
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).defer(*LARGE)
 
-    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        return lookup == "project__id__exact" or super().lookup_allowed(lookup, value, request)
+    def condition(self, sought: Sought) -> Q | None:
+        """One index for each way to name a job: asked for several at once, a database may read all of the table."""
+        if sought.sha256:
+            return _with_hash(sought.sha256)
+        if found := owner(sought):
+            return Q(owner=found.pk)
+        if sought.id and (belongs := _belonging(sought.id)):
+            return belongs
+        by_id = among(keys(Job.objects.filter(ids))) if (ids := sought.ids()) else None
+        return by_id or among(keys(Job.objects.filter(request_id=sought.text))) or _called(sought.text)
 
-    def has_operate_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("jobs.change_job")
+    def title(self, record: Job) -> str:
+        return f"{str(record.pk)[:8]} {record.status}"
 
-    @admin.action(description="Queue again: take from its worker, or ring for it once more", permissions=["operate"])
-    def requeue(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
-        done = sum(
-            services.requeue(job) for job in queryset.filter(status__in=(Job.Status.QUEUED, Job.Status.PROCESSING))
-        )
-        self.message_user(request, f"{done} of {len(queryset)} jobs queued again.", messages.SUCCESS)
+    def detail(self, record: Job) -> str:
+        whose = record.owner.email if record.owner else "closed account"
+        project = f"{record.project} · " if record.project else ""
+        error = f" · {record.error_code}" if record.error_code else ""
+        made = f"{record.model} → {record.output_format}"
+        return f"{project}{self.film(record)} · {whose} · {made} · charged {to_credits(record.charged):g}{error}"
 
-    @admin.action(description="Cancel and give the credits back", permissions=["operate"])
-    def cancel(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
-        for job in queryset:
-            try:
-                services.cancel(job, detail={"by": "support"})
-            except AppError as refusal:
-                self.message_user(request, f"{job.pk}: {refusal.message}", messages.ERROR)
-            else:
-                self.message_user(request, f"{job.pk} canceled.", messages.SUCCESS)
+    def account_of(self, record: Job) -> Any:
+        return record.owner_id or (record.hold.wallet.user_id if record.hold else None)
 
-    @admin.display(description="external id")
-    def external_id(self, job: Job) -> str:
-        return (job.project.external_id if job.project else None) or "–"
+    def ways(self, record: Job) -> list[tuple[str, str]]:
+        whose = self.account_of(record)
+        found = [("Account", page("accounts_user", whose)), ("Their ledger", listing("credits_ledgerentry", whose))]
+        if record.project_id:
+            found += [("Project", page("projects_project", record.project_id))]
+            found += [("Jobs of the project", listing("jobs_job", record.project_id))]
+        if record.asset_id:
+            found += [("Source", page("projects_asset", record.asset_id))]
+        of_job = {"Ledger lines": "credits_ledgerentry", "Deliveries": "webhooks_delivery", "Mail": "accounts_mail"}
+        return [
+            *(found if whose else found[2:]),
+            *((words, listing(kind, record.pk)) for words, kind in of_job.items()),
+        ]
 
-    @admin.display(description="progress")
-    def progress_now(self, job: Job) -> str:
-        return f"{job.progress:.0f} % · {job.frames_done} of {job.frames_total} frames"
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Its story, instead of a form in which nothing can be changed."""
+        if request.method != "GET" or not self.has_view_permission(request):
+            raise PermissionDenied
+        found = self.get_object(request, object_id)
+        if found is None:
+            missing: HttpResponse = super().change_view(request, object_id)
+            return missing
+        related = ("asset", "background_asset", "project", "hold__wallet__user", "owner", "api_key", "retried_from")
+        job = Job.objects.select_related(*related).prefetch_related("outputs").get(pk=found.pk)
+        told = story.Story(job)
+        context = {
+            **self.admin_site.each_context(request),
+            **story_page.context(told),
+            "title": f"Job {job.pk}",
+            "opts": self.opts,
+            "story": told,
+            "ways": self.ways(job),
+            "buttons": self.pressable(request, job),
+            "acts": told.acts if request.user.has_perm("accounts.view_act") else (),
+        }
+        return TemplateResponse(request, "admin/job.html", context)
 
-    @admin.display(description="quality")
-    def quality_now(self, job: Job) -> str:
-        return in_short(job.quality) if job.quality else "–"
+    @admin.display(description="id", ordering="pk")
+    def short_id(self, job: Job) -> str:
+        return str(job.pk)[:8]
 
-    @admin.display(description="file")
-    def source(self, job: Job) -> str:
-        if job.asset is None:
-            return "–"
-        page = reverse("admin:projects_asset_change", args=[job.asset.pk])
-        link = format_html('<a href="{}">{}</a>', page, job.asset.filename or job.asset.pk)
-        url = asset_url(job.asset)
-        return format_html('{} · <a href="{}">open</a>', link, url) if url else format_html("{} · deleted", link)
-
-    @admin.display(description="sha256")
-    def source_sha256(self, job: Job) -> str:
-        return (job.asset.sha256 if job.asset else "") or "–"
-
-    @admin.display(description="estimated")
-    def estimate(self, job: Job) -> float:
-        return to_credits(job.estimated)
-
-    @admin.display
-    def held(self, job: Job) -> str:
-        return f"{to_credits(job.hold.amount)} ({job.hold.state})" if job.hold else "–"
+    @admin.display(description="source")
+    def film(self, job: Job) -> str:
+        return (job.asset.filename if job.asset else "") or "no file name"
 
     @admin.display(description="charged", ordering="charged")
     def charge(self, job: Job) -> float:
         return to_credits(job.charged)
 
-    @admin.display
-    def ledger(self, job: Job) -> str:
-        url = reverse("admin:credits_ledgerentry_changelist")
-        return format_html('<a href="{}?q={}">Entries of this job</a>', url, job.pk)
 
-    @admin.display(description="webhooks")
-    def deliveries(self, job: Job) -> str:
-        rows = Delivery.objects.filter(subject=job.pk).order_by("created_at").values_list("event", "state", "attempts")
-        return format_html_join(" · ", "{} {} ({} attempts)", rows) or "–"
+def _with_hash(sha256: str) -> Q | None:
+    sources = keys(Asset.objects.filter(sha256=sha256))
+    made = [*Output.objects.filter(sha256=sha256).order_by().values_list("job_id", flat=True)[:MOST_RECORDS]]
+    return among([*made, *keys(Job.objects.filter(asset__in=sources))])
+
+
+def _belonging(pk: UUID) -> Q | None:
+    """What the id is of: each kind is looked up in its own table, so that jobs are read by the right index."""
+    if Project.objects.filter(pk=pk).exists():
+        return Q(project=pk)
+    if Asset.objects.filter(pk=pk).exists():
+        return among(keys(Job.objects.filter(asset=pk)))
+    output = Output.objects.filter(pk=pk).first()
+    return Q(pk=output.job_id) if output else None
+
+
+def _called(text: str) -> Q | None:
+    """By what a customer calls it: the project, or a value of its metadata."""
+    projects = projects_called(text)
+    if len(projects) == 1:
+        return Q(project=projects[0])
+    newest = [pk for project in projects[:10] for pk in _newest(project)]
+    words = MetadataWord.objects.filter(text=text).order_by().values_list("job_id", flat=True)
+    return among([*newest, *words[:MOST_RECORDS]])
+
+
+def _newest(project: UUID) -> list[UUID]:
+    rows = Job.objects.filter(project=project).order_by("-created_at")
+    return list(rows.values_list("pk", flat=True)[:MOST_RECORDS])

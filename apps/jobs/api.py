@@ -15,6 +15,7 @@ from rest_framework.response import Response
 
 from apps.accounts.models import User
 from apps.accounts.permissions import requires
+from apps.accounts.requests import caller_of
 from apps.api import request_id
 from apps.api.idempotency import idempotent
 from apps.api.pagination import PageQuery
@@ -63,6 +64,10 @@ class JobsViewSet(ApiViewSet):
         fresh = representation.as_json(self.get_queryset().get(pk=job.pk))
         return Response({"success": True, "message": message or f"Job {fresh['status']}", **fresh}, status=status)
 
+    def origin(self, request: Request) -> dict[str, Any]:
+        """Kept with a job for whoever has to find out later what went wrong."""
+        return {"request_id": request_id.of(request), "api_key": self.key, "caller": caller_of(request)}
+
     @extend_schema(responses=shapes.JobJson(many=True), tags=["jobs"], operation_id="jobs_list")
     def list(self, request: Request) -> Response:
         """Your jobs, newest first."""
@@ -85,7 +90,7 @@ class JobsViewSet(ApiViewSet):
         happens once the file has been fetched; a job that is not covered then fails and costs nothing.
         """
         asked = wanted(self.user, request.data)
-        job = services.submit_request(self.user, asked, request_id=request_id.of(request), api_key=self.key)
+        job = services.submit_request(self.user, asked, **self.origin(request))
         return self.one(job, status=201)
 
     @extend_schema(responses=shapes.JobJson, tags=["jobs"], operation_id="jobs_retrieve")
@@ -126,7 +131,7 @@ class JobsViewSet(ApiViewSet):
     def retry(self, request: Request, pk: str) -> Response:
         """Make a new job like this one, with the same source."""
         self.body(StrictFields)
-        again = services.retry(self.get_object(), request_id=request_id.of(request), api_key=self.key)
+        again = services.retry(self.get_object(), **self.origin(request))
         return self.one(again, status=201)
 
     @extend_schema(request=shapes.JobFields, responses=shapes.Estimate, tags=["jobs"], operation_id="jobs_estimate")

@@ -24,8 +24,8 @@ from django.utils import timezone
 
 from apps.api import request_id
 from apps.engine.report import Progress
-from apps.jobs import doorbell, endings, turns
-from apps.jobs.models import Job, JobEvent
+from apps.jobs import diary, doorbell, endings, turns
+from apps.jobs.models import Attempt, Job, JobEvent
 from apps.jobs.states import move
 
 log = logging.getLogger(__name__)
@@ -61,6 +61,7 @@ def claim(job_id: UUID, attempt: int, worker: str) -> Job | None:
         if job.owner_id and running >= settings.MAX_JOBS_AT_ONCE:
             return None
         now = timezone.now()
+        lease = _new_lease(now)
         if not move(
             job_id,
             (S.QUEUED,),
@@ -73,9 +74,10 @@ def claim(job_id: UUID, attempt: int, worker: str) -> Job | None:
             worker=worker[:120],
             progress=0,
             frames_done=0,
-            **_new_lease(now),
+            **lease,
         ):
             return None
+        diary.begin(job_id, Attempt.Task.WORK, number=attempt, worker=worker, lease=lease["lease"])
         claimed = Job.objects.with_details().get(pk=job_id)
         if job.started_at is None:
             endings.tell(claimed, "job.started")
@@ -86,10 +88,12 @@ def claim(job_id: UUID, attempt: int, worker: str) -> Job | None:
 
 def claim_preparation(job_id: UUID, attempt: int, worker: str) -> Job | None:
     """Take a job that waits for its source to be fetched; the same lease keeps a second worker away."""
-    now = timezone.now()
+    lease = _new_lease(timezone.now())
     waiting = Job.objects.filter(pk=job_id, attempt=attempt, status=S.QUEUED, stage__in=turns.PREPARING, lease=None)
-    if not waiting.update(worker=worker[:120], **_new_lease(now)):
-        return None
+    with transaction.atomic():
+        if not waiting.update(worker=worker[:120], **lease):
+            return None
+        diary.begin(job_id, Attempt.Task.FETCH, number=attempt, worker=worker, lease=lease["lease"])
     return Job.objects.with_details().get(pk=job_id)
 
 
@@ -145,7 +149,7 @@ def note(job: Job, name: str, **detail: Any) -> None:
 
 def give_back(job: Job) -> bool:
     """Put the job back into the queue unharmed because its worker is told to stop: costs no attempt."""
-    return _requeue(job, event="given_back", attempt=job.attempt)
+    return _requeue(job, event="given_back", attempt=job.attempt, outcome="given_back")
 
 
 def expire(job_id: UUID, attempt: int) -> bool:
@@ -166,7 +170,7 @@ def reap(job: Job) -> str:
     if job.attempt >= settings.MAX_ATTEMPTS:
         message = f"The work was interrupted {job.attempt} times and was given up. Nothing was charged: try again."
         return "failed" if endings.fail(job, "worker_lost", message, where=lost) else ""
-    if not _requeue(job, event="requeued", attempt=F("attempt") + 1, where=lost):
+    if not _requeue(job, event="requeued", attempt=F("attempt") + 1, outcome="lost", where=lost):
         return ""
     log.warning("job=%s lost its worker=%s in attempt=%s", job.pk, job.worker, job.attempt)
     return "requeued"
@@ -177,26 +181,29 @@ def requeue(job: Job) -> bool:
     if job.status == S.QUEUED and job.lease is None:
         doorbell.ring(turns.WORK if job.stage == Job.Stage.WAITING else turns.FETCHES)
         return True
-    return _requeue(job, event="requeued", attempt=F("attempt") + 1, detail={"by": "support"})
+    return _requeue(job, event="requeued", attempt=F("attempt") + 1, outcome="taken", detail={"by": "support"})
 
 
-def _requeue(job: Job, *, event: str, attempt: Any, where: Any = None, detail: Any = None) -> bool:
+def _requeue(job: Job, *, event: str, attempt: Any, outcome: str, where: Any = None, detail: Any = None) -> bool:
     is_work = job.status == S.PROCESSING
-    moved = move(
-        job.pk,
-        (job.status,),
-        S.QUEUED,
-        event=event,
-        detail={"worker": job.worker, **(detail or {})},
-        where={"lease": job.lease, **(where or {})},
-        attempt=attempt,
-        stage=Job.Stage.WAITING if is_work else Job.Stage.FETCHING,
-        lease=None,
-        lease_until=None,
-        eta_seconds=None,
-        progress=0,
-        frames_done=0,
-    )
+    with transaction.atomic():
+        moved = move(
+            job.pk,
+            (job.status,),
+            S.QUEUED,
+            event=event,
+            detail={"worker": job.worker, **(detail or {})},
+            where={"lease": job.lease, **(where or {})},
+            attempt=attempt,
+            stage=Job.Stage.WAITING if is_work else Job.Stage.FETCHING,
+            lease=None,
+            lease_until=None,
+            eta_seconds=None,
+            progress=0,
+            frames_done=0,
+        )
+        if moved:
+            diary.end(job.pk, outcome)
     if moved:
         doorbell.ring_on_commit(turns.WORK if is_work else turns.FETCHES)
     return bool(moved)

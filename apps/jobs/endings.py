@@ -18,7 +18,7 @@ from apps.credits import services as credits
 from apps.credits.models import PriceList, Wallet
 from apps.engine.report import OutputFile, Result
 from apps.errors import AppError
-from apps.jobs import doorbell, turns
+from apps.jobs import diary, doorbell, turns
 from apps.jobs.models import Job, Output
 from apps.jobs.pricing import price
 from apps.jobs.representation import as_json, options_of
@@ -149,6 +149,7 @@ def _finish(
         lock_wallet(job)
         if not move(job.pk, from_, to, event=to, detail=detail, where=guard, charged=charge, **ended, **fields):
             return False
+        diary.end(job.pk, to)
         for stored in outputs:
             _add_output(job, stored)
         final = Job.objects.with_details().get(pk=job.pk)

@@ -22,7 +22,7 @@ from apps.api.models import IdempotencyRecord
 from apps.credits import services as credits
 from apps.credits.models import AuditRun, Purchase, StripeEvent, Wallet
 from apps.errors import AppError
-from apps.jobs import endings, retention
+from apps.jobs import endings, retention, support
 from apps.jobs.models import Job, Output
 from apps.projects import resumable
 from apps.projects import services as projects
@@ -107,6 +107,7 @@ def _forget_words(user: User) -> None:
     Project.objects.filter(owner=user).update(name="deleted", external_id=None, defaults={})
     Job.objects.filter(owner=user).update(requested={}, metadata={}, webhook_url="", error="")
     _rewrite(Job.objects.filter(owner=user).exclude(video_url="", result={}), _anonymous_job, ["video_url", "result"])
+    support.forget_caller(user.pk)
     Asset.objects.filter(owner=user).update(filename="", error="")
     _rewrite(Asset.objects.filter(owner=user).exclude(source_url=""), _anonymous_asset, ["source_url"])
 

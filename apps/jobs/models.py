@@ -72,6 +72,10 @@ class Job(models.Model):
     metadata = models.JSONField(default=dict)
     webhook_url = models.URLField(max_length=2000, blank=True)
     request_id = models.CharField(max_length=64, blank=True, db_index=True)
+    client_address = models.GenericIPAddressField(null=True, blank=True, help_text="Who asked; goes with the account.")
+    client_agent = models.CharField(
+        max_length=300, blank=True, default="", db_default="", help_text="As the program or browser calls itself."
+    )
     api_key = models.ForeignKey(
         ApiKey,
         null=True,
@@ -125,9 +129,17 @@ class Job(models.Model):
         ordering = ("-created_at",)
         indexes = (
             models.Index(fields=("owner", "-created_at"), name="job_by_owner"),
+            models.Index(fields=("project", "-created_at"), name="job_by_project"),
             models.Index(fields=("status", "lease_until"), name="job_by_lease"),
             models.Index(fields=("model", "-completed_at"), name="job_by_pace", condition=Q(status="completed")),
             models.Index(fields=("status", "model", "error_code", "held_seconds"), name="job_by_outcome"),
+        )
+        permissions = (
+            ("requeue_job", "Can queue again"),
+            ("cancel_job", "Can cancel for its owner"),
+            ("refund_job", "Can give its credits back"),
+            ("extend_job", "Can keep its results longer"),
+            ("delete_media_of_job", "Can delete its media"),
         )
 
     def __str__(self) -> str:
@@ -154,7 +166,7 @@ class Output(models.Model):
     format = models.CharField(max_length=20)
     file = models.FileField(storage=media_storage, upload_to=output_path, max_length=300, blank=True)
     size = models.BigIntegerField(help_text="Bytes.")
-    sha256 = models.CharField(max_length=64)
+    sha256 = models.CharField(max_length=64, db_index=True)
     facts = models.JSONField(default=dict, help_text="width, height, frames, duration, alpha_mode, has_audio")
     created_at = models.DateTimeField(auto_now_add=True)
     deleted_at = models.DateTimeField(null=True, blank=True)
@@ -181,3 +193,40 @@ class JobEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} {self.job_id}"
+
+
+class Attempt(models.Model):
+    """One claim of a job by a worker: when, how far it came, and how it ended. For support, not for the owner."""
+
+    class Task(models.TextChoices):
+        FETCH = "fetch"
+        WORK = "work"
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="attempts")
+    lease = models.UUIDField(unique=True, help_text="Of this claim; a job given back keeps its number.")
+    number = models.PositiveSmallIntegerField()
+    task = models.CharField(max_length=5, choices=Task.choices)
+    worker = models.CharField(max_length=120)
+    stages = models.JSONField(default=list, help_text="[[stage, when it began]]")
+    exit = models.CharField(max_length=60, blank=True, help_text="How the engine's process, or the worker's, ended.")
+    outcome = models.CharField(max_length=20, blank=True, help_text="A final state, fetched, given_back, lost, taken.")
+    log = models.TextField(blank=True, help_text="Tail of the engine's, where the job went on without this attempt.")
+    started_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ("started_at",)
+        indexes = (models.Index(fields=("worker",), name="attempt_at_work", condition=Q(ended_at=None)),)
+
+    def __str__(self) -> str:
+        return f"attempt {self.number} at {self.job_id}"
+
+
+class MetadataWord(models.Model):
+    """A value of a job's metadata, so that support finds the job by it without reading all of them."""
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="metadata_words")
+    text = models.CharField(max_length=200, db_index=True)
+
+    def __str__(self) -> str:
+        return self.text

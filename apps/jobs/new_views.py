@@ -17,7 +17,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django_htmx.http import trigger_client_event
 
-from apps.accounts.requests import SignedInRequest
+from apps.accounts.requests import SignedInRequest, caller_of
 from apps.api import request_id
 from apps.credits import prices
 from apps.credits.amounts import from_credits
@@ -227,6 +227,7 @@ def _how(request: SignedInRequest, form: CutoutForm, picture: Asset | None) -> d
         "webhook_url": form.request.webhook_url,
         "project": form.project_chosen,
         "request_id": request_id.of(request),
+        "caller": caller_of(request),
     }
 
 

@@ -20,7 +20,7 @@ from apps.engine import child, errors
 from apps.engine.formats import FORMATS
 from apps.engine.report import OutputFile, Progress, Result
 from apps.errors import AppError, Unavailable
-from apps.jobs import newest, services
+from apps.jobs import diary, newest, services
 from apps.jobs.attempts import heartbeat, note
 from apps.jobs.models import Job
 from apps.jobs.representation import options_of
@@ -130,6 +130,7 @@ def run(job: Job) -> None:
     except Overtaken:
         log.info("job=%s was canceled or taken over", job.pk)
     except Stopped:
+        diary.keep_log(job, engine_log)
         services.give_back(job)
         log.info("job=%s given back", job.pk)
     except (errors.Canceled, errors.OutOfMemory) as error:
@@ -195,6 +196,7 @@ def _ingest(job: Job, asset: Asset) -> None:
 
     def fetched() -> None:
         stop_sign.breaks_off = False
+        diary.enter(job, Job.Stage.PROBING)
         services.tick(job, stage=Job.Stage.PROBING)
 
     try:
@@ -216,6 +218,7 @@ def _interrupted(job: Job, error: errors.EngineError, engine_log: str) -> None:
         message = "This machine ran out of memory on your video. Nothing was charged: try a smaller size."
         services.fail(job, "out_of_memory", message, log_tail=engine_log)
     else:
+        diary.keep_log(job, engine_log)
         services.expire(job.pk, job.attempt)
 
 
@@ -235,6 +238,7 @@ def _carry(job: Job, folder: Path) -> None:
     note(job, "verified", frames=result.frames)
     if not services.tick(job, stage=Job.Stage.STORING):
         raise Overtaken
+    diary.enter(job, Job.Stage.STORING)
     stored: list[services.StoredFile] = []
     try:
         with heartbeat(job):
@@ -257,11 +261,18 @@ def _bring(asset: Asset | None, target: Path) -> None:
 
 
 def _work(job: Job, folder: Path, *, source: Path, background: Path | None) -> Result:
-    """The engine's run, watched: one tick a second is progress, heartbeat and stop sign."""
+    """The engine's run, with its end written down however it came."""
+    run = _start(job, folder, source=source, background=background)
+    try:
+        with run:
+            return _watched(job, run, folder)
+    finally:
+        diary.note_exit(job, run.exit_code)
+
+
+def _start(job: Job, folder: Path, *, source: Path, background: Path | None) -> child.Run:
     options = options_of(job)
-    watch = Watch(job.frames_total)
-    next_tick = 0.0
-    with child.start(
+    return child.start(
         source,
         folder / f"result{FORMATS[options.format].suffix}",
         options,
@@ -280,21 +291,30 @@ def _work(job: Job, folder: Path, *, source: Path, background: Path | None) -> R
         precision=settings.ENGINE_PRECISION,
         permissive=settings.MODEL_LICENCES == "permissive",
         log=folder / "engine.log",
-    ) as run:
-        progress, relay = None, Relay(job, folder / "engine.log")
-        while not run.finished:
-            progress = run.poll(TICK_SECONDS) or progress
-            stop_sign.obey()
-            watch.look(progress)
-            if time.monotonic() >= next_tick:
-                if not services.tick(job, progress):
-                    raise Overtaken
-                newest.put(job.pk, folder / "newest.webp")
-                next_tick = time.monotonic() + TICK_SECONDS
-                progress = None
-                relay.pass_on()
-        relay.pass_on()
-        return run.result()
+    )
+
+
+def _watched(job: Job, run: child.Run, folder: Path) -> Result:
+    """One tick a second is progress, heartbeat and stop sign."""
+    watch, relay = Watch(job.frames_total), Relay(job, folder / "engine.log")
+    next_tick = 0.0
+    progress, stage = None, ""
+    while not run.finished:
+        progress = run.poll(TICK_SECONDS) or progress
+        stop_sign.obey()
+        watch.look(progress)
+        if time.monotonic() >= next_tick:
+            if not services.tick(job, progress):
+                raise Overtaken
+            if progress and progress.stage != stage:
+                stage = progress.stage
+                diary.enter(job, stage)
+            newest.put(job.pk, folder / "newest.webp")
+            next_tick = time.monotonic() + TICK_SECONDS
+            progress = None
+            relay.pass_on()
+    relay.pass_on()
+    return run.result()
 
 
 def _store(job: Job, file: OutputFile) -> services.StoredFile:

@@ -12,6 +12,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from apps.accounts.models import ApiKey, User
+from apps.accounts.requests import Caller
 from apps.credits import prices
 from apps.credits import services as credits
 from apps.credits.amounts import to_credits
@@ -22,7 +23,7 @@ from apps.engine.plan import Plan, make_plan
 from apps.engine.report import Facts
 from apps.engine.sizes import output_bytes
 from apps.errors import AppError
-from apps.jobs import caps, doorbell, previews, turns, waiting
+from apps.jobs import caps, diary, doorbell, metadata, previews, turns, waiting
 from apps.jobs.attempts import claim, claim_preparation, expire, give_back, reap, requeue, tick
 from apps.jobs.endings import StoredFile, cancel, complete, fail, lock_wallet
 from apps.jobs.models import Job, JobEvent
@@ -49,7 +50,12 @@ class Overtaken(Exception):
     """Somebody ended or took the job first; raised inside a transaction so that all of it is undone."""
 
 
-def submit_request(user: User, request: JobRequest, *, request_id: str = "", api_key: ApiKey | None = None) -> Job:
+NOBODY = Caller()
+
+
+def submit_request(
+    user: User, request: JobRequest, *, request_id: str = "", api_key: ApiKey | None = None, caller: Caller = NOBODY
+) -> Job:
     """`submit` for a request as it was read; refused means that the project it named was not made either."""
     with transaction.atomic():
         return submit(
@@ -64,6 +70,7 @@ def submit_request(user: User, request: JobRequest, *, request_id: str = "", api
             requested=request.requested,
             request_id=request_id,
             api_key=api_key,
+            caller=caller,
         )
 
 
@@ -82,15 +89,14 @@ def submit(
     requested: Mapping[str, Any] | None = None,
     request_id: str = "",
     api_key: ApiKey | None = None,
+    caller: Caller = NOBODY,
 ) -> Job:
     """A new job: a draft, or queued at once. Refused (AppError) means no job, no hold and no asset is left.
 
-    A source that is here is priced and held now; one that must be fetched
-    first is priced when it has been probed.
+    A source that is here is priced and held now; one that must be fetched first, once it has been probed.
     """
-    project = project or projects.default_project(user)
+    project, named = project or projects.default_project(user), source_fields(requested or {})
     with transaction.atomic():
-        named = source_fields(requested or {})
         asset = _source(user, project, asset, video_url, kind="video", named=named)
         if options.background.type == "image":
             background_asset = _source(user, project, background_asset, background_url, kind="background", named=named)
@@ -103,6 +109,7 @@ def submit(
             metadata=dict(metadata or {}),
             webhook_url=webhook_url,
             request_id=request_id,
+            **caller.fields(),
             api_key=api_key,
             requested=dict(requested or as_fields(options, background_id=_id(background_asset))),
         )
@@ -140,6 +147,7 @@ def start(job: Job, *, api_key: ApiKey | None = None, **overrides: Any) -> Job:
         changes = {name: getattr(job, name) for name in written}
         if not Job.objects.filter(pk=job.pk, status=S.CREATED).update(**changes):
             raise AppError("conflict", "The job was started or canceled just now.")
+        metadata.index(job)
         _queue(job, (S.CREATED,))
     return Job.objects.with_details().get(pk=job.pk)
 
@@ -157,7 +165,7 @@ def reserve(job: Job) -> Job:
     return Job.objects.with_details().get(pk=job.pk)
 
 
-def retry(job: Job, request_id: str = "", api_key: ApiKey | None = None) -> Job:
+def retry(job: Job, request_id: str = "", api_key: ApiKey | None = None, caller: Caller = NOBODY) -> Job:
     """The same request once more, as a new job; 409 `source_expired` when the source is gone."""
     if not job.is_final or job.owner is None:
         raise AppError("conflict", f"The job is still {job.status}: wait until it ends, or cancel it.")
@@ -174,6 +182,7 @@ def retry(job: Job, request_id: str = "", api_key: ApiKey | None = None) -> Job:
             webhook_url=job.webhook_url,
             requested=job.requested,
             request_id=request_id,
+            **caller.fields(),
             api_key=api_key,
         )
         return _create(again, options, auto_start=True, detail={"retried_from": str(job.pk)})
@@ -225,6 +234,8 @@ def _create(job: Job, options: Options, *, auto_start: bool, detail: Mapping[str
         job.estimated, plan, job.pricing_version = _price(options, job.asset.facts)
         job.held_seconds = plan.seconds
     job.save(force_insert=True)
+    if job.metadata:
+        metadata.index(job)
     JobEvent.objects.create(job=job, name="created", detail=dict(detail))
     if auto_start:
         need_installed(options)
@@ -245,6 +256,8 @@ def _queue(job: Job, from_: tuple[str, ...], *, where: Mapping[str, Any] | None 
         fields |= {"stage": Job.Stage.WAITING, **_hold(job, sources)}
     if not move(job.pk, from_, S.QUEUED, event="queued", detail={"stage": fields["stage"]}, where=where, **fields):
         raise Overtaken
+    if S.QUEUED in from_:
+        diary.end(job.pk, "fetched")
     doorbell.ring_on_commit(turns.WORK if fields["stage"] == Job.Stage.WAITING else turns.FETCHES)
 
 

@@ -15,7 +15,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 from django_htmx.http import reswap, retarget
 
-from apps.accounts.requests import SignedInRequest
+from apps.accounts.requests import SignedInRequest, caller_of
 from apps.api import request_id
 from apps.credits import prices
 from apps.engine.formats import FORMATS
@@ -95,7 +95,7 @@ def cancel(request: SignedInRequest, job_id: UUID) -> HttpResponse:
 @login_required
 @require_POST
 def retry(request: SignedInRequest, job_id: UUID) -> HttpResponse:
-    return _act(request, job_id, lambda job: services.retry(job, request_id=request_id.of(request)))
+    return _act(request, job_id, lambda job: services.retry(job, request_id.of(request), caller=caller_of(request)))
 
 
 @login_required

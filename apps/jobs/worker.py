@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import DatabaseError, connections
 from rq.serializers import JSONSerializer
 
-from apps.jobs import attempts, runner
+from apps.jobs import attempts, diary, runner
 from apps.webhooks import sending
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,9 @@ def horse_killed(task: Any, pid: int, status: int, usage: Any) -> None:
     """In the worker, after its horse was killed: RQ's failure callbacks do not run then. Frees the job at once."""
     log.warning("horse %s ended with status %s in %s", pid, status, task.id)
     try:
-        attempts.expire_claims(attempts.worker_name(pid))
+        worker = attempts.worker_name(pid)
+        diary.worker_died(worker, os.waitstatus_to_exitcode(status))
+        attempts.expire_claims(worker)
     except DatabaseError:
         log.exception("the lease of %s has to run out by itself", pid)
     finally:

@@ -1,68 +1,98 @@
-"""For support: projects and the files in them, found by id, by the customer's own id, or by e-mail."""
+"""For support: projects and the files in them, found by id, by the customer's own id, by name, or by e-mail."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
-from django.db.models import Model
-from django.http import HttpRequest
-from django.urls import reverse
+from django.db.models import Q
 from django.utils.html import format_html
 
+from apps.accounts.admin import owner
+from apps.accounts.records import RecordAdmin, link, listing, page
+from apps.accounts.sought import Sought, among, keys
 from apps.projects.models import Asset, Project, Upload
 from apps.projects.services import asset_url
 
 
-class ReadOnlyAdmin(admin.ModelAdmin):
-    """Searched and read; nobody adds, changes or deletes, superusers included."""
-
-    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
+def projects_called(text: str) -> list[Any]:
+    """By the customer's own id, else by name in whatever case; deleted ones too."""
+    by_external_id = keys(Project.objects.filter(external_id=text))
+    return by_external_id or keys(Project.objects.filter(name__iexact=text))
 
 
 @admin.register(Project)
-class ProjectAdmin(ReadOnlyAdmin):
-    list_display = ("name", "external_id", "owner", "is_default", "created_at")
-    list_filter = ("is_default", "created_at")
+class ProjectAdmin(RecordAdmin):
+    """Their rows outlive them, so that the records of their jobs can be found by them."""
+
+    rank = 1
+    list_display = ("name", "external_id", "owner", "is_default", "created_at", "deleted_at")
+    list_filter = ("is_default", ("deleted_at", admin.EmptyFieldListFilter), "created_at")
     list_select_related = ("owner",)
-    search_fields = ("=id", "=external_id", "name", "owner__email", "=owner__id")
     search_help_text = "Project id, external id, name, or the owner's e-mail or id."
     fields = (
-        "id", "name", "external_id", "owner", "is_default", "result_days", "source_hours", "defaults", "created_at",
-        "deleted_at", "jobs_of_it",
+        "id", "name", "external_id", "of", "is_default", "result_days", "source_hours", "defaults", "created_at",
+        "deleted_at",
     )  # fmt: skip
+    readonly_fields = ("of",)
 
-    @admin.display(description="jobs")
-    def jobs_of_it(self, project: Project) -> str:
-        return format_html(
-            '<a href="{}?project__id__exact={}">Show</a>', reverse("admin:jobs_job_changelist"), project.pk
-        )
+    def condition(self, sought: Sought) -> Q | None:
+        if found := owner(sought):
+            return Q(owner=found.pk)
+        return among(projects_called(sought.text)) or sought.ids()
+
+    def detail(self, record: Project) -> str:
+        parts = (record.external_id, f"of {record.owner}", "deleted" if record.deleted_at else "")
+        return " · ".join(filter(None, parts))
+
+    def ways(self, record: Project) -> list[tuple[str, str]]:
+        account = [("Account", page("accounts_user", record.owner_id))] if record.owner_id else []
+        found = {"Jobs": "jobs_job", "Files": "projects_asset"}
+        return [*account, *((words, listing(kind, record.pk)) for words, kind in found.items())]
+
+    @admin.display(description="owner")
+    def of(self, project: Project) -> str:
+        return link("accounts_user", project.owner_id, project.owner)
 
 
 @admin.register(Asset)
-class AssetAdmin(ReadOnlyAdmin):
+class AssetAdmin(RecordAdmin):
+    rank = 3
     list_display = ("created_at", "kind", "status", "filename", "size", "owner", "project")
     list_filter = ("kind", "status", "created_at")
     list_select_related = ("owner", "project")
-    search_fields = (
-        "=id",
-        "=sha256",
-        "source_url",
-        "filename",
-        "owner__email",
-        "=project__id",
-        "=project__external_id",
-    )
-    search_help_text = "Asset id, sha256, address, file name, project id or external id, or e-mail."
-    fields = (
-        "id", "created_at", "owner", "project", "kind", "status", "filename", "source_url", "size", "sha256",
+    date_hierarchy = "created_at"
+    search_help_text = "File id, SHA-256, project id, external id or name, e-mail or account id."
+    fields = readonly_fields = (
+        "id", "created_at", "of", "in_project", "kind", "status", "filename", "source_url", "size", "sha256",
         "facts", "error_code", "error", "expires_at", "open",
     )  # fmt: skip
+
+    def condition(self, sought: Sought) -> Q | None:
+        if sought.sha256:
+            return among(keys(Asset.objects.filter(sha256=sought.sha256)))
+        if found := owner(sought):
+            return Q(owner=found.pk)
+        if sought.id and Project.objects.filter(pk=sought.id).exists():
+            return Q(project=sought.id)
+        return sought.ids()
+
+    def title(self, record: Asset) -> str:
+        return record.filename or str(record.pk)
+
+    def detail(self, record: Asset) -> str:
+        return f"{record.kind}, {record.status} · of {record.owner}"
+
+    def ways(self, record: Asset) -> list[tuple[str, str]]:
+        return [("Jobs with it", listing("jobs_job", record.sha256 or record.pk))]
+
+    @admin.display(description="owner")
+    def of(self, asset: Asset) -> str:
+        return link("accounts_user", asset.owner_id, asset.owner)
+
+    @admin.display(description="project")
+    def in_project(self, asset: Asset) -> str:
+        return link("projects_project", asset.project_id, asset.project)
 
     @admin.display(description="file")
     def open(self, asset: Asset) -> str:
@@ -71,15 +101,18 @@ class AssetAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Upload)
-class UploadAdmin(ReadOnlyAdmin):
+class UploadAdmin(RecordAdmin):
     """Files on their way in; what became an asset is found there, under the same id."""
 
     list_display = ("created_at", "status", "kind", "filename", "size", "owner", "expires_at")
     list_filter = ("status", "kind", "created_at")
     list_select_related = ("owner",)
-    search_fields = ("=id", "filename", "owner__email")
-    search_help_text = "Upload id, file name, or e-mail."
+    search_help_text = "Upload id, e-mail or account id."
     fields = (
         "id", "created_at", "owner", "project_ref", "kind", "status", "filename", "size", "sha256", "part_size",
         "lease_until", "error_code", "error", "expires_at",
     )  # fmt: skip
+
+    def condition(self, sought: Sought) -> Q | None:
+        found = owner(sought)
+        return Q(owner=found.pk) if found else sought.ids()

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core.files.storage import storages
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Upper
 
 if TYPE_CHECKING:
     from django.core.files.storage import Storage
@@ -58,6 +59,11 @@ class Project(models.Model):
                 fields=("owner", "external_id"), condition=Q(deleted_at=None), name="one_project_per_external_id"
             ),
             models.UniqueConstraint(fields=("owner",), condition=Q(is_default=True), name="one_default_project"),
+        )
+        indexes = (
+            # Support is told a name, and in whatever case.
+            models.Index(Upper("name"), name="project_by_name"),
+            models.Index(fields=("-created_at",), name="project_by_age"),
         )
 
     def __str__(self) -> str:
@@ -116,7 +122,11 @@ class Asset(models.Model):
 
     class Meta:
         ordering = ("-created_at",)
-        indexes = (models.Index(fields=("kind", "size"), name="asset_stored", condition=~Q(file="")),)
+        indexes = (
+            models.Index(fields=("-created_at",), name="asset_by_age"),
+            models.Index(fields=("kind", "size"), name="asset_stored", condition=~Q(file="")),
+            models.Index(fields=("owner", "-created_at"), name="asset_by_owner"),
+        )
 
     def __str__(self) -> str:
         return f"{self.kind} {self.id}"

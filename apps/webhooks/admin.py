@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from django.contrib import admin, messages
-from django.db.models import QuerySet
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Q
 from django.http import HttpRequest
 
-from apps.errors import AppError
+from apps.accounts.acts import Button, Wish
+from apps.accounts.admin import owner
+from apps.accounts.records import RecordAdmin, link, listing, one_of, page
+from apps.accounts.sought import Sought
 from apps.webhooks import services
-from apps.webhooks.models import Attempt, Delivery, Endpoint
+from apps.webhooks.models import EVENTS, TEST_EVENT, Attempt, Delivery, Endpoint
 
 
 class AttemptInline(admin.TabularInline):
@@ -20,64 +25,114 @@ class AttemptInline(admin.TabularInline):
     def has_add_permission(self, request: HttpRequest, obj: Delivery | None = None) -> bool:
         return False
 
+    def has_change_permission(self, request: HttpRequest, obj: Delivery | None = None) -> bool:
+        return False
+
+
+def _disable(endpoint: Endpoint, wish: Wish) -> str:
+    services.disable_endpoint(endpoint)
+    return "It is told nothing any more."
+
+
+def _enable(endpoint: Endpoint, wish: Wish) -> str:
+    services.enable_endpoint(endpoint)
+    return "It is told of what happens from now on."
+
+
+def _look_at_endpoint(endpoint: Endpoint) -> dict[str, Any]:
+    return {"state": services.words(Endpoint.objects.get(pk=endpoint.pk))}
+
 
 @admin.register(Endpoint)
-class EndpointAdmin(admin.ModelAdmin):
+class EndpointAdmin(RecordAdmin):
+    rank = 7
     list_display = ("url", "user", "events", "disabled_because", "disabled_at", "failing_since", "deleted_at")
-    list_filter = ("disabled_because", "failing_since", "created_at")
+    list_filter = ("disabled_because", ("failing_since", admin.EmptyFieldListFilter), "created_at")
     list_select_related = ("user",)
-    search_fields = ("=id", "url", "description", "user__email")
-    search_help_text = "Endpoint id, URL, its description or e-mail."
+    search_help_text = "Endpoint id, e-mail or account id."
     fields = readonly_fields = (
-        "id", "user", "url", "description", "events", "created_at", "failing_since", "disabled_at", "disabled_because",
+        "id", "of", "url", "description", "events", "created_at", "failing_since", "disabled_at", "disabled_because",
         "deleted_at",
     )  # fmt: skip
-    actions = ("disable", "enable")
+    buttons = (
+        Button(
+            "disable", "Disable", "webhooks.disable_endpoint", _disable, _look_at_endpoint,
+            lambda endpoint: "" if endpoint.is_enabled else "It is not enabled.",
+        ),
+        Button(
+            "enable", "Enable", "webhooks.disable_endpoint", _enable, _look_at_endpoint,
+            lambda endpoint: "" if endpoint.disabled_at and not endpoint.deleted_at else "It is not disabled.",
+        ),
+    )  # fmt: skip
 
-    @admin.action(description="Disable", permissions=["change"])
-    def disable(self, request: HttpRequest, queryset: QuerySet[Endpoint]) -> None:
-        count = sum(services.disable_endpoint(endpoint) for endpoint in queryset)
-        self.message_user(request, f"{count} disabled.", messages.SUCCESS)
+    def condition(self, sought: Sought) -> Q | None:
+        found = owner(sought)
+        return Q(user=found.pk) if found else sought.ids()
 
-    @admin.action(description="Enable", permissions=["change"])
-    def enable(self, request: HttpRequest, queryset: QuerySet[Endpoint]) -> None:
-        count = sum(services.enable_endpoint(endpoint) for endpoint in queryset)
-        self.message_user(request, f"{count} enabled.", messages.SUCCESS)
+    def ways(self, record: Endpoint) -> list[tuple[str, str]]:
+        return [
+            ("Account", page("accounts_user", record.user_id)), ("Deliveries", listing("webhooks_delivery", record.pk)),
+        ]  # fmt: skip
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
+    @admin.display(description="user")
+    def of(self, endpoint: Endpoint) -> str:
+        return link("accounts_user", endpoint.user_id, endpoint.user)
 
-    def has_delete_permission(self, request: HttpRequest, obj: Endpoint | None = None) -> bool:
-        return False
+
+def _replay(delivery: Delivery, wish: Wish) -> str:
+    services.replay(delivery)
+    return f"{delivery} is on its way again."
+
+
+def _look_at_delivery(delivery: Delivery) -> dict[str, Any]:
+    fresh = Delivery.objects.get(pk=delivery.pk)
+    return {"state": fresh.state, "attempts": fresh.attempts}
+
+
+def _why_not(delivery: Delivery) -> str:
+    if delivery.endpoint and not delivery.endpoint.is_enabled and delivery.event != TEST_EVENT:
+        return "The endpoint is disabled: enable it, then send again."
+    return ""
 
 
 @admin.register(Delivery)
-class DeliveryAdmin(admin.ModelAdmin):
+class DeliveryAdmin(RecordAdmin):
+    rank = 7
     list_display = ("id", "event", "state", "attempts", "next_attempt_at", "created_at", "url")
-    list_filter = ("state", "event", "created_at")
-    search_fields = ("=id", "=endpoint__id", "=subject", "=request_id", "url", "user__email")
-    search_help_text = "Id of the delivery, endpoint, job or request, receiver's URL or e-mail."
+    list_filter = ("state", one_of("event", (*EVENTS, TEST_EVENT)), "created_at")
+    search_help_text = "Id of the delivery, endpoint or job, e-mail or account id."
     date_hierarchy = "created_at"
     # Without the secret: whoever reads it could sign in our name.
     fields = readonly_fields = (
-        "id", "user", "endpoint", "event", "url", "subject", "request_id", "state", "note", "attempts",
+        "id", "of", "to", "event", "url", "job", "request_id", "state", "note", "attempts",
         "next_attempt_at", "sending_until", "created_at", "finished_at", "body",
     )  # fmt: skip
     inlines = (AttemptInline,)
-    actions = ("send_again",)
+    buttons = (Button("replay", "Send again", "webhooks.replay_delivery", _replay, _look_at_delivery, _why_not),)
 
-    @admin.action(description="Send again", permissions=["change"])
-    def send_again(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> None:
-        for delivery in queryset:
-            try:
-                services.replay(delivery)
-            except AppError as refusal:
-                self.message_user(request, f"{delivery}: {refusal.message}", messages.WARNING)
-            else:
-                self.message_user(request, f"{delivery} is on its way again.", messages.SUCCESS)
+    def get_queryset(self, request: HttpRequest) -> Any:
+        """The body is its largest part, and only one page shows it."""
+        return super().get_queryset(request).select_related("endpoint").defer("body")
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
+    def condition(self, sought: Sought) -> Q | None:
+        if found := owner(sought):
+            return Q(user=found.pk)
+        for field in ("subject", "endpoint"):
+            if sought.id and Delivery.objects.filter(**{field: sought.id}).exists():
+                return Q(**{field: sought.id})
+        return sought.ids()
 
-    def has_delete_permission(self, request: HttpRequest, obj: Delivery | None = None) -> bool:
-        return False
+    def detail(self, record: Delivery) -> str:
+        return f"{record.state} after {record.attempts} attempts · {record.url}"
+
+    @admin.display(description="user")
+    def of(self, delivery: Delivery) -> str:
+        return link("accounts_user", delivery.user_id, delivery.user)
+
+    @admin.display(description="endpoint")
+    def to(self, delivery: Delivery) -> str:
+        return link("webhooks_endpoint", delivery.endpoint_id, delivery.endpoint)
+
+    @admin.display(description="job")
+    def job(self, delivery: Delivery) -> str:
+        return link("jobs_job", delivery.subject, delivery.subject)

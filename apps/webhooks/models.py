@@ -49,6 +49,7 @@ class Endpoint(models.Model):
 
     class Meta:
         ordering = ("created_at",)
+        permissions = (("disable_endpoint", "Can disable and enable endpoints"),)
 
     def __str__(self) -> str:
         return self.url
@@ -117,7 +118,12 @@ class Delivery(models.Model):
     class Meta:
         ordering = ("-created_at",)
         verbose_name_plural = "deliveries"
-        indexes = (models.Index(fields=("state", "finished_at"), name="delivery_by_end"),)
+        permissions = (("replay_delivery", "Can send again"),)
+        indexes = (
+            models.Index(fields=("state", "finished_at"), name="delivery_by_end"),
+            models.Index(fields=("-created_at",), name="delivery_by_age"),
+            models.Index(fields=("user", "-created_at"), name="delivery_by_owner"),
+        )
 
     def __str__(self) -> str:
         return f"{self.event} {self.id}"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import pytest
 from allauth.mfa.models import Authenticator
 from django.contrib.auth.models import Permission
 from django.urls import reverse
 
-from apps.accounts.models import ApiKey, User
-from apps.accounts.services import issue_key
+from apps.accounts.models import Act, ApiKey, User
+from apps.accounts.services import find_key, issue_key
+from tests.admin.pressing import press
 from tests.conftest import make_user
 
 BACKEND = "django.contrib.auth.backends.ModelBackend"
@@ -105,8 +109,26 @@ def test_keys_are_found_and_disabled_and_never_seen(support, alice, charlie):
     shown = support.get(reverse(f"{KEYS}_change", args=[key.pk]))
     assert key.prefix in shown.text
     assert key.digest not in shown.text
-    support.post(listing, {"action": "disable", "_selected_action": [key.pk]})
+    press(support, key, "disable")
 
     assert set(ApiKey.objects.filter(disabled_at=None)) == {other}
     assert support.get(reverse(f"{KEYS}_add")).status_code == 403
     assert support.post(reverse(f"{KEYS}_delete", args=[key.pk]), {"post": "yes"}).status_code == 403
+
+
+def test_a_key_is_found_by_its_beginning_or_whole(support, alice):
+    key, secret = issue_key(alice, name="laptop")
+
+    for text in (secret, key.prefix):
+        assert list(support.get(reverse(f"{KEYS}_changelist"), {"q": text}).context["cl"].queryset) == [key]
+
+
+def test_a_rotated_secret_is_told_once_and_kept_nowhere(support, alice):
+    key, old = issue_key(alice, name="laptop")
+
+    told = press(support, key, "rotate").text
+
+    new = re.search(r"cm_[\w-]{40,}", told).group()
+    assert (find_key(new), find_key(old)) == (key, None)
+    assert new not in support.get(reverse(f"{KEYS}_change", args=[key.pk])).text
+    assert new not in json.dumps(list(Act.objects.values("before", "after", "reason")))

@@ -11,8 +11,11 @@ from django.contrib.auth.models import Permission
 from django.urls import reverse
 from django.utils import timezone
 
+from apps.accounts.acts import DONE_ALREADY
 from apps.credits import services
 from apps.credits.models import Hold, LedgerEntry, PriceList, Purchase, StripeEvent, Wallet
+from apps.credits.stripe import named_in
+from tests.admin.pressing import press
 from tests.conftest import make_user
 
 READ_ONLY = [Wallet, LedgerEntry, Hold, Purchase, StripeEvent]
@@ -31,10 +34,10 @@ def records(alice, charlie):
         services.hold(user, 7_50, key=f"job:{user.email}", reference=f"ref-{user.email}")
         Purchase.objects.create(
             user=user, pack="team", credits=1, amount=45_00, currency="usd", pricing_version=1,
-            session_id=f"cs_{user.email}", payment_intent=f"pi_{user.email}",
+            session_id=f"cs_{user.email}", payment_intent=f"pi_{user.email}", charge=f"ch_{user.email}",
         )  # fmt: skip
         payload = {"data": {"object": {"id": f"cs_{user.email}"}}}
-        StripeEvent.objects.create(id=f"evt_{user.email}", type="t", payload=payload)
+        StripeEvent.objects.create(id=f"evt_{user.email}", type="t", payload=payload, **named_in(payload))
 
 
 def page(model, name: str, *args) -> str:
@@ -67,6 +70,7 @@ def test_records_are_read_and_never_written(support, records, model):
         (Purchase, "alice@"),
         (Purchase, "cs_alice@example.org"),
         (Purchase, "pi_alice@example.org"),
+        (Purchase, "ch_alice@example.org"),
         (StripeEvent, "evt_alice@example.org"),
         (StripeEvent, "cs_alice@example.org"),
     ],
@@ -104,16 +108,15 @@ def test_lists_cost_the_same_queries_at_two_and_six_rows(support, records, djang
     assert len(at_two.captured_queries) == len(at_six.captured_queries)
 
 
-def give(client, user, credits: str, *, note: str = "sorry", number: str | None = None):
-    fields = {"action": "grant", "_selected_action": [user.wallet.pk], "credits": credits, "note": note}
-    return client.post(page(Wallet, "changelist"), {**fields, "number": number or uuid.uuid4()}, follow=True)
+def give(client, user, credits: str, *, note: str = "sorry", number: str | None = None, how: str = "grant"):
+    return press(client, user.wallet, how, reason=note, number=number, credits=credits)
 
 
 def test_support_gives_credits_once_for_each_page(support, alice, sue):
     number = str(uuid.uuid4())
 
     assert "12.5 credits given" in give(support, alice, "12.5", number=number).text
-    give(support, alice, "12.5", number=number)
+    assert DONE_ALREADY in give(support, alice, "12.5", number=number).text
 
     entry = LedgerEntry.objects.first()
     assert (entry.amount, entry.staff, entry.note, entry.balance_after) == (12_50, sue, "sorry", 112_50)
@@ -122,7 +125,7 @@ def test_support_gives_credits_once_for_each_page(support, alice, sue):
 
 @pytest.mark.parametrize(
     ("credits", "note", "answer"),
-    [("0", "x", "more than 0"), ("many", "x", "not a number"), ("1", " ", "Say why in the note")],
+    [("0", "x", "more than 0"), ("many", "x", "not a number"), ("1", " ", "Say why")],
 )
 def test_a_gift_that_is_none_is_refused(support, alice, credits, note, answer):
     assert answer in give(support, alice, credits, note=note).text
@@ -134,7 +137,7 @@ def test_staff_who_may_only_look_give_nothing(client, alice):
     looker.user_permissions.set(Permission.objects.filter(codename="view_wallet"))
     client.force_login(looker, backend="django.contrib.auth.backends.ModelBackend")
 
-    give(client, alice, "5")
+    assert give(client, alice, "5").status_code == 403
 
     assert Wallet.objects.get(user=alice).balance == 100_00
 
@@ -153,8 +156,7 @@ def test_a_price_list_is_history_once_it_has_started(support, rf, sue):
 
 
 def adjust(client, user, credits: str, *, note: str, number: str | None = None):
-    fields = {"action": "adjust", "_selected_action": [user.wallet.pk], "credits": credits, "note": note}
-    return client.post(page(Wallet, "changelist"), {**fields, "number": number or uuid.uuid4()}, follow=True)
+    return give(client, user, credits, note=note, number=number, how="adjust")
 
 
 def test_a_balance_is_adjusted_with_a_reason_and_a_name(support, alice, sue):
