@@ -124,7 +124,7 @@ JOB_FIELDS = (
     "id", "project_id", "asset_id", "background_asset_id", "retried_from_id", "api_key_id", "status", "video_url",
     "model", "output_format", "options", "requested", "metadata", "webhook_url", "request_id", "attempt",
     "pricing_version", "held_seconds", "model_version", "device", "quality", "warnings", "error_code", "error",
-    "created_at", "queued_at", "started_at", "completed_at", "expires_at",
+    "client_address", "client_agent", "created_at", "queued_at", "started_at", "completed_at", "expires_at",
 )  # fmt: skip
 OUTPUT_FIELDS = ("id", "kind", "format", "size", "sha256", "facts", "created_at", "deleted_at")
 EVENT_FIELDS = ("name", "attempt", "detail", "created_at")
