@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from django.urls import reverse
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
@@ -19,6 +20,7 @@ from pytest_django import Settings
 from pytest_django.live_server_helper import LiveServer
 
 from apps.accounts.models import User
+from apps.accounts.services import issue_key
 from apps.engine.encode import WRITERS, Cutout, Spec
 from apps.engine.matting import weights
 from apps.engine.matting.weights import ModelStatus
@@ -26,7 +28,7 @@ from apps.engine.options import MODELS
 from apps.jobs import choices
 from apps.jobs.models import Job, Output
 from tests import clips
-from tests.factories import make_asset, make_job, make_output, make_quality
+from tests.factories import make_asset, make_job, make_output, make_project, make_quality
 from tests.live import KEYER, House, open_keyer_door, running_house
 
 pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
@@ -388,19 +390,35 @@ def test_where_webm_loses_its_alpha_the_stacked_copy_plays(
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1280])
-def test_every_page_fits_and_keeps_to_the_policy(visitor, alice: User, all_installed, scheme, width):
-    jobs = [make_job(alice, status=status) for status in ("queued", "processing", "failed", "canceled")]
+def test_every_page_fits_keeps_to_the_policy_and_shuts_nobody_out(visitor, alice: User, all_installed, scheme, width):
+    statuses = ("queued", "processing", "failed", "canceled", "completed")
+    project = make_project(alice)
+    jobs = [make_job(alice, status=status, project=project) for status in statuses]
+    film = f"/projects/{project.pk}"
+    key, _ = issue_key(alice, name="laptop")
     person = visitor(viewport={"width": width, "height": 800}, color_scheme=scheme)
     public = ["/", "/pricing", "/accounts/login/", "/accounts/signup/", "/accounts/password/reset/"]
-    private = ["/new", "/jobs", "/projects", "/credits", "/keys", "/usage", *(f"/jobs/{job.pk}" for job in jobs)]
+    private = [
+        "/new", "/jobs", "/projects", film, f"{film}/settings", f"{film}/delete", "/credits", "/keys",
+        f"/keys/{key.pk}", "/usage", "/webhooks", "/webhooks/deliveries", "/notices", "/account", "/account/delete",
+        "/accounts/sessions/", "/accounts/email/", *(f"/jobs/{job.pk}" for job in jobs),
+    ]  # fmt: skip
 
-    too_wide = [path for path in public if person.does(overflows, path)]
+    found = [person.does(faults, path) for path in public]
     person.does(sign_in, alice.email)
-    too_wide += [path for path in private if person.does(overflows, path)]
+    found += [person.does(faults, path) for path in private]
 
-    assert too_wide == []
+    assert [fault for faults_of_one in found for fault in faults_of_one] == []
 
 
-def overflows(page: Page, path: str) -> bool:
+def faults(page: Page, path: str) -> list[str]:
+    """What is wider than the window, and what axe-core calls serious."""
     page.goto(path, wait_until="load")
-    return bool(page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"))
+    is_too_wide = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
+    violations = Axe().run(page).response["violations"]
+    serious = [
+        f"{path}: {fault['id']} at {fault['nodes'][0]['target']}"
+        for fault in violations
+        if fault["impact"] in ("serious", "critical")
+    ]
+    return [*serious, *([f"{path}: too wide"] if is_too_wide else [])]
