@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
+from django.db.models import Q
 from django.utils import timezone
 
 from apps.accounts import acts
@@ -16,7 +17,7 @@ from apps.accounts.records import page
 from apps.credits.amounts import to_credits
 from apps.credits.models import Hold, LedgerEntry, Purchase
 from apps.jobs.models import Attempt, Job, JobEvent, Output
-from apps.projects.models import Asset
+from apps.projects.models import Asset, Deletion
 from apps.webhooks.models import Delivery
 
 MOST_TWINS = 20
@@ -59,6 +60,12 @@ class Story:
     @cached_property
     def outputs(self) -> list[Output]:
         return list(self.job.outputs.all())
+
+    @cached_property
+    def deletions(self) -> list[Deletion]:
+        """The proofs of its files, and of its source's."""
+        mine = Q(job_id=self.job.pk) | Q(asset_id__in=[self.job.asset_id] if self.job.asset_id else [])
+        return list(Deletion.objects.filter(mine).order_by("id"))
 
     @cached_property
     def deliveries(self) -> list[Delivery]:
@@ -144,8 +151,9 @@ class Story:
     def _of_outputs(self) -> Iterator[Line]:
         for output in self.outputs:
             yield Line(output.created_at, f"Stored {output.kind}", f"{output.format}, {output.size / 1e6:.2f} MB")
-            if output.deleted_at:
-                yield Line(output.deleted_at, f"Deleted {output.kind}", output.format)
+        for proof in self.deletions:
+            because = ": ".join(filter(None, (proof.get_rule_display(), proof.detail)))
+            yield Line(proof.created_at, f"Deleted {proof.kind}", f"{because}; {proof.size / 1e6:.2f} MB")
 
     def _of_deliveries(self) -> Iterator[Line]:
         for delivery in self.deliveries:

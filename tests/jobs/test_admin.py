@@ -124,7 +124,7 @@ def test_the_record_stays_when_media_project_and_caller_are_gone(support: Client
         assert found(support, handle) == [job], handle
     assert found(support, "A-47") == []
     text = support.get(page(job)).text
-    for part in (sha256, "deleted", "shop-7", "Ledger: Capture"):
+    for part in (sha256, "deleted", "shop-7", "Ledger: Capture", "its owner or support deleted it"):
         assert part in text, part
     assert "203.0.113.9" not in text
     assert "/media/jobs/" not in text
