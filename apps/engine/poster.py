@@ -49,10 +49,10 @@ class Poster:
         self._is_settled = shows_subject and index >= self._at[0]
 
     def close(self) -> None:
-        done, coded = (False, None) if self._pixels is None else cv2.imencode(
-            f".{FORMAT}", self._pixels, [cv2.IMWRITE_WEBP_QUALITY, QUALITY]
-        )  # fmt: skip
-        if not done or coded is None:
+        if self._pixels is None:
+            return  # No frame came at all: that is told, in better words, by whoever asked for them.
+        done, coded = cv2.imencode(f".{FORMAT}", self._pixels, [cv2.IMWRITE_WEBP_QUALITY, QUALITY])
+        if not done:
             raise EngineFault("The poster could not be encoded.")
         self.path.write_bytes(coded.tobytes())
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from apps.engine.encode import Cutout
-from apps.engine.errors import EngineFault
 from apps.engine.poster import Poster
 from tests.clips import make_clip
 from tests.engine.work import MAGENTA, only, options, run
@@ -62,9 +61,13 @@ def test_it_is_a_frame_that_shows_something(tmp_path, empty, promised, expected)
     assert abs(int(shown[120, 100, 2]) - expected) < 9
 
 
-def test_without_a_frame_there_is_no_poster(tmp_path):
-    with pytest.raises(EngineFault, match="poster"):
-        made(tmp_path / "p.webp", [])
+def test_without_a_frame_there_is_no_poster_and_no_fault(tmp_path):
+    """Why no frame came is told by the run, and must not be drowned."""
+    poster = Poster(tmp_path / "p.webp", frames=10, opaque=False)
+
+    poster.close()
+
+    assert not (tmp_path / "p.webp").exists()
 
 
 def test_a_run_writes_and_tells_of_it(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from uuid import uuid4
 
 import pytest
@@ -158,6 +159,17 @@ def test_too_few_credits_say_so_and_lead_to_buying_and_leave_nothing(bob, at):
     assert "You need 7.50, available are 0" in page
     assert f"{reverse('web:credits')}#packs" in page
     assert (Job.objects.count(), Hold.objects.count()) == (0, 0)
+
+
+def test_a_clip_that_is_not_covered_waits_as_a_draft_while_credits_are_bought(bob, at):
+    asset, browser = make_asset(bob), at(bob)
+    bill = browser.post(reverse("web:price"), {**CHOICES, "asset": asset.pk}).text
+    (shown,) = re.findall(r'name="shown"\s+value="([^"]+)"', bill)
+
+    response = post(browser, asset=asset.pk, shown=shown, action="buy")
+
+    job = Job.objects.get()
+    assert (job.status, response.url) == ("created", reverse("web:job-buy", args=[job.pk]))
 
 
 def test_a_refused_start_may_be_tried_again_from_the_same_page(bob, at):
