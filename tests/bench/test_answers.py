@@ -179,7 +179,8 @@ def run_product(folder: Path, models: Path, mode: str) -> tuple[int, str, list[n
     theirs = [str(folder / "clip.mp4"), str(folder / f"{mode}.webm"), "--json", "--device", "cpu", "--threads", "1"]
     theirs += ["--models-dir", str(models), "--model", "light", "--matte", str(matte)]
     done = subprocess.run([*ours, *theirs], cwd=ROOT, capture_output=True, text=True, check=False)
-    return done.returncode, done.stderr.strip(), list(alphas_of(matte)) if matte.is_file() else []
+    (told,) = (line for line in done.stderr.splitlines() if line.startswith("answers:"))
+    return done.returncode, told, list(alphas_of(matte)) if matte.is_file() else []
 
 
 def test_the_product_gives_the_same_mattes_from_kept_answers(tmp_path: Path, installed: Path) -> None:
