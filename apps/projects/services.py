@@ -64,9 +64,13 @@ def named_project(user: User, ref: str | None) -> Project:
     if not ref:
         return default_project(user)
     own = Project.objects.for_user(user)
-    if (key := as_uuid(ref)) and (found := own.filter(pk=key).first()):
+    key = as_uuid(ref)
+    if found := (key and own.filter(pk=key).first()) or own.filter(external_id=ref).first():
         return found
-    return own.filter(external_id=ref).first() or Project(owner=user, external_id=ref, name=ref[:120])
+    if key and Project.objects.filter(owner=user, pk=key).exists():
+        # Not a new name: whoever kept this id means the project that is gone.
+        raise AppError("invalid_request", "project: this project has been deleted: name another.", param="project")
+    return Project(owner=user, external_id=ref, name=ref[:120])
 
 
 def create_project(user: User, *, name: str, **fields: Any) -> Project:
