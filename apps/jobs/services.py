@@ -345,7 +345,7 @@ def _override(job: Job, request: JobRequest, given: Mapping[str, Any]) -> None:
 
 def _address(given: str | None, asset: Asset) -> str:
     """The source's address as given; our own for one that was named by its id."""
-    return given if given and given.startswith(("http://", "https://")) else projects.address(asset)
+    return given if given and projects.is_url(given) else projects.address(asset)
 
 
 def _find_or_import(user: User, project: Project, url_or_id: str, *, kind: str, param: str) -> Asset:
@@ -356,7 +356,7 @@ def _find_or_import(user: User, project: Project, url_or_id: str, *, kind: str, 
 def _find(user: User, url_or_id: str, *, param: str) -> Asset | None:
     """One of the caller's own files; None for a file elsewhere."""
     own = projects.find_own_asset(user, url_or_id)
-    if own is None and (projects.is_own_url(url_or_id) or not url_or_id.startswith(("http://", "https://"))):
+    if own is None and (projects.is_own_url(url_or_id) or not projects.is_url(url_or_id)):
         raise refusal(f"{param} names no upload of yours: upload the file first.", param)
     return own
 

@@ -94,7 +94,7 @@ def test_a_large_upload_that_lies_on_disk_is_kept_too(alice: User, clip: bytes) 
 def test_what_is_no_video_is_refused_and_not_kept(alice: User, content: bytes) -> None:
     error = refused(alice, content)
 
-    assert (error.code, error.status) == ("unsupported_media", 422)
+    assert (error.code, error.status, error.param) == ("unsupported_media", 422, "file")
 
 
 def test_a_file_over_the_size_limit_is_refused_whatever_its_sender_said(
