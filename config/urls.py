@@ -7,7 +7,7 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 from rest_framework.routers import SimpleRouter
 
 from apps.accounts.urls import urlpatterns as accounts_pages
-from apps.api.docs import DocsView, SchemaView
+from apps.api.docs import GUIDES, DocsView, SchemaView, guide
 from apps.api.errors import unknown_address
 from apps.credits.api import CreditsViewSet, PricingViewSet
 from apps.credits.urls import urlpatterns as credits_pages
@@ -52,6 +52,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/pricing", PricingViewSet.as_view({"get": "list"}, schema=None)),
     re_path(r"^(?:v1|api)(?:/.*)?$", unknown_address),
     path("docs", DocsView.as_view(url_name="openapi"), name="docs"),
+    *[path(f"docs/{name}.md", guide, {"name": name}, name="guide") for name in GUIDES],
     path("", include("apps.ops.urls")),
     path("media/<path:name>", media, name="media"),
     path("accounts/", include("allauth.urls")),

@@ -106,7 +106,7 @@ class AttemptJson(serializers.ModelSerializer[Attempt]):
 class DeliveryJson(serializers.ModelSerializer[Delivery]):
     endpoint_id = serializers.UUIDField(allow_null=True, help_text="Null: to the webhook_url of the one job.")
     job_id = serializers.UUIDField(source="subject", allow_null=True)
-    attempts = AttemptJson(source="attempt_set", many=True)
+    attempts = AttemptJson(source="exchanges", many=True)
 
     class Meta:
         model = Delivery

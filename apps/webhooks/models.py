@@ -6,6 +6,7 @@ import uuid
 
 from django.conf import settings
 from django.db import models
+from django.utils import timezone
 
 from apps.accounts.models import User
 
@@ -16,6 +17,7 @@ TEST_EVENT = "webhook.test"
 """Sent on request only, so no endpoint can ask for it."""
 
 MOST_ATTEMPTS = 10
+UNDER_WAY = "It is being sent now."
 
 
 class EndpointQuerySet(models.QuerySet["Endpoint"]):
@@ -135,6 +137,14 @@ class Delivery(models.Model):
 
     def __str__(self) -> str:
         return f"{self.event} {self.id}"
+
+    @property
+    def exchanges(self) -> list[Attempt]:
+        """Its attempts, in order. The row of one under way says how it ends should its sender never return."""
+        rows = list(self.attempt_set.all())
+        if rows and self.sending_until and self.sending_until > timezone.now():
+            rows[-1].error = UNDER_WAY
+        return rows
 
 
 class Attempt(models.Model):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -9,6 +10,7 @@ import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.webhooks import sending, services, signing
@@ -182,6 +184,19 @@ def test_the_log_shows_each_delivery_with_its_attempts(api: Client, alice: User,
     }
     one = api.get(f"/v1/webhooks/{endpoint.pk}/deliveries/{delivery.pk}").json()
     assert one["body"] == delivery.body
+
+
+def test_an_attempt_that_is_under_way_is_not_told_as_lost(api: Client, alice: User, endpoint: Endpoint) -> None:
+    services.emit(alice, "job.completed", body={}, subject=JOB)
+    sending.claim(1)
+    path = f"/v1/webhooks/{endpoint.pk}/deliveries"
+
+    (attempt,) = api.get(path).json()["data"][0]["attempts"]
+    Delivery.objects.update(sending_until=timezone.now() - timedelta(seconds=1))
+    (lost,) = api.get(path).json()["data"][0]["attempts"]
+
+    assert (attempt["status_code"], attempt["error"]) == (None, "It is being sent now.")
+    assert lost["error"] == sending.LOST
 
 
 def test_the_log_is_filtered(api: Client, alice: User, endpoint: Endpoint) -> None:

@@ -21,6 +21,7 @@ from django.core.management import CommandError, call_command, get_commands
 from django.test import Client, override_settings
 from moto.server import ThreadedMotoServer
 
+from apps.api.docs import GUIDES
 from apps.jobs.worker import Worker, show_life
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -224,6 +225,7 @@ def test_the_image_runs_as_nobody_and_holds_no_secret() -> None:
         word for line in re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, re.MULTILINE) for word in line.split()
     }
     assert copied == taken
+    assert {f"docs/{name}.md" for name in GUIDES} <= copied
     assert all((ROOT / name).exists() for name in copied)
 
 
