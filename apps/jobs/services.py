@@ -188,17 +188,23 @@ def retry(job: Job, request_id: str = "", api_key: ApiKey | None = None, caller:
         return _create(again, options, auto_start=True, detail={"retried_from": str(job.pk)})
 
 
-def estimate(user: User, facts: Mapping[str, Any], options: Options) -> dict[str, Any]:
-    """What such a job would cost and take, without making one; refuses what `submit` would refuse."""
+def estimate(
+    user: User, facts: Mapping[str, Any], options: Options, *, api_key: ApiKey | None = None
+) -> dict[str, Any]:
+    """What such a job would cost and take, without making one; refuses what `submit` would refuse.
+
+    `balance_after` is what its caller could spend then, also by the key's own cap: below zero means that the job
+    would not be covered.
+    """
     amount, plan, _ = _price(options, facts)
     low, high = output_bytes(plan, options, Facts.from_dict(facts))
-    wallet = credits.open_wallet(user)
+    available, left = credits.open_wallet(user).available, caps.left_of(api_key) if api_key else None
     return {
         "credits": to_credits(amount),
         "billed_seconds": 0 if options.is_preview else round(plan.seconds, 3),
         "eta_seconds": waiting.seconds_for(model=options.model, frames=plan.frames),
         "output_bytes": {"low": low, "high": high},
-        "balance_after": to_credits(wallet.available - amount),
+        "balance_after": to_credits((available if left is None else min(available, left)) - amount),
     }
 
 
@@ -339,7 +345,7 @@ def _override(job: Job, request: JobRequest, given: Mapping[str, Any]) -> None:
 
 def _address(given: str | None, asset: Asset) -> str:
     """The source's address as given; our own for one that was named by its id."""
-    return given if given and given.startswith(("http://", "https://")) else projects.address(asset)
+    return given if given and projects.is_url(given) else projects.address(asset)
 
 
 def _find_or_import(user: User, project: Project, url_or_id: str, *, kind: str, param: str) -> Asset:
@@ -350,7 +356,7 @@ def _find_or_import(user: User, project: Project, url_or_id: str, *, kind: str, 
 def _find(user: User, url_or_id: str, *, param: str) -> Asset | None:
     """One of the caller's own files; None for a file elsewhere."""
     own = projects.find_own_asset(user, url_or_id)
-    if own is None and (projects.is_own_url(url_or_id) or not url_or_id.startswith(("http://", "https://"))):
+    if own is None and (projects.is_own_url(url_or_id) or not projects.is_url(url_or_id)):
         raise refusal(f"{param} names no upload of yours: upload the file first.", param)
     return own
 

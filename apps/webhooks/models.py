@@ -83,6 +83,12 @@ class SigningSecret(models.Model):
         return f"signing secret of {self.endpoint_id or self.user_id}"
 
 
+class DeliveryQuerySet(models.QuerySet["Delivery"]):
+    def for_user(self, user: User) -> DeliveryQuerySet:
+        """Theirs, to endpoints and to receivers of single jobs; those of deleted endpoints are gone for their owner."""
+        return self.filter(user=user).exclude(endpoint__deleted_at__isnull=False)
+
+
 class Delivery(models.Model):
     """One event for one receiver; retried on the contract's schedule until it is final."""
 
@@ -114,6 +120,8 @@ class Delivery(models.Model):
     note = models.CharField(max_length=200, blank=True, help_text="Why it ended, where no attempt says so.")
     created_at = models.DateTimeField(auto_now_add=True)
     finished_at = models.DateTimeField(null=True, blank=True)
+
+    objects = DeliveryQuerySet.as_manager()
 
     class Meta:
         ordering = ("-created_at",)
