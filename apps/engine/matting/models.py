@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -56,6 +56,7 @@ class BuiltModel:
     def __init__(self, name: str, opened: Sequence[Opened], recipe: Recipe) -> None:
         self.name, self.device = name, opened[0].device
         self.version = "+".join(one.tag for one in opened)
+        self.networks: Sequence[Mapping[str, str]] = [one.record for one in opened]
         self._recipe = recipe
 
     def session(self, width: int, height: int) -> Session:
