@@ -38,7 +38,7 @@ class Pace(NamedTuple):
 
 
 LIGHT_PACE, FINE_PACE = Pace(gap=8, doubt=0.1), Pace(gap=2, doubt=0.015)
-ORIGINAL_PACE = Pace(gap=5, doubt=0.05, first_every=2)
+ORIGINAL_PACE = Pace(gap=5, doubt=0.02, first_every=2)
 """U²-Net costs more than twice of what MODNet does."""
 FIRST_DOUBT = 0.06
 REACH, LIGHT_REACH = 4, 3
