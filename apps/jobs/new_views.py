@@ -27,7 +27,7 @@ from apps.errors import AppError
 from apps.jobs import newest, previews, services
 from apps.jobs.bill import Bill, make_bill
 from apps.jobs.choices import format_groups, measured_cards, model_cards
-from apps.jobs.forms import BACKGROUNDS, MOST_CLIPS, PREVIEW_SECONDS, STATE, SWATCHES, CutoutForm
+from apps.jobs.forms import BACKGROUNDS, FITS, MOST_CLIPS, PREVIEW_SECONDS, STATE, SWATCHES, CutoutForm
 from apps.jobs.models import Job
 from apps.jobs.player import playing
 from apps.jobs.presets import Change, switch
@@ -71,8 +71,25 @@ def choices(request: SignedInRequest) -> HttpResponse:
     form = _form(request)
     data, said = _with_project(form)
     after = CutoutForm(data, user=request.user)
-    context = {**_offered(), "form": after, "chosen": after.chosen, "changes": said}
+    context = {
+        **_offered(), "form": after, "chosen": after.chosen, "changes": said, "picture_url": _picture_url(after),
+    }  # fmt: skip
     return trigger_client_event(render(request, "jobs/_choices.html", context), "price", after="settle")
+
+
+@takes_files
+@require_POST
+def background(request: SignedInRequest) -> HttpResponse:
+    """Take in the picture behind the cutout as soon as it is chosen, so that a reload does not lose it."""
+    form = _form(request)
+    if form.is_valid() and (sent := form.cleaned_data["bg_image"]):
+        try:
+            picture = create_asset(form.project_chosen, sent, filename=sent.name, kind=Asset.Kind.BACKGROUND)
+            form = CutoutForm({**request.POST.dict(), "bg_image_id": str(picture.pk)}, user=request.user)
+        except AppError as refusal:
+            form.add_error("bg_image", f"{sent.name}: {refusal.message}")
+    context = {"form": form, "picture_url": _picture_url(form), "is_answer": True}
+    return render(request, "jobs/_picture.html", context)
 
 
 @login_required
@@ -95,20 +112,24 @@ def _offered() -> dict[str, Any]:
         "models": measured_cards(),
         "formats": format_groups(),
         "backgrounds": BACKGROUNDS,
+        "fits": FITS,
         "swatches": SWATCHES,
     }
 
 
 def _workbench(form: CutoutForm) -> dict[str, Any]:
-    picture = asset_url(form.background_found) if form.background_found else ""
     return {
         **_offered(),
-        "picture_url": picture,
+        "picture_url": _picture_url(form),
         "limits": prices.limits(),
         "most_clips": MOST_CLIPS,
         "state": " ".join(STATE),
         "once": uuid4(),
     }
+
+
+def _picture_url(form: CutoutForm) -> str:
+    return asset_url(form.background_found) if form.background_found else ""
 
 
 def _bill(form: CutoutForm) -> dict[str, Any]:

@@ -182,6 +182,7 @@ def _again(job: Job, background: dict[str, Any]) -> str:
             "bg_type": background["type"],
             "bg_color": background["color"],
             "bg_image_id": job.background_asset_id,
+            "fit": background["fit"],
             "project": job.project_id,
             "tried": job.pk if options.is_preview else None,
             **more_of(options),

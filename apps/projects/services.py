@@ -217,7 +217,7 @@ def content_type(asset: Asset) -> str:
     return next((VIDEO_TYPES[name] for name in names if name in VIDEO_TYPES), "application/octet-stream")
 
 
-def delete_file(asset: Asset, *, rule: str = Deletion.Rule.NOW, detail: str = "") -> bool:
+def delete_file(asset: Asset, *, rule: str = Deletion.Rule.NOW, detail: str = "", asked_by: str = "") -> bool:
     """Delete the file and keep the record; True only for the call that did it. Safe to call again after a crash."""
     gone = Asset.objects.filter(pk=asset.pk).exclude(file="")
     gone.update(status=Asset.Status.DELETED)
@@ -230,13 +230,13 @@ def delete_file(asset: Asset, *, rule: str = Deletion.Rule.NOW, detail: str = ""
         if not gone.update(file=""):
             return False
         about: dict[str, Any] = {"kind": asset.kind, "name": name, "size": asset.size, "sha256": asset.sha256}
-        prove(rule, detail, asset_id=asset.pk, project_id=asset.project_id, **about)
+        prove(rule, detail, asked_by=asked_by, asset_id=asset.pk, project_id=asset.project_id, **about)
     return True
 
 
-def prove(rule: str, detail: str = "", **about: Any) -> None:
-    """Note, in the caller's transaction, that one stored file went."""
-    asked_by = request_id.current.get().strip("-")
+def prove(rule: str, detail: str = "", *, asked_by: str = "", **about: Any) -> None:
+    """Note, in the caller's transaction, that one stored file went; asked for by this request, or by an earlier one."""
+    asked_by = request_id.current.get().strip("-") or asked_by.strip("-")
     Deletion.objects.create(rule=rule, detail=detail[:200], request_id=asked_by, **about)
 
 

@@ -133,6 +133,9 @@ class Delivery(models.Model):
             models.Index(fields=("state", "finished_at"), name="delivery_by_end"),
             models.Index(fields=("-created_at",), name="delivery_by_age"),
             models.Index(fields=("user", "-created_at"), name="delivery_by_owner"),
+            models.Index(fields=("user", "state", "-created_at"), name="delivery_of_owner"),
+            models.Index(fields=("endpoint", "-created_at"), name="delivery_by_endpoint"),
+            models.Index(fields=("event", "-created_at"), name="delivery_by_event"),
         )
 
     def __str__(self) -> str:
