@@ -102,8 +102,8 @@ SELECT job, owner, project, asset, CASE status WHEN 'created' THEN NULL ELSE hol
     CASE status WHEN 'queued' THEN 'waiting' WHEN 'processing' THEN 'processing' ELSE '' END,
     CASE status WHEN 'completed' THEN 100 ELSE 0 END, 250, 250, 1, 'host-' || g % 20 || ':1', price, 
     CASE status WHEN 'completed' THEN price ELSE 0 END, 10, 1, 'modnet 1 int8', 'cpu', 
-    jsonb_build_object('seconds', 60, 'cpu_seconds', 110, 'log_tail', left(sample.text, 700)),
-    CASE status WHEN 'completed' THEN jsonb_set(:quality, '{padding}', to_jsonb(sample.text)) END, '[]',
+    jsonb_build_object('seconds', 60, 'cpu_seconds', 110, 'log_tail', left(sample.text, 300)),
+    CASE status WHEN 'completed' THEN jsonb_set(:quality, '{padding}', to_jsonb(left(sample.text, 300))) END, '[]',
     CASE status WHEN 'failed' THEN (ARRAY['timeout', 'unsupported_media', 'worker_lost'])[1 + g % 3] ELSE '' END, '',
     at, at, at + interval '5 seconds',
     CASE WHEN status IN ('completed', 'failed', 'canceled') THEN at + interval '1 minute' END,
@@ -141,7 +141,7 @@ INSERT INTO jobs_metadataword (job_id, text) SELECT job, 'A-' || g FROM spread;
 INSERT INTO webhooks_delivery (id, user_id, endpoint_id, event, url, host, body, subject, request_id, state, attempts,
     last_attempt, next_attempt_at, note, created_at, finished_at)
 SELECT md5(event || g)::uuid, owner, md5('endpoint' || account)::uuid, event, 'https://hooks.example.org/' || account,
-    'hooks.example.org', left(sample.text, 800), job, 'req_' || md5('request' || g),
+    'hooks.example.org', left(sample.text, 600), job, 'req_' || md5('request' || g),
     CASE WHEN g < 2000 AND g % 20 = 0 THEN 'pending' WHEN luck < 0.02 THEN 'failed' ELSE 'sent' END, 1, 10,
     CASE WHEN g < 2000 AND g % 20 = 0 THEN now() + interval '1 hour' END, '', at,
     CASE WHEN g < 2000 AND g % 20 = 0 THEN NULL ELSE at + interval '1 minute' END
