@@ -13,7 +13,7 @@ SELECT drawn.*,
         WHEN luck < 0.88 THEN 'completed' WHEN luck < 0.96 THEN 'failed' ELSE 'canceled'
     END AS status,
     (ARRAY['original', 'light', 'human', 'pro'])[1 + floor(taste * 4)::int] AS model,
-    (ARRAY['webm', 'mov', 'mp4', 'gif', 'webp', 'png_sequence', 'stacked_mp4'])[1 + floor(taste * 28)::int % 7] AS format,
+    (ARRAY['webm', 'mov', 'gif', 'webp', 'png_sequence', 'stacked_mp4'])[1 + floor(taste * 24)::int % 6] AS format,
     45 + floor(taste * 4)::int * 30 AS price,
     at > now() - interval '7 days' AS is_kept
 FROM (
@@ -141,7 +141,7 @@ INSERT INTO jobs_metadataword (job_id, text) SELECT job, 'A-' || g FROM spread;
 INSERT INTO webhooks_delivery (id, user_id, endpoint_id, event, url, host, body, subject, request_id, state, attempts,
     last_attempt, next_attempt_at, note, created_at, finished_at)
 SELECT md5(event || g)::uuid, owner, md5('endpoint' || account)::uuid, event, 'https://hooks.example.org/' || account,
-    'hooks.example.org', left(sample.text, 600), job, 'req_' || md5('request' || g),
+    'hooks.example.org', jsonb_build_object('data', left(sample.text, 600))::text, job, 'req_' || md5('request' || g),
     CASE WHEN g < 2000 AND g % 20 = 0 THEN 'pending' WHEN luck < 0.02 THEN 'failed' ELSE 'sent' END, 1, 10,
     CASE WHEN g < 2000 AND g % 20 = 0 THEN now() + interval '1 hour' END, '', at,
     CASE WHEN g < 2000 AND g % 20 = 0 THEN NULL ELSE at + interval '1 minute' END
@@ -154,7 +154,8 @@ FROM spread, unnest(ARRAY['job.completed', 'job.started']) AS event
 WHERE status = 'completed' AND (event = 'job.completed' OR account = 1);
 
 INSERT INTO accounts_mail (id, user_id, kind, context, key, attempts, created_at, sent_at)
-SELECT md5('mail' || g)::uuid, owner, 'job_finished', '{}', 'job:' || job, 1, at, at FROM spread WHERE g % 5 = 0 AND status = 'completed';
+SELECT md5('mail' || g)::uuid, owner, 'job_finished', '{}', 'job:' || job, 1, at, at FROM spread
+WHERE g % 5 = 0 AND status = 'completed' AND at > now() - interval '30 days';
 
 INSERT INTO accounts_act (id, action, what, subject, account, staff_name, reason, before, after, created_at)
 SELECT md5('act' || g)::uuid, 'refund', 'jobs.job', job::text, owner, 'sue@example.org', 'Not as asked.', '{}', '{"balance": 1}', at

@@ -15,7 +15,7 @@ class LocalMedia(FileSystemStorage):
 
     def _save(self, name: str, content: File[Any]) -> str:
         with needs_disk():
-            return str(super()._save(name, content))
+            return str(super()._save(name, content))  # type: ignore[misc]
 
     def delete(self, name: str) -> None:
         with needs_disk():
