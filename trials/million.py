@@ -148,7 +148,7 @@ def _visited(told: Sequence[tuple[Client, Pages]], *, only: str, turns: int) -> 
 def signed_in(user: Any) -> Client:
     from django.test import Client
 
-    client = Client()
+    client = Client(raise_request_exception=False)
     client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
     return client
 
@@ -158,13 +158,13 @@ def with_key(user: Any) -> Client:
 
     from apps.accounts.services import issue_key
 
-    return Client(headers={"X-Api-Key": issue_key(user, name="trial")[1]})
+    return Client(raise_request_exception=False, headers={"X-Api-Key": issue_key(user, name="trial")[1]})
 
 
 def with_token() -> Client:
     from django.test import Client
 
-    return Client(headers={"Authorization": "Bearer trial"})
+    return Client(raise_request_exception=False, headers={"Authorization": "Bearer trial"})
 
 
 def visit(client: Client, name: str, address: str, *, turns: int) -> Row:

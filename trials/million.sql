@@ -13,7 +13,7 @@ SELECT drawn.*,
         WHEN luck < 0.88 THEN 'completed' WHEN luck < 0.96 THEN 'failed' ELSE 'canceled'
     END AS status,
     (ARRAY['original', 'light', 'human', 'pro'])[1 + floor(taste * 4)::int] AS model,
-    (ARRAY['webm', 'mov', 'mp4', 'gif', 'webp', 'png_sequence', 'stacked_mp4'])[1 + floor(taste * 28)::int % 7] AS format,
+    (ARRAY['webm', 'mov', 'gif', 'webp', 'png_sequence', 'stacked_mp4'])[1 + floor(taste * 24)::int % 6] AS format,
     45 + floor(taste * 4)::int * 30 AS price,
     at > now() - interval '7 days' AS is_kept
 FROM (
@@ -102,8 +102,8 @@ SELECT job, owner, project, asset, CASE status WHEN 'created' THEN NULL ELSE hol
     CASE status WHEN 'queued' THEN 'waiting' WHEN 'processing' THEN 'processing' ELSE '' END,
     CASE status WHEN 'completed' THEN 100 ELSE 0 END, 250, 250, 1, 'host-' || g % 20 || ':1', price, 
     CASE status WHEN 'completed' THEN price ELSE 0 END, 10, 1, 'modnet 1 int8', 'cpu', 
-    jsonb_build_object('seconds', 60, 'cpu_seconds', 110, 'log_tail', left(sample.text, 700)),
-    CASE status WHEN 'completed' THEN jsonb_set(:quality, '{padding}', to_jsonb(sample.text)) END, '[]',
+    jsonb_build_object('seconds', 60, 'cpu_seconds', 110, 'log_tail', left(sample.text, 300)),
+    CASE status WHEN 'completed' THEN jsonb_set(:quality, '{padding}', to_jsonb(left(sample.text, 300))) END, '[]',
     CASE status WHEN 'failed' THEN (ARRAY['timeout', 'unsupported_media', 'worker_lost'])[1 + g % 3] ELSE '' END, '',
     at, at, at + interval '5 seconds',
     CASE WHEN status IN ('completed', 'failed', 'canceled') THEN at + interval '1 minute' END,
@@ -141,7 +141,7 @@ INSERT INTO jobs_metadataword (job_id, text) SELECT job, 'A-' || g FROM spread;
 INSERT INTO webhooks_delivery (id, user_id, endpoint_id, event, url, host, body, subject, request_id, state, attempts,
     last_attempt, next_attempt_at, note, created_at, finished_at)
 SELECT md5(event || g)::uuid, owner, md5('endpoint' || account)::uuid, event, 'https://hooks.example.org/' || account,
-    'hooks.example.org', left(sample.text, 800), job, 'req_' || md5('request' || g),
+    'hooks.example.org', jsonb_build_object('data', left(sample.text, 600))::text, job, 'req_' || md5('request' || g),
     CASE WHEN g < 2000 AND g % 20 = 0 THEN 'pending' WHEN luck < 0.02 THEN 'failed' ELSE 'sent' END, 1, 10,
     CASE WHEN g < 2000 AND g % 20 = 0 THEN now() + interval '1 hour' END, '', at,
     CASE WHEN g < 2000 AND g % 20 = 0 THEN NULL ELSE at + interval '1 minute' END
@@ -154,7 +154,8 @@ FROM spread, unnest(ARRAY['job.completed', 'job.started']) AS event
 WHERE status = 'completed' AND (event = 'job.completed' OR account = 1);
 
 INSERT INTO accounts_mail (id, user_id, kind, context, key, attempts, created_at, sent_at)
-SELECT md5('mail' || g)::uuid, owner, 'job_finished', '{}', 'job:' || job, 1, at, at FROM spread WHERE g % 5 = 0 AND status = 'completed';
+SELECT md5('mail' || g)::uuid, owner, 'job_finished', '{}', 'job:' || job, 1, at, at FROM spread
+WHERE g % 5 = 0 AND status = 'completed' AND at > now() - interval '30 days';
 
 INSERT INTO accounts_act (id, action, what, subject, account, staff_name, reason, before, after, created_at)
 SELECT md5('act' || g)::uuid, 'refund', 'jobs.job', job::text, owner, 'sue@example.org', 'Not as asked.', '{}', '{"balance": 1}', at

@@ -111,7 +111,6 @@ def of_customer(who: str, user: User) -> Pages:
         ("job", [job.pk], [""]),
         ("new", [], [""]),
         ("usage", [], ["days=7", "days=30", "days=90"]),
-        ("usage-csv", [], ["days=90"]),
         ("credits", [], ["", LAST]),
         ("webhooks", [], [""]),
         ("webhook", [endpoint.pk], ["", "state=failed"]),

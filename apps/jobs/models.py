@@ -132,14 +132,16 @@ class Job(models.Model):
     class Meta:
         ordering = ("-created_at",)
         indexes = (
-            models.Index(fields=("owner", "-created_at"), name="job_by_owner"),
-            models.Index(fields=("project", "-created_at"), name="job_by_project"),
+            # With the key, so that whatever a long list skips is not read.
+            models.Index(fields=("owner", "-created_at", "id"), name="job_list_of_owner"),
+            models.Index(fields=("project", "-created_at", "id"), name="job_list_of_project"),
             models.Index(fields=("status", "lease_until"), name="job_by_lease"),
             models.Index(fields=("model", "-completed_at"), name="job_by_pace", condition=Q(status="completed")),
             models.Index(fields=("status", "model", "error_code", "held_seconds"), name="job_by_outcome"),
             # Lists that are filtered and counted, of an account and of a project, read these and no row in vain.
             models.Index(fields=("owner", "status", "model", "-created_at"), name="job_of_owner"),
             models.Index(fields=("project", "status", "model", "-created_at"), name="job_of_project"),
+            models.Index(fields=("project", "-expires_at"), name="job_with_media"),
             models.Index(fields=("output_format", "-created_at"), name="job_by_format"),
             # All that is counted of what an account used in some days; the rows themselves are not read.
             models.Index(

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Page, Paginator
+from django.core.paginator import Page
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
@@ -17,6 +17,7 @@ from django_htmx.http import reswap, retarget
 
 from apps.accounts.requests import SignedInRequest, caller_of
 from apps.api import request_id
+from apps.api.pagination import NarrowPaginator
 from apps.credits import prices
 from apps.engine.formats import FORMATS
 from apps.errors import AppError
@@ -217,4 +218,4 @@ def jobs(request: SignedInRequest) -> HttpResponse:
 
 def page_of(request: SignedInRequest, rows: JobQuerySet) -> Page[Job]:
     shown = with_posters(rows.without_quality().select_related("asset", "project", "hold"))
-    return Paginator(shown, PAGE).get_page(request.GET.get("page"))
+    return NarrowPaginator(shown, PAGE).get_page(request.GET.get("page"))

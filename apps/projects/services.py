@@ -25,7 +25,7 @@ from apps.accounts.models import User
 from apps.api import request_id
 from apps.engine import child
 from apps.engine.errors import EngineError, EngineFault
-from apps.errors import AppError, Unavailable, needs_room
+from apps.errors import AppError, Unavailable, needs_disk
 from apps.projects import media, pictures
 from apps.projects.models import Asset, Deletion, Project, Upload
 
@@ -287,14 +287,14 @@ def shown_name(filename: str) -> str:
 def keep(asset: Asset, path: Path, *, digest: Digest, facts: dict[str, Any]) -> None:
     """Store a local file as the asset's; the row is the caller's to write."""
     asset.size, asset.sha256, asset.facts = digest.size, digest.sha256, facts
-    with needs_room(), path.open("rb") as file:
+    with needs_disk(), path.open("rb") as file:
         asset.file.save("source", media.LocalFile(file, name=str(path)), save=False)
 
 
 def _receive(upload: UploadedFile[Any], path: Path, *, limit: int) -> Digest:
     """Copy and hash in one pass; what a client says of the size is not believed."""
     sha256, size = hashlib.sha256(), 0
-    with needs_room(), path.open("wb") as file:
+    with needs_disk(), path.open("wb") as file:
         for chunk in upload.chunks():
             size += len(chunk)
             if size > limit:
