@@ -5,14 +5,13 @@ Not for faults: a bug stays an ordinary exception and becomes `internal_error`.
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from django.conf import settings
 
-from apps.engine.errors import EngineError, InputRefused
+from apps.engine.errors import EngineError, InputRefused, is_full_disk
 
 STATUS_BY_CODE = {
     "missing_api_key": 401,
@@ -98,7 +97,7 @@ class Unavailable(AppError):
 
 def full_disk(error: BaseException) -> Unavailable | None:
     """The refusal that an OSError stands for when no room is left; None for any other."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if is_full_disk(error):
         return Unavailable("The disk of this site is full, so the file was not kept. Try later.")
     return None
 
