@@ -234,9 +234,7 @@ def start(
         if background_image is None:
             raise errors.BadOptions("A background image is required when bg_type is image.", param="bg_image")
         arguments += [f"--bg-image={background_image.absolute()}", "--fit", options.background.fit]
-    arguments += shaping(options)
-    if not options.keep_audio:
-        arguments.append("--no-audio")
+    arguments += [*shaping(options), *(() if options.keep_audio else ("--no-audio",))]
     if permissive:
         arguments.append("--permissive")
     beside = {"matte": matte, "preview": preview, "poster": poster, "newest": newest}

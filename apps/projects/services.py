@@ -162,11 +162,12 @@ def ingest(asset: Asset, *, on_fetched: Callable[[], object] = lambda: None) -> 
         asset.status = Asset.Status.FAILED
     else:
         asset.status = Asset.Status.READY
-        kept = asset.project.sources_kept if asset.project else timedelta(hours=settings.SOURCE_HOURS)
-        asset.expires_at = timezone.now() + kept
     # It idled while the file came; one that was lost meanwhile is replaced.
     if not connection.in_atomic_block:
         connection.close_if_unusable_or_obsolete()
+    if asset.status == Asset.Status.READY:
+        kept = asset.project.sources_kept if asset.project else timedelta(hours=settings.SOURCE_HOURS)
+        asset.expires_at = timezone.now() + kept
     written = ("status", "file", "size", "sha256", "facts", "error_code", "error", "expires_at")
     changes = {name: getattr(asset, name) for name in written}
     if not Asset.objects.filter(pk=asset.pk, status=Asset.Status.PENDING).update(**changes):
