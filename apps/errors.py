@@ -12,7 +12,7 @@ from typing import Any
 
 from django.conf import settings
 
-from apps.engine.errors import EngineError, InputRefused
+from apps.engine.errors import EngineError, InputRefused, is_full_disk
 
 STATUS_BY_CODE = {
     "missing_api_key": 401,
@@ -96,14 +96,13 @@ class Unavailable(AppError):
         super().__init__("service_unavailable", message)
 
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
 AWAY = (errno.EIO, errno.EROFS, errno.ESTALE, errno.ENOTDIR, errno.EACCES, errno.ENODEV, errno.ENXIO, errno.ENOTCONN)
 """What a disk says that is broken, not mounted, or mounted to be read only."""
 
 
 def disk_trouble(error: BaseException) -> Unavailable | None:
     """The refusal that an OSError stands for when no room is left, or the disk is away; None for any other."""
-    if isinstance(error, OSError) and error.errno in FULL:
+    if is_full_disk(error):
         return Unavailable("The disk of this site is full, so the file was not kept. Try later.")
     if isinstance(error, OSError) and error.errno in AWAY:
         return Unavailable("The disk that keeps the files does not answer as it should. Try again in a moment.")

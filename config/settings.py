@@ -115,6 +115,8 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "PRAGMA journal_size_limit=27103364; PRAGMA cache_size=2000",
     }
 else:
+    # A connection that a restart of the server broke is found out and replaced, not handed to a request.
+    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
     # Added to what the URL's query says (host=, sslmode=), not instead of it.
     DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {
         "min_size": 0,

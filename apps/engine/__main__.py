@@ -19,7 +19,7 @@ from apps.engine.child import Limits
 from apps.engine.composition import ANCHORS, Composition, parse_composition
 from apps.engine.contain import contain
 from apps.engine.edge import parse_edge
-from apps.engine.errors import BadOptions, Canceled, EngineError, EngineFault, OutOfMemory
+from apps.engine.errors import BadOptions, Canceled, EngineError, EngineFault, NoRoom, OutOfMemory, is_full_disk
 from apps.engine.formats import FORMATS
 from apps.engine.options import FITS, MODELS, ON_LIMIT, Background, Options, parse_background, parse_preview, parse_trim
 from apps.engine.report import Progress, Result, in_short
@@ -135,7 +135,8 @@ def main(argv: list[str]) -> int:
         error = OutOfMemory("Memory ran out.")
     except BaseException as fault:
         log.exception("fault")
-        error = EngineFault(f"{type(fault).__name__}: {fault}")
+        kind = NoRoom if is_full_disk(fault) else EngineFault
+        error = kind(f"{type(fault).__name__}: {fault}")
     if error is not None:
         result = _failed(error)
     usage = resource.getrusage(resource.RUSAGE_SELF)

@@ -42,6 +42,7 @@ ERRORS: dict[str, type[errors.EngineError]] = {
         errors.ModelNotInstalled,
         errors.EngineFault,
         errors.OutOfMemory,
+        errors.NoRoom,
         errors.VerificationFailed,
         errors.Canceled,
     )
@@ -64,13 +65,23 @@ class Limits:
 class Run:
     """One child at work. Leaving the context kills it and removes what it left half-written.
 
+    What it keeps for a while goes into a folder of its own inside `scratch`:
+    give one that is cleared even if this process is killed.
+
     The child dies with the *thread* that started it (that is how the kernel
     counts a parent's death), so keep the run inside one thread.
     """
 
-    def __init__(self, arguments: list[str], *, written: tuple[Path, ...] = (), log: Path | None = None) -> None:
+    def __init__(
+        self,
+        arguments: list[str],
+        *,
+        written: tuple[Path, ...] = (),
+        log: Path | None = None,
+        scratch: Path | None = None,
+    ) -> None:
         self._written = written
-        self._scratch = Path(tempfile.mkdtemp(prefix="engine-"))
+        self._scratch = Path(tempfile.mkdtemp(prefix="engine-", dir=scratch)).absolute()
         self._log = log or self._scratch / "log"
         self._news = threading.Condition()
         self._unread: Progress | None = None
@@ -131,7 +142,7 @@ class Run:
         if self._stopped:
             raise errors.Canceled("The engine was stopped.")
         if self._process.returncode == -signal.SIGKILL:
-            raise errors.OutOfMemory("The engine was killed, most likely because memory ran out.")
+            raise errors.Killed("The engine was killed, most likely because memory ran out.")
         raise errors.EngineFault(f"The engine ended with {self._process.returncode} and no report.\n{self._tail()}")
 
     def facts(self) -> Facts:
@@ -180,11 +191,11 @@ class Run:
         return ""
 
 
-def probe(path: Path, *, limits: Limits | None = None, timeout: float = 60) -> Facts:
+def probe(path: Path, *, limits: Limits | None = None, timeout: float = 60, scratch: Path | None = None) -> Facts:
     """Facts of a file a stranger gave us, looked at in a child; raises its refusal."""
     arguments = ["--probe", *(limits or Limits()).arguments(), "--", str(path.absolute())]
     deadline = time.monotonic() + timeout
-    with Run(arguments) as run:
+    with Run(arguments, scratch=scratch) as run:
         while not run.finished:
             if time.monotonic() > deadline:
                 raise errors.InputRefused("Reading this file took too long; it may be damaged.")
@@ -209,6 +220,7 @@ def start(
     precision: str = "auto",
     permissive: bool = False,
     log: Path | None = None,
+    scratch: Path | None = None,
 ) -> Run:
     """Begin the work; the caller polls and asks for the result inside `with`."""
     arguments = [
@@ -222,16 +234,14 @@ def start(
         if background_image is None:
             raise errors.BadOptions("A background image is required when bg_type is image.", param="bg_image")
         arguments += [f"--bg-image={background_image.absolute()}", "--fit", options.background.fit]
-    arguments += shaping(options)
-    if not options.keep_audio:
-        arguments.append("--no-audio")
+    arguments += [*shaping(options), *(() if options.keep_audio else ("--no-audio",))]
     if permissive:
         arguments.append("--permissive")
     beside = {"matte": matte, "preview": preview, "poster": poster, "newest": newest}
     arguments += [f"--{name}={path.absolute()}" for name, path in beside.items() if path is not None]
     arguments += ["--", str(source.absolute()), str(target.absolute())]
     written = tuple(path.absolute() for path in (target, *beside.values()) if path is not None)
-    return Run(arguments, written=written, log=log)
+    return Run(arguments, written=written, log=log, scratch=scratch)
 
 
 def shaping(options: Options) -> list[str]:

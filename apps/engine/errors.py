@@ -10,11 +10,15 @@ EngineError
 │       └── WrongChecksum   the operator    exit 5    model_not_installed
 ├── EngineFault         ours            exit 70   internal_error
 │   ├── OutOfMemory     ours            exit 70   out_of_memory
+│   │   └── Killed          nobody knows    –         out_of_memory
+│   ├── NoRoom          the operator    exit 70   service_unavailable
 │   └── VerificationFailed  ours        exit 70   verification_failed
 └── Canceled            nobody's        exit 130  canceled
 """
 
 from __future__ import annotations
+
+import errno
 
 
 class EngineError(Exception):
@@ -74,6 +78,16 @@ class OutOfMemory(EngineFault):
     code = "out_of_memory"
 
 
+class Killed(OutOfMemory):
+    """The child was killed from outside. Mostly by the kernel, for memory; it cannot tell any more."""
+
+
+class NoRoom(EngineFault):
+    """A disk is full: nothing is wrong with the work, and elsewhere or later there is room for it."""
+
+    code = "service_unavailable"
+
+
 class VerificationFailed(EngineFault):
     code = "verification_failed"
 
@@ -81,3 +95,8 @@ class VerificationFailed(EngineFault):
 class Canceled(EngineError):
     code = "canceled"
     exit_code = 130
+
+
+def is_full_disk(error: BaseException) -> bool:
+    """Whether an exception says that no room is left to write; FFmpeg's do too."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)

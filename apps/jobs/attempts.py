@@ -10,7 +10,8 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
 from datetime import datetime, timedelta
@@ -27,10 +28,14 @@ from apps.engine.report import Progress
 from apps.jobs import diary, doorbell, endings, turns
 from apps.jobs.models import Attempt, Job, JobEvent
 from apps.jobs.states import move
+from apps.jobs.watch import Overtaken, Stalled
 
 log = logging.getLogger(__name__)
 
 S = Job.Status
+
+BEAT_SECONDS = 1.0
+"""A canceled job stops within so long; the lease would need far fewer."""
 
 
 def worker_name(pid: int | None = None) -> str:
@@ -119,17 +124,31 @@ def tick(job: Job, progress: Progress | None = None, *, stage: str = "") -> bool
 
 
 @contextmanager
-def heartbeat(job: Job) -> Iterator[None]:
-    """Keep the lease alive beside one long call that cannot tick: a download, or storing a large file."""
-    done = threading.Event()
+def heartbeat(job: Job, *, seconds: float, on_end: Callable[[Exception], None]) -> Iterator[None]:
+    """Keep the lease alive beside one long call that cannot tick: a file on its way in or out.
+
+    `on_end` is told, in the heartbeat's thread, that the job was canceled or
+    taken over, or that the call took longer than `seconds`. Either way the
+    lease is left to run out from then on.
+    """
+    done, ends_at = threading.Event(), time.monotonic() + seconds
 
     def beat() -> None:
         try:
-            while not done.wait(settings.LEASE_SECONDS / 3):
+            while not done.wait(BEAT_SECONDS):
+                if time.monotonic() > ends_at:
+                    on_end(Stalled(f"A file was on its way for more than {seconds / 60:.0f} minutes"))
+                    return
                 try:
-                    tick(job)
+                    is_ours = tick(job)
                 except DatabaseError:
                     log.warning("job=%s heartbeat missed", job.pk, exc_info=True)
+                    # Broken for good, it would fail every beat to come.
+                    connection.close()
+                    continue
+                if not is_ours:
+                    on_end(Overtaken())
+                    return
         finally:
             connection.close()
 
@@ -158,10 +177,12 @@ def expire(job_id: UUID, attempt: int) -> bool:
     return bool(held.update(lease_until=timezone.now()))
 
 
-def expire_claims(worker: str) -> bool:
-    """The same for whatever a dead worker held."""
+def expire_claims(worker: str) -> list[tuple[UUID, UUID | None]]:
+    """The same for whatever a dead worker held: jobs, and the leases it held them with."""
     held = Job.objects.filter(worker=worker, status__in=(S.QUEUED, S.PROCESSING), lease__isnull=False)
-    return bool(held.update(lease_until=timezone.now()))
+    claims = list(held.values_list("pk", "lease"))
+    held.update(lease_until=timezone.now())
+    return claims
 
 
 def reap(job: Job) -> str:

@@ -15,6 +15,9 @@ from apps.jobs.models import Attempt, Job
 
 LOG_CHARACTERS = 4000
 
+CLEAN = (Job.Status.COMPLETED, "fetched")
+"""Outcomes after which every file that was written has its record."""
+
 
 def begin(job_id: UUID, task: str, *, number: int, worker: str, lease: UUID) -> None:
     """In the transaction of the claim."""
@@ -23,8 +26,10 @@ def begin(job_id: UUID, task: str, *, number: int, worker: str, lease: UUID) -> 
 
 
 def enter(job: Job, stage: str) -> None:
-    """Only the worker that has the lease writes here, so reading and writing back is safe."""
+    """Only the worker that has the lease writes here, so reading and writing back is safe. Once for each stage."""
     for attempt in _mine(job):
+        if attempt.stages and attempt.stages[-1][0] == stage:
+            continue
         attempt.stages = [*attempt.stages, [stage, timezone.now().isoformat(timespec="milliseconds")]]
         attempt.save(update_fields=["stages"])
 
@@ -40,13 +45,19 @@ def worker_died(worker: str, code: int) -> None:
 
 
 def keep_log(job: Job, text: str) -> None:
-    """Where the job goes on without this attempt; the last attempt's log is in the job's result."""
+    """So far: an attempt that is killed has no time to tell. The last attempt's is in the job's result, too."""
     _mine(job).update(log=text[-LOG_CHARACTERS:])
 
 
 def end(job_id: UUID, outcome: str) -> None:
     """Of whatever attempt is open. In the transaction that ends it."""
-    Attempt.objects.filter(job_id=job_id, ended_at=None).update(outcome=outcome, ended_at=timezone.now())
+    row = {"outcome": outcome, "ended_at": timezone.now(), "is_cleared": outcome in CLEAN}
+    Attempt.objects.filter(job_id=job_id, ended_at=None).update(**row)
+
+
+def has_delivered(job: Job) -> bool:
+    """Whether this very claim has completed its job already, though nobody heard the answer."""
+    return bool(_mine(job).filter(outcome=Job.Status.COMPLETED).exists())
 
 
 def words(code: int | None) -> str:

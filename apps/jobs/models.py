@@ -225,13 +225,17 @@ class Attempt(models.Model):
     stages = models.JSONField(default=list, help_text="[[stage, when it began]]")
     exit = models.CharField(max_length=60, blank=True, help_text="How the engine's process, or the worker's, ended.")
     outcome = models.CharField(max_length=20, blank=True, help_text="A final state, fetched, given_back, lost, taken.")
-    log = models.TextField(blank=True, help_text="Tail of the engine's, where the job went on without this attempt.")
+    log = models.TextField(blank=True, help_text="Tail of the engine's, as it was last seen.")
     started_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)
+    is_cleared = models.BooleanField(default=False, help_text="What it left in the storage was looked for.")
 
     class Meta:
         ordering = ("started_at",)
-        indexes = (models.Index(fields=("worker",), name="attempt_at_work", condition=Q(ended_at=None)),)
+        indexes = (
+            models.Index(fields=("worker",), name="attempt_at_work", condition=Q(ended_at=None)),
+            models.Index(fields=("ended_at",), name="attempt_to_clear", condition=Q(is_cleared=False)),
+        )
 
     def __str__(self) -> str:
         return f"attempt {self.number} at {self.job_id}"

@@ -15,7 +15,7 @@ from django.utils import timezone
 from apps.accounts import mail
 from apps.api import idempotency, request_id
 from apps.credits import stripe
-from apps.jobs import audit, doorbell, leaving, paid, retention, services, turns
+from apps.jobs import audit, doorbell, leaving, paid, remains, retention, services, turns
 from apps.jobs.models import Job
 from apps.webhooks import sending
 from apps.webhooks import services as webhooks
@@ -43,9 +43,8 @@ def reap_lost() -> int:
     for job in held.filter(lease_until__lt=timezone.now()):
         with request_id.bound(job.request_id):
             if services.reap(job):
-                retention.discard_attempt(job.pk, job.attempt)
-                retention.discard_scratch(job.pk, job.lease)
                 count += 1
+                remains.discard_now(job)
     return count
 
 
@@ -78,7 +77,7 @@ def audit_books() -> int:
 
 
 def sweep() -> int:
-    return retention.sweep_scratch() + retention.sweep_uploads() + webhooks.sweep() + mail.sweep()
+    return remains.clear() + retention.sweep_scratch() + retention.sweep_uploads() + webhooks.sweep() + mail.sweep()
 
 
 STEPS = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 import shutil
 import time
 from collections.abc import Iterable
@@ -33,6 +34,11 @@ BATCH = 100
 
 SCRATCH_SECONDS = 3600
 """A folder untouched so long belongs to a process that is gone, unless a lease says otherwise."""
+
+CLAIM_SECONDS = 60
+"""The same for the folder of a claim, which nobody may go on with once its lease has gone."""
+
+CLAIMED = re.compile(r"[0-9a-f-]{36}-[0-9a-f-]{36}")
 
 UNFINISHED = (Job.Status.QUEUED, Job.Status.PROCESSING)
 
@@ -117,8 +123,9 @@ def sweep_scratch() -> int:
     in_use = {f"{job_id}-{lease}" for job_id, lease in leases}
     removed = 0
     for path in Path(settings.SCRATCH_DIR).iterdir():
+        spared = CLAIM_SECONDS if CLAIMED.fullmatch(path.name) else SCRATCH_SECONDS
         try:
-            is_old = time.time() - path.stat().st_mtime > SCRATCH_SECONDS
+            is_old = time.time() - path.stat().st_mtime > spared
         except FileNotFoundError:
             continue
         if path.name in in_use or not is_old:

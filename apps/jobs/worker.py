@@ -13,9 +13,10 @@ from typing import Any
 import rq
 from django.conf import settings
 from django.db import DatabaseError, connections
+from redis.exceptions import RedisError
 from rq.serializers import JSONSerializer
 
-from apps.jobs import attempts, diary, runner
+from apps.jobs import attempts, diary, retention, watch
 from apps.webhooks import sending
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,9 @@ def horse_killed(task: Any, pid: int, status: int, usage: Any) -> None:
     try:
         worker = attempts.worker_name(pid)
         diary.worker_died(worker, os.waitstatus_to_exitcode(status))
-        attempts.expire_claims(worker)
+        for job_id, lease in attempts.expire_claims(worker):
+            # The reconciler may be on another machine.
+            retention.discard_scratch(job_id, lease)
     except DatabaseError:
         log.exception("the lease of %s has to run out by itself", pid)
     finally:
@@ -51,7 +54,7 @@ def show_life() -> None:
 
 
 def ask_to_stop() -> None:
-    runner.stop_sign.put_up()
+    watch.stop_sign.put_up()
     sending.stop_sign.set()
 
 
@@ -73,6 +76,24 @@ class Worker(rq.Worker):
         super().heartbeat(*args, **options)
         show_life()
 
+    def maintain_heartbeats(self, *args: Any, **options: Any) -> None:
+        """While a horse works. A queue server that is away ends no job: we would quit, and the horse with us."""
+        try:
+            super().maintain_heartbeats(*args, **options)
+        except (RedisError, OSError) as error:
+            log.warning("the queue server does not answer: %s", error)
+            show_life()
+
+    def run_maintenance_tasks(self) -> None:
+        """Once a minute: also our own scratch, which no other machine reaches."""
+        super().run_maintenance_tasks()  # type: ignore[no-untyped-call]
+        try:
+            retention.sweep_scratch()
+        except DatabaseError:
+            log.exception("scratch is swept another time")
+        finally:
+            close_connections()
+
     def fork_work_horse(self, job: Any, queue: Any) -> None:
         close_connections()
         super().fork_work_horse(job, queue)
@@ -88,6 +109,7 @@ class Worker(rq.Worker):
     def setup_work_horse_signals(self) -> None:
         super().setup_work_horse_signals()  # type: ignore[no-untyped-call]
         signal.signal(signal.SIGTERM, lambda *_: ask_to_stop())
+        watch.stop_sign.listen()
 
     def handle_warm_shutdown_request(self) -> None:
         """The first SIGTERM: a job is given back within seconds; a short task is let finish."""

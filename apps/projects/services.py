@@ -17,14 +17,14 @@ from urllib.parse import unquote, urlsplit
 
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from apps import egress
 from apps.accounts.models import User
 from apps.api import request_id
 from apps.engine import child
-from apps.engine.errors import EngineError, EngineFault
+from apps.engine.errors import EngineError, EngineFault, Killed, NoRoom
 from apps.errors import AppError, Unavailable, needs_disk
 from apps.projects import media, pictures
 from apps.projects.models import Asset, Deletion, Project, Upload
@@ -166,6 +166,10 @@ def ingest(asset: Asset, *, on_fetched: Callable[[], object] = lambda: None) -> 
         asset.status = Asset.Status.FAILED
     else:
         asset.status = Asset.Status.READY
+    # It idled while the file came; one that was lost meanwhile is replaced.
+    if not connection.in_atomic_block:
+        connection.close_if_unusable_or_obsolete()
+    if asset.status == Asset.Status.READY:
         kept = asset.project.sources_kept if asset.project else timedelta(hours=settings.SOURCE_HOURS)
         asset.expires_at = timezone.now() + kept
     written = ("status", "file", "size", "sha256", "facts", "error_code", "error", "expires_at")
@@ -234,6 +238,20 @@ def delete_file(asset: Asset, *, rule: str = Deletion.Rule.NOW, detail: str = ""
     return True
 
 
+def discard_unrecorded(asset: Asset) -> int:
+    """Delete files of an import that its record does not name: its worker was killed in between. How many."""
+    storage, folder = asset.file.storage, f"assets/{asset.pk}"
+    try:
+        _, files = storage.listdir(folder)
+    except FileNotFoundError:
+        return 0
+    asset.refresh_from_db()
+    names = [name for name in (f"{folder}/{file}" for file in files) if name != asset.file.name]
+    for name in names:
+        storage.delete(name)
+    return len(names)
+
+
 def prove(rule: str, detail: str = "", *, asked_by: str = "", **about: Any) -> None:
     """Note, in the caller's transaction, that one stored file went; asked for by this request, or by an earlier one."""
     asked_by = request_id.current.get().strip("-") or asked_by.strip("-")
@@ -265,7 +283,9 @@ def look(path: Path, *, kind: str) -> dict[str, Any]:
         return pictures.look(path)
     limits = child.Limits(max_seconds=settings.MAX_SECONDS, max_side=settings.MAX_SIDE, max_fps=settings.MAX_FPS)
     try:
-        return child.probe(path, limits=limits, timeout=PROBE_SECONDS).as_dict()
+        return child.probe(path, limits=limits, timeout=PROBE_SECONDS, scratch=path.parent).as_dict()
+    except (Killed, NoRoom) as error:
+        raise Unavailable("The look at the file was interrupted, for want of memory or room. Try again.") from error
     except EngineFault as error:
         # A reader that crashes or stalls on a file is that file's refusal to its
         # owner, and ours to look into.

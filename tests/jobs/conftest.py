@@ -16,7 +16,10 @@ from apps.engine.options import Options
 from apps.engine.report import OutputFile, Result
 from apps.jobs import services
 from tests import clips
+from tests.credits.conftest import postgresql  # noqa: F401 - a fixture
 from tests.factories import make_quality
+
+pytest.register_assert_rewrite("tests.jobs.lab")
 
 CHROMA = Options(model="chroma")
 CHROMA_RATE = 60_00

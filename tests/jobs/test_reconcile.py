@@ -15,9 +15,10 @@ from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.credits.models import Wallet
-from apps.jobs import attempts, reconcile, retention, services
+from apps.errors import Unavailable
+from apps.jobs import attempts, diary, reconcile, remains, retention, services
 from apps.jobs.management.commands.reconcile import Command
-from apps.jobs.models import Job, JobEvent
+from apps.jobs.models import Attempt, Job, JobEvent
 from apps.projects.models import Asset, media_storage
 from apps.webhooks.models import Delivery
 from tests.factories import make_asset, make_job, make_output
@@ -85,6 +86,52 @@ def test_what_a_lost_attempt_had_stored_is_deleted(alice: User) -> None:
     reconcile.reap_lost()
 
     assert not storage.exists(f"jobs/{job.pk}/1/result.webm")
+
+
+def test_what_could_not_be_deleted_at_once_is_looked_for_again(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    job, storage = lost(make_job(alice, status="processing")), media_storage()
+    diary.begin(job.pk, "work", number=1, worker="w", lease=job.lease or uuid4())
+    storage.save(f"jobs/{job.pk}/1/result.webm", ContentFile(b"half done"))
+
+    def away(*_: object) -> int:
+        raise Unavailable("The store does not answer.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(retention, "discard_attempt", away)
+        assert reconcile.reap_lost() == 1
+    assert (reconcile.sweep(), storage.exists(f"jobs/{job.pk}/1/result.webm")) == (0, True)
+    Attempt.objects.update(ended_at=timezone.now() - remains.SETTLED_AFTER)
+
+    assert reconcile.sweep() == 1
+
+    assert not storage.exists(f"jobs/{job.pk}/1/result.webm")
+    assert Attempt.objects.get().is_cleared
+    assert reconcile.sweep() == 0
+
+
+def test_what_lies_where_a_job_given_back_is_at_work_again_stays(alice: User) -> None:
+    job, storage = make_job(alice, status="processing"), media_storage()
+    for number, lease in ((1, uuid4()), (2, job.lease or uuid4())):
+        diary.begin(job.pk, "work", number=1, worker=f"w{number}", lease=lease)
+        Attempt.objects.filter(ended_at=None, worker="w1").update(ended_at=timezone.now() - timedelta(hours=1))
+    storage.save(f"jobs/{job.pk}/1/result.webm", ContentFile(b"just stored"))
+
+    assert reconcile.sweep() == 0
+
+    assert storage.exists(f"jobs/{job.pk}/1/result.webm")
+
+
+def test_a_source_that_was_stored_and_never_recorded_goes(alice: User) -> None:
+    """Its worker was killed in between, and the next one stored it once more."""
+    job, storage = make_job(alice, status="failed"), media_storage()
+    assert job.asset is not None
+    diary.begin(job.pk, "fetch", number=1, worker="w", lease=uuid4())
+    Attempt.objects.update(ended_at=timezone.now() - timedelta(hours=1), outcome="lost")
+    stray = storage.save(f"assets/{job.asset.pk}/source", ContentFile(b"stored twice"))
+
+    assert reconcile.sweep() == 1
+
+    assert (storage.exists(stray), storage.exists(str(job.asset.file.name))) == (False, True)
 
 
 def test_the_scratch_of_a_lost_attempt_goes_with_it(alice: User, settings: Any, tmp_path: Path) -> None:

@@ -130,9 +130,10 @@ def test_a_worker_that_lost_its_lease_deletes_what_it_stored(
 
 
 def test_files_stay_when_the_database_breaks_while_settling(
-    alice: User, clip: Path, monkeypatch: pytest.MonkeyPatch
+    alice: User, clip: Path, monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> None:
     """The answer to a COMMIT may get lost after it was done: deleting here could delete a delivered file."""
+    settings.LEASE_SECONDS = 0
     job = claimed(alice, clip)
 
     def lost(*_: object, **__: object) -> bool:
@@ -147,6 +148,44 @@ def test_files_stay_when_the_database_breaks_while_settling(
     services.expire(job.pk, 1)
     assert reconcile.reap_lost() == 1
     assert (fresh(job).status, fresh(job).attempt, stored_files(job)) == ("queued", 2, [])
+
+
+def test_a_job_whose_completion_was_not_heard_of_is_delivered_once(
+    alice: User, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, complete, calls = claimed(alice, clip), services.complete, list[bool]()
+
+    def unheard(*args: Any, **how: Any) -> bool:
+        calls.append(complete(*args, **how))
+        if len(calls) == 1:
+            raise OperationalError("server closed the connection unexpectedly")
+        return calls[-1]
+
+    monkeypatch.setattr(services, "complete", unheard)
+
+    runner.run(job)
+
+    assert calls == [True, False]
+    assert (fresh(job).status, purse(alice)) == ("completed", (99_00, 0))
+    assert stored_files(job) == ["matte.mkv", "poster.webp", "preview.mp4", "result.webm"]
+
+
+def test_a_database_that_is_away_for_a_moment_costs_no_attempt(
+    alice: User, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, tick, calls = claimed(alice, clip), services.tick, list[Job]()
+
+    def away(job: Job, *args: Any, **how: Any) -> bool:
+        calls.append(job)
+        if len(calls) < 3:
+            raise OperationalError("the database system is starting up")
+        return tick(job, *args, **how)
+
+    monkeypatch.setattr(services, "tick", away)
+
+    runner.run(job)
+
+    assert (fresh(job).status, fresh(job).attempt) == ("completed", 1)
 
 
 def test_a_worker_that_has_to_go_gives_the_job_back(
@@ -198,14 +237,41 @@ def test_a_job_over_its_time_is_stopped_and_free(alice: User, clip: Path, settin
     assert (fresh(job).status, fresh(job).error_code, purse(alice)) == ("failed", "timeout", (100_00, 0))
 
 
-def test_a_job_that_stands_still_is_stopped_and_free(alice: User, clip: Path, settings: Any) -> None:
-    settings.JOB_STALL_SECONDS = 0
+def test_a_job_that_stands_still_is_tried_again_and_free_in_the_end(alice: User, clip: Path, settings: Any) -> None:
+    settings.JOB_STALL_SECONDS, settings.MAX_ATTEMPTS = 0, 2
 
     job = claimed(alice, clip)
     runner.run(job)
+    assert (fresh(job).status, reconcile.reap_lost()) == ("processing", 1)
+    again = services.claim(job.pk, 2, "w")
+    assert again is not None
+    runner.run(again)
 
     assert (fresh(job).status, fresh(job).error_code, purse(alice)) == ("failed", "timeout", (100_00, 0))
     assert "stood still" in fresh(job).error
+
+
+def test_what_the_engine_said_is_kept_while_it_works(alice: User, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that is killed has no time to tell."""
+    job, kept = claimed(alice, clip), list[str]()
+    monkeypatch.setattr(runner, "TICK_SECONDS", 0.05)
+    start, tick = child.start, services.tick
+
+    def talking(*args: Any, **how: Any) -> child.Run:
+        how["log"].write_text("WARNING the decoder complains\n")
+        return start(*args, **how)
+
+    def watched(job: Job, *args: Any, **how: Any) -> bool:
+        kept.extend(job.attempts.values_list("log", flat=True))
+        return tick(job, *args, **how)
+
+    monkeypatch.setattr(child, "start", talking)
+    monkeypatch.setattr(services, "tick", watched)
+
+    runner.run(job)
+
+    assert fresh(job).status == "completed"
+    assert any(log.startswith("WARNING the decoder complains") for log in kept)
 
 
 def test_one_more_frame_is_no_standstill(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
