@@ -32,6 +32,7 @@ from apps.jobs.models import Job
 from apps.jobs.player import playing
 from apps.jobs.presets import Change, switch
 from apps.jobs.representation import as_json
+from apps.jobs.terms import terms_for
 from apps.projects.models import Asset, Project
 from apps.projects.services import asset_url, create_asset
 from apps.projects.uploads import takes_files
@@ -134,6 +135,8 @@ def _picture_url(form: CutoutForm) -> str:
 
 def _bill(form: CutoutForm) -> dict[str, Any]:
     wallet = open_wallet(form.user)
+    # The head of the page shows it too, and finds it there.
+    wallet.user = form.user
     bill = Bill(wallet.available)
     if form.is_valid() and form.request:
         bill = make_bill(form.user, form.assets, form.request.options, available=wallet.available)
@@ -292,7 +295,8 @@ def _agree(form: CutoutForm) -> None:
     if (shown := form.cleaned_data["shown"]) is None:
         return
     options, most = form.request.options, from_credits(shown)
-    costs = sum(from_credits(services.estimate(form.user, one.facts, options)["credits"]) for one in form.these)
+    at = terms_for(form.user, options.model)
+    costs = sum(from_credits(services.estimate(form.user, one.facts, options, at)["credits"]) for one in form.these)
     if costs > most:
         told = f"With these choices it costs {in_words(costs)} credits, not {in_words(most)}."
         raise AppError("conflict", f"{told} Nothing has started: press Start again.")

@@ -16,6 +16,7 @@ from apps.accounts.requests import Caller
 from apps.credits import prices
 from apps.credits import services as credits
 from apps.credits.amounts import to_credits
+from apps.credits.models import PriceList
 from apps.engine.errors import EngineError
 from apps.engine.matting import weights
 from apps.engine.options import MODELS, Options
@@ -32,6 +33,7 @@ from apps.jobs.pricing import price
 from apps.jobs.representation import options_of
 from apps.jobs.retention import delete_media
 from apps.jobs.states import move
+from apps.jobs.terms import Terms, terms_for
 from apps.projects import services as projects
 from apps.projects.models import Asset, Project
 
@@ -189,22 +191,23 @@ def retry(job: Job, request_id: str = "", api_key: ApiKey | None = None, caller:
 
 
 def estimate(
-    user: User, facts: Mapping[str, Any], options: Options, *, api_key: ApiKey | None = None
+    user: User, facts: Mapping[str, Any], options: Options, at: Terms | None = None, *, api_key: ApiKey | None = None
 ) -> dict[str, Any]:
     """What such a job would cost and take, without making one; refuses what `submit` would refuse.
 
     `balance_after` is what its caller could spend then, also by the key's own cap: below zero means that the job
     would not be covered.
     """
-    amount, plan, _ = _price(options, facts)
+    at = at or terms_for(user, options.model)
+    amount, plan, _ = _price(options, facts, at.prices)
     low, high = output_bytes(plan, options, Facts.from_dict(facts))
-    available, left = credits.open_wallet(user).available, caps.left_of(api_key) if api_key else None
+    left = caps.left_of(api_key) if api_key else None
     return {
         "credits": to_credits(amount),
         "billed_seconds": 0 if options.is_preview else round(plan.seconds, 3),
-        "eta_seconds": waiting.seconds_for(model=options.model, frames=plan.frames),
+        "eta_seconds": round(plan.frames / at.frames_a_second, 1) if at.frames_a_second else None,
         "output_bytes": {"low": low, "high": high},
-        "balance_after": to_credits((available if left is None else min(available, left)) - amount),
+        "balance_after": to_credits((at.available if left is None else min(at.available, left)) - amount),
     }
 
 
@@ -294,7 +297,7 @@ def _hold(job: Job, sources: list[Asset]) -> dict[str, Any]:
     }
 
 
-def _price(options: Options, facts: Mapping[str, Any]) -> tuple[int, Plan, int]:
+def _price(options: Options, facts: Mapping[str, Any], list_: PriceList | None = None) -> tuple[int, Plan, int]:
     """(1/100 credits, what will be made, version of the price list); refuses what the format cannot hold."""
     try:
         plan = make_plan(Facts.from_dict(facts), options)
@@ -304,7 +307,7 @@ def _price(options: Options, facts: Mapping[str, Any]) -> tuple[int, Plan, int]:
     if side > settings.MAX_SIDE:
         message = f"The canvas is {side} px long; this site makes at most {settings.MAX_SIDE} px a side."
         raise AppError("limit_exceeded", message, param="composition.canvas")
-    list_ = prices.current()
+    list_ = list_ or prices.current()
     amount = 0 if options.is_preview else price(list_.rates[options.model], plan.seconds)
     return amount, plan, list_.version
 

@@ -156,7 +156,12 @@ def _quality(job: Job, result: str | None, original: str, offset: float) -> dict
         return {}
     plays = result if result and job.output_format in PLAYED else ""
     rows = chart(job.quality, offset=0 if plays else offset)
-    return {"quality": rows, "quality_seconds": job.quality["duration"], "seek_url": here(plays or original)}
+    return {
+        "quality": rows,
+        "is_calm": any(row["score"] is not None for row in rows) and not any(row["flags"] for row in rows),
+        "quality_seconds": job.quality["duration"],
+        "seek_url": here(plays or original),
+    }
 
 
 def _player(job: Job, outputs: dict[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,8 @@
     make run                                    # in another terminal, until it says "ready"
     python docs/images/make_pictures.py http://127.0.0.1:8000 docs/images/pages
 
-Each page is taken as on a desk in daylight and as on a phone at night; --all adds the other two ways round, to look at.
+A page is taken as on a desk in daylight, the ones people meet most also as on a phone at night. --all takes every page
+in both ways and with day and night exchanged, for somebody to look at: too much to keep.
 """
 
 from __future__ import annotations
@@ -16,17 +17,20 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 CLIP = Path(__file__).parents[1] / "demo" / "demo.mp4"
-DESK: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}}
+DESK: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}, "device_scale_factor": 0.75}
 PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
 KEPT = {"desk": {**DESK, "color_scheme": "light"}, "phone": {**PHONE, "color_scheme": "dark"}}
-LOOKED_AT = {"desk-dark": {**DESK, "color_scheme": "dark"}, "phone-light": {**PHONE, "color_scheme": "light"}}
+ON_PHONES = ("home", "new", "job-running", "job", "jobs", "credits", "account")
+LONG = ("api",)
+"""Pages of which the first screen tells enough."""
+OTHER_WAY_ROUND = {"desk-dark": {**DESK, "color_scheme": "dark"}, "phone-light": {**PHONE, "color_scheme": "light"}}
 SOFTWARE_GL = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 SETTLED_MS = 1000
 DONE_MS = 600_000
-JPEG_QUALITY = 72
+JPEG_QUALITY = 70
 BEFORE = {
     "home": "/", "pricing": "/pricing", "sign-up": "/accounts/signup/", "sign-in": "/accounts/login/",
     "forgotten": "/accounts/password/reset/", "api": "/docs", "not-found": "/nowhere",
@@ -48,17 +52,21 @@ class Album:
     site: str
     folder: Path
     look: str
+    only: tuple[str, ...] = ()
+    """The pages to take; all, where it does not say."""
 
     def open(self, path: str) -> Page:
         self.page.goto(f"{self.site}{path}")
         return self.page
 
     def take(self, name: str, path: str = "") -> None:
+        if self.only and name not in self.only:
+            return
         if path:
             self.open(path)
         self.page.wait_for_timeout(SETTLED_MS)
         target = self.folder / f"{name}.{self.look}.jpg"
-        self.page.screenshot(path=target, type="jpeg", quality=JPEG_QUALITY, full_page=True)
+        self.page.screenshot(path=target, type="jpeg", quality=JPEG_QUALITY, full_page=name not in LONG)
 
 
 def sign_up(album: Album) -> None:
@@ -83,12 +91,13 @@ def cut_out(album: Album, others: list[Album]) -> dict[str, str]:
     """The pages that tell of the clip, once it is done; the busy ones are taken on the way."""
     page = album.open("/new")
     page.set_input_files("#id_file", CLIP)
-    page.locator("#bill").get_by_text("credits").first.wait_for()
+    start = page.get_by_role("button", name=re.compile("^Start for"))
+    start.wait_for()
     page.locator("input[name=model][value=light]").check(force=True)
     page.wait_for_timeout(SETTLED_MS)
     paths = {"new": f"{urlsplit(page.url).path}?{urlsplit(page.url).query}"}
     everywhere([album, *others], paths)
-    page.get_by_role("button", name=re.compile("^Start")).click()
+    start.click()
     page.wait_for_url("**/jobs/*")
     job = urlsplit(page.url).path
     for one in (album, *others):
@@ -106,18 +115,19 @@ def everywhere(albums: list[Album], paths: dict[str, str]) -> None:
             album.take(name, path)
 
 
-def an_album(context: BrowserContext, site: str, folder: Path, look: str) -> Album:
-    context.set_default_timeout(120_000)
-    return Album(context.new_page(), site, folder, look)
+def take_all(browser: Browser, site: str, folder: Path, *, is_all: bool) -> None:
+    looks = {**KEPT, **OTHER_WAY_ROUND} if is_all else KEPT
 
+    def album(look: str, **known: Any) -> Album:
+        context = browser.new_context(**looks[look], **known)
+        context.set_default_timeout(120_000)
+        return Album(context.new_page(), site, folder, look, ON_PHONES if look == "phone" and not is_all else ())
 
-def take_all(browser: Browser, site: str, folder: Path, looks: dict[str, dict[str, Any]]) -> None:
-    strangers = [an_album(browser.new_context(**how), site, folder, look) for look, how in looks.items()]
-    everywhere(strangers, BEFORE)
-    first, *rest = strangers
+    first, *rest = [album(look) for look in looks]
+    everywhere([first, *rest], BEFORE)
     sign_up(first)
     known = first.page.context.storage_state()
-    others = [an_album(browser.new_context(**looks[one.look], storage_state=known), site, folder, one.look) for one in rest]
+    others = [album(one.look, storage_state=known) for one in rest]
     pages = cut_out(first, others)
     fill_account(first)
     everywhere([first, *others], {**pages, **AFTER})
@@ -133,7 +143,7 @@ def main() -> None:
     given.folder.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=given.chromium, args=SOFTWARE_GL)
-        take_all(browser, given.site, given.folder, {**KEPT, **LOOKED_AT} if given.all else KEPT)
+        take_all(browser, given.site, given.folder, is_all=given.all)
 
 
 if __name__ == "__main__":
