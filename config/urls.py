@@ -20,13 +20,14 @@ from apps.ops.models_page import models_page
 from apps.projects.api import PartsViewSet, UploadsViewSet
 from apps.projects.media import media
 from apps.projects.urls import urlpatterns as projects_pages
-from apps.webhooks.api import WebhooksViewSet
+from apps.webhooks.api import DeliveriesViewSet, WebhooksViewSet
 from apps.webhooks.urls import urlpatterns as webhooks_pages
 
 v1 = SimpleRouter(trailing_slash=False, use_regex_path=False)
 v1.register("uploads", UploadsViewSet, basename="upload")
 v1.register("jobs", JobsViewSet, basename="job")
 v1.register("projects", ProjectsViewSet, basename="project")
+v1.register("webhooks/deliveries", DeliveriesViewSet, basename="delivery")
 v1.register("webhooks", WebhooksViewSet, basename="webhook")
 v1.register("credits", CreditsViewSet, basename="credits")
 v1.register("usage", UsageViewSet, basename="usage")

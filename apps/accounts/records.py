@@ -77,6 +77,8 @@ class RecordAdmin(admin.ModelAdmin):
     search_fields: ClassVar[tuple[str, ...]] = ("pk",)  # shows the box; what is looked up is `condition`'s
     show_facets = ShowFacets.NEVER
     show_full_result_count = False
+    sortable_by: ClassVar[tuple[str, ...]] = ()
+    """By no column: to sort a million rows takes longer than to show fifty of them. What is wanted is searched for."""
 
     def condition(self, sought: Sought) -> Q | None:
         """What to look for, by indexes only; None: the text can be no handle of these."""

@@ -145,7 +145,7 @@ class JobsViewSet(ApiViewSet):
             message = "An estimate needs a video that was uploaded here: its video_url or video_id."
             raise AppError("invalid_request", message, param="video_url" if asked.video_url else "video_id")
         services.check_background(self.user, asked)
-        return Response(services.estimate(self.user, asset.facts, asked.options))
+        return Response(services.estimate(self.user, asset.facts, asked.options, api_key=self.key))
 
     @extend_schema(responses=shapes.EventJson(many=True), tags=["jobs"], operation_id="jobs_events")
     @action(detail=True, methods=["get"])

@@ -64,9 +64,13 @@ def named_project(user: User, ref: str | None) -> Project:
     if not ref:
         return default_project(user)
     own = Project.objects.for_user(user)
-    if (key := as_uuid(ref)) and (found := own.filter(pk=key).first()):
+    key = as_uuid(ref)
+    if found := (key and own.filter(pk=key).first()) or own.filter(external_id=ref).first():
         return found
-    return own.filter(external_id=ref).first() or Project(owner=user, external_id=ref, name=ref[:120])
+    if key and Project.objects.filter(owner=user, pk=key).exists():
+        # Not a new name: whoever kept this id means the project that is gone.
+        raise AppError("invalid_request", "project: this project has been deleted: name another.", param="project")
+    return Project(owner=user, external_id=ref, name=ref[:120])
 
 
 def create_project(user: User, *, name: str, **fields: Any) -> Project:
@@ -184,9 +188,14 @@ def find_own_asset(user: User, url_or_id: str) -> Asset | None:
     return Asset.objects.for_user(user).filter(pk=key).first() if key else None
 
 
+def is_url(text: str) -> bool:
+    """Whether it is an http(s) URL; a scheme is the same in either case."""
+    return text.lower().startswith(("http://", "https://"))
+
+
 def is_own_url(url: str) -> bool:
     """Whether a URL names a file of this site: such a URL is looked up, never fetched."""
-    return url.startswith(f"{settings.SITE_URL}/media/")
+    return url.lower().startswith(f"{settings.SITE_URL}/media/".lower())
 
 
 def asset_url(asset: Asset) -> str:
@@ -208,7 +217,7 @@ def content_type(asset: Asset) -> str:
     return next((VIDEO_TYPES[name] for name in names if name in VIDEO_TYPES), "application/octet-stream")
 
 
-def delete_file(asset: Asset, *, rule: str = Deletion.Rule.NOW, detail: str = "") -> bool:
+def delete_file(asset: Asset, *, rule: str = Deletion.Rule.NOW, detail: str = "", asked_by: str = "") -> bool:
     """Delete the file and keep the record; True only for the call that did it. Safe to call again after a crash."""
     gone = Asset.objects.filter(pk=asset.pk).exclude(file="")
     gone.update(status=Asset.Status.DELETED)
@@ -221,13 +230,13 @@ def delete_file(asset: Asset, *, rule: str = Deletion.Rule.NOW, detail: str = ""
         if not gone.update(file=""):
             return False
         about: dict[str, Any] = {"kind": asset.kind, "name": name, "size": asset.size, "sha256": asset.sha256}
-        prove(rule, detail, asset_id=asset.pk, project_id=asset.project_id, **about)
+        prove(rule, detail, asked_by=asked_by, asset_id=asset.pk, project_id=asset.project_id, **about)
     return True
 
 
-def prove(rule: str, detail: str = "", **about: Any) -> None:
-    """Note, in the caller's transaction, that one stored file went."""
-    asked_by = request_id.current.get().strip("-")
+def prove(rule: str, detail: str = "", *, asked_by: str = "", **about: Any) -> None:
+    """Note, in the caller's transaction, that one stored file went; asked for by this request, or by an earlier one."""
+    asked_by = request_id.current.get().strip("-") or asked_by.strip("-")
     Deletion.objects.create(rule=rule, detail=detail[:200], request_id=asked_by, **about)
 
 
@@ -262,9 +271,11 @@ def look(path: Path, *, kind: str) -> dict[str, Any]:
         # owner, and ours to look into.
         log.exception("probe failed")
         message = "This file cannot be read as a video: it is damaged or not a video at all."
-        raise AppError("unsupported_media", message) from error
+        raise AppError("unsupported_media", message, param="file") from error
     except EngineError as error:
-        raise AppError.from_engine(error) from error
+        refusal = AppError.from_engine(error)
+        refusal.param = "file"
+        raise refusal from error
 
 
 def shown_name(filename: str) -> str:

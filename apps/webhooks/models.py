@@ -83,6 +83,12 @@ class SigningSecret(models.Model):
         return f"signing secret of {self.endpoint_id or self.user_id}"
 
 
+class DeliveryQuerySet(models.QuerySet["Delivery"]):
+    def for_user(self, user: User) -> DeliveryQuerySet:
+        """Theirs, to endpoints and to receivers of single jobs; those of deleted endpoints are gone for their owner."""
+        return self.filter(user=user).exclude(endpoint__deleted_at__isnull=False)
+
+
 class Delivery(models.Model):
     """One event for one receiver; retried on the contract's schedule until it is final."""
 
@@ -115,6 +121,8 @@ class Delivery(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     finished_at = models.DateTimeField(null=True, blank=True)
 
+    objects = DeliveryQuerySet.as_manager()
+
     class Meta:
         ordering = ("-created_at",)
         verbose_name_plural = "deliveries"
@@ -123,6 +131,9 @@ class Delivery(models.Model):
             models.Index(fields=("state", "finished_at"), name="delivery_by_end"),
             models.Index(fields=("-created_at",), name="delivery_by_age"),
             models.Index(fields=("user", "-created_at"), name="delivery_by_owner"),
+            models.Index(fields=("user", "state", "-created_at"), name="delivery_of_owner"),
+            models.Index(fields=("endpoint", "-created_at"), name="delivery_by_endpoint"),
+            models.Index(fields=("event", "-created_at"), name="delivery_by_event"),
         )
 
     def __str__(self) -> str:

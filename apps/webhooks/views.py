@@ -152,9 +152,7 @@ def _own(request: SignedInRequest, endpoint_id: UUID) -> Endpoint:
 
 
 def _deliveries(request: SignedInRequest) -> QuerySet[Delivery]:
-    """Those of deleted endpoints are gone for their owner."""
-    rows = Delivery.objects.filter(user=request.user).exclude(endpoint__deleted_at__isnull=False)
-    return rows.select_related("endpoint")
+    return Delivery.objects.for_user(request.user).select_related("endpoint")
 
 
 def _list(request: SignedInRequest, form: EndpointForm, **context: Any) -> HttpResponse:
