@@ -110,7 +110,7 @@ def make_bill(user: User, assets: list[Asset], options: Options, *, available: i
 
 def _line(user: User, asset: Asset, options: Options, at: Terms | None) -> Line:
     try:
-        quote: dict[str, Any] = services.estimate(user, asset.facts, options, at)
+        quote: dict[str, Any] = services.estimate(user, asset.facts, options, at=at)
     except AppError as refusal:
         return Line(asset, refusal=refusal)
     low, high = quote["output_bytes"]["low"], quote["output_bytes"]["high"]

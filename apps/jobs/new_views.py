@@ -296,7 +296,7 @@ def _agree(form: CutoutForm) -> None:
         return
     options, most = form.request.options, from_credits(shown)
     at = terms_for(form.user, options.model)
-    costs = sum(from_credits(services.estimate(form.user, one.facts, options, at)["credits"]) for one in form.these)
+    costs = sum(from_credits(services.estimate(form.user, one.facts, options, at=at)["credits"]) for one in form.these)
     if costs > most:
         told = f"With these choices it costs {in_words(costs)} credits, not {in_words(most)}."
         raise AppError("conflict", f"{told} Nothing has started: press Start again.")

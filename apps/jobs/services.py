@@ -191,7 +191,7 @@ def retry(job: Job, request_id: str = "", api_key: ApiKey | None = None, caller:
 
 
 def estimate(
-    user: User, facts: Mapping[str, Any], options: Options, at: Terms | None = None, *, api_key: ApiKey | None = None
+    user: User, facts: Mapping[str, Any], options: Options, *, at: Terms | None = None, api_key: ApiKey | None = None
 ) -> dict[str, Any]:
     """What such a job would cost and take, without making one; refuses what `submit` would refuse.
 
