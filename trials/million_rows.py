@@ -92,7 +92,9 @@ def plan(statement: str) -> tuple[set[str], set[str]]:
         cursor.execute("SELECT relname FROM pg_class WHERE relkind = 'r' AND reltuples > %s", [SMALL])
         large = {name for (name,) in cursor.fetchall()}
     nodes = list(_nodes(top))
-    read = {node["Relation Name"] for node in nodes if node["Node Type"] == "Seq Scan"}
+    # What is read until so many rows are found is not read through.
+    soon_over = {id(below) for node in nodes if node["Node Type"] == "Limit" for below in node["Plans"]}
+    read = {node["Relation Name"] for node in nodes if node["Node Type"] == "Seq Scan" and id(node) not in soon_over}
     return {node["Index Name"] for node in nodes if "Index Name" in node}, read & large
 
 
