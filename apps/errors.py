@@ -5,6 +5,7 @@ Not for faults: a bug stays an ordinary exception and becomes `internal_error`.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -95,19 +96,25 @@ class Unavailable(AppError):
         super().__init__("service_unavailable", message)
 
 
-def full_disk(error: BaseException) -> Unavailable | None:
-    """The refusal that an OSError stands for when no room is left; None for any other."""
+AWAY = (errno.EIO, errno.EROFS, errno.ESTALE, errno.ENOTDIR, errno.EACCES, errno.ENODEV, errno.ENXIO, errno.ENOTCONN)
+"""What a disk says that is broken, not mounted, or mounted to be read only."""
+
+
+def disk_trouble(error: BaseException) -> Unavailable | None:
+    """The refusal that an OSError stands for when no room is left, or the disk is away; None for any other."""
     if is_full_disk(error):
         return Unavailable("The disk of this site is full, so the file was not kept. Try later.")
+    if isinstance(error, OSError) and error.errno in AWAY:
+        return Unavailable("The disk that keeps the files does not answer as it should. Try again in a moment.")
     return None
 
 
 @contextmanager
-def needs_room() -> Iterator[None]:
-    """Around writing a file of a user's: a full disk is told as one."""
+def needs_disk() -> Iterator[None]:
+    """Around reading or writing a file of a user's: a disk that is full or away is told as one."""
     try:
         yield
     except OSError as error:
-        if refusal := full_disk(error):
+        if refusal := disk_trouble(error):
             raise refusal from error
         raise

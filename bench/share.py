@@ -1,8 +1,8 @@
 """`python -m bench.share IN`: what a model's matte stage costs beside bare U²-Net int8 on the same clip.
 
 The matte stage is everything between a decoded frame and its finished matte:
-pre-processing, inference, steadying, refinement. Decoding, loading and warming
-up are left out. Bare U²-Net takes the clip's first half before the model and
+pre-processing, inference, steadying, refinement. Decoding, the estimate of the
+foreground's colours, loading and warming up are left out. Bare U²-Net takes the clip's first half before the model and
 its second half after it, so that a busy minute of the machine weighs on both.
 """
 
@@ -79,7 +79,12 @@ def main() -> None:
     parser.add_argument("--threads", type=int, required=True)
     given = parser.parse_args()
     model = load(
-        given.model, models_dir=given.models_dir, device="cpu", threads=given.threads, permissive=given.permissive
+        given.model,
+        models_dir=given.models_dir,
+        device="cpu",
+        threads=given.threads,
+        permissive=given.permissive,
+        without=frozenset({"foreground"}),
     )
     bare = open_raw(YARDSTICK, models_dir=given.models_dir, threads=given.threads)
     print(json.dumps(measure(model, bare, list(frames_of(given.source)))), flush=True)

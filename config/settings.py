@@ -142,7 +142,7 @@ RQ_SHOW_ADMIN_LINK = False  # its screens act on the queue past the services, an
 STORAGES: dict[str, Any] = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": DATA_DIR / "files"}},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
-    "media": {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": DATA_DIR / "media"}},
+    "media": {"BACKEND": "apps.projects.local.LocalMedia", "OPTIONS": {"location": DATA_DIR / "media"}},
 }
 S3_BUCKET = env.str("S3_BUCKET", default="")
 S3 = {

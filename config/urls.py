@@ -7,7 +7,7 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 from rest_framework.routers import SimpleRouter
 
 from apps.accounts.urls import urlpatterns as accounts_pages
-from apps.api.docs import DocsView, SchemaView
+from apps.api.docs import GUIDES, DocsView, SchemaView, guide
 from apps.api.errors import unknown_address
 from apps.credits.api import CreditsViewSet, PricingViewSet
 from apps.credits.urls import urlpatterns as credits_pages
@@ -20,13 +20,14 @@ from apps.ops.models_page import models_page
 from apps.projects.api import PartsViewSet, UploadsViewSet
 from apps.projects.media import media
 from apps.projects.urls import urlpatterns as projects_pages
-from apps.webhooks.api import WebhooksViewSet
+from apps.webhooks.api import DeliveriesViewSet, WebhooksViewSet
 from apps.webhooks.urls import urlpatterns as webhooks_pages
 
 v1 = SimpleRouter(trailing_slash=False, use_regex_path=False)
 v1.register("uploads", UploadsViewSet, basename="upload")
 v1.register("jobs", JobsViewSet, basename="job")
 v1.register("projects", ProjectsViewSet, basename="project")
+v1.register("webhooks/deliveries", DeliveriesViewSet, basename="delivery")
 v1.register("webhooks", WebhooksViewSet, basename="webhook")
 v1.register("credits", CreditsViewSet, basename="credits")
 v1.register("usage", UsageViewSet, basename="usage")
@@ -51,6 +52,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/pricing", PricingViewSet.as_view({"get": "list"}, schema=None)),
     re_path(r"^(?:v1|api)(?:/.*)?$", unknown_address),
     path("docs", DocsView.as_view(url_name="openapi"), name="docs"),
+    *[path(f"docs/{name}.md", guide, {"name": name}, name="guide") for name in GUIDES],
     path("", include("apps.ops.urls")),
     path("media/<path:name>", media, name="media"),
     path("accounts/", include("allauth.urls")),

@@ -31,7 +31,9 @@ keep s3_access_key "$(random)"
 keep s3_secret_key "$(random)"
 keep s3.json "{\"identities\": [{\"name\": \"clearmatte\", \"actions\": [\"Admin\", \"Read\", \"Write\", \"List\", \"Tagging\"],
   \"credentials\": [{\"accessKey\": \"$(cat s3_access_key)\", \"secretKey\": \"$(cat s3_secret_key)\"}]}]}"
+keep metrics_token "$(random)"
 # Nothing can be made up for these: write your own into them.
 keep email_url "consolemail://"
 keep stripe_secret_key ""
 keep stripe_webhook_secrets ""
+keep sentry_dsn ""

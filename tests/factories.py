@@ -121,6 +121,8 @@ def _bring_to(job: Job, owner: User, fields: dict[str, Any]) -> None:
         job.started_at, job.lease, job.lease_until = now, uuid.uuid4(), now + timedelta(seconds=30)
     if job.status in Job.FINAL:
         job.completed_at = now
+    if job.status == Job.Status.COMPLETED:
+        job.expires_at = now + timedelta(days=7)
     if job.status == Job.Status.FAILED:
         job.error_code, job.error = "internal_error", "Something went wrong on our side and was noted."
     for name, value in fields.items():

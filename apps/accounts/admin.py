@@ -5,6 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.mfa.utils import is_mfa_enabled
+from allauth.usersessions.models import UserSession
 from django.contrib import admin
 from django.db.models import Q
 from django.http import HttpRequest
@@ -14,8 +18,9 @@ from apps.accounts.acts import Button, Wish
 from apps.accounts.models import Act, ApiKey, DataRequest, Mail, User
 from apps.accounts.records import RecordAdmin, link, listing, one_of
 from apps.accounts.sought import Sought
+from apps.errors import AppError
 
-MAILS = ("job_finished", "low_credits", "webhook_disabled")
+MAILS = ("job_finished", "low_credits", "webhook_disabled", "second_factor_removed")
 
 
 def owner(sought: Sought) -> User | None:
@@ -27,6 +32,13 @@ def owner(sought: Sought) -> User | None:
     # Typed only in part it has to begin one address, not several.
     found = User.objects.filter(email__startswith=sought.email).order_by("email")[:2]
     return next((user for user in found if user.email == sought.email or len(found) == 1), None)
+
+
+def _remove_factor(user: User, wish: Wish) -> str:
+    if user.is_staff and not wish.staff.is_superuser:
+        raise AppError("forbidden_scope", "For one of the staff a superuser does that.")
+    services.remove_second_factor(user)
+    return f"{user} signs in with the password alone until they set one up again."
 
 
 @admin.register(User)
@@ -43,6 +55,14 @@ class UserAdmin(RecordAdmin):
         "is_active", "is_staff", "is_superuser", "groups",
     )  # fmt: skip
     filter_horizontal = ("groups",)
+    buttons = (
+        Button(
+            "unlock", "Remove the second factor", "mfa.delete_authenticator", _remove_factor,
+            lambda user: {"second_factor": is_mfa_enabled(user)},
+            lambda user: "" if is_mfa_enabled(user) else "There is none.",
+            hint="(make sure that it is really them)",
+        ),
+    )  # fmt: skip
 
     def condition(self, sought: Sought) -> Q | None:
         if sought.email:
@@ -61,7 +81,8 @@ class UserAdmin(RecordAdmin):
             "Wallet": "credits_wallet", "Ledger": "credits_ledgerentry", "Purchases": "credits_purchase",
             "Projects": "projects_project", "Jobs": "jobs_job", "Files": "projects_asset",
             "API keys": "accounts_apikey", "Deliveries": "webhooks_delivery", "Mail": "accounts_mail",
-            "Done by staff": "accounts_act",
+            "Addresses": "account_emailaddress", "Sessions": "usersessions_usersession",
+            "Second factors": "mfa_authenticator", "Done by staff": "accounts_act",
         }  # fmt: skip
         return [(words, listing(kind, record.pk)) for words, kind in kinds.items()]
 
@@ -193,3 +214,57 @@ class DataRequestAdmin(RecordAdmin):
     def condition(self, sought: Sought) -> Q | None:
         found = owner(sought)
         return Q(user=found.pk) if found else sought.ids()
+
+
+def _verify(address: EmailAddress, wish: Wish) -> str:
+    if not address.set_verified():
+        raise AppError("conflict", "Another account has verified that address.")
+    return f"{address.email} counts as verified."
+
+
+class OfUserAdmin(RecordAdmin):
+    """What signing in leaves of an account; allauth's own pages of it show secrets and note no change."""
+
+    list_select_related = ("user",)
+    search_help_text = "E-mail or account id."
+
+    def condition(self, sought: Sought) -> Q | None:
+        found = owner(sought)
+        return Q(user=found.pk) if found else None
+
+    @admin.display(description="user")
+    def of(self, record: Any) -> str:
+        return link("accounts_user", record.user_id, record.user)
+
+
+@admin.register(EmailAddress)
+class EmailAddressAdmin(OfUserAdmin):
+    list_display = ("email", "user", "primary", "verified")
+    list_filter = ("primary", "verified")
+    fields = readonly_fields = ("of", "email", "primary", "verified")
+    buttons = (
+        Button(
+            "verify", "Count as verified", "account.change_emailaddress", _verify,
+            lambda address: {"verified": EmailAddress.objects.get(pk=address.pk).verified},
+            lambda address: "It is verified." if address.verified else "",
+        ),
+    )  # fmt: skip
+
+
+@admin.register(Authenticator)
+class AuthenticatorAdmin(OfUserAdmin):
+    list_display = ("type", "user", "created_at", "last_used_at")
+    list_filter = ("type", "created_at", "last_used_at")
+    fields = readonly_fields = ("of", "type", "created_at", "last_used_at")
+
+
+@admin.register(UserSession)
+class UserSessionAdmin(OfUserAdmin):
+    list_display = ("user", "created_at", "last_seen_at", "ip", "user_agent")
+    fields = readonly_fields = ("of", "created_at", "last_seen_at", "ip", "user_agent")
+
+    def title(self, record: UserSession) -> str:
+        return f"Session from {record.ip}"
+
+    def detail(self, record: UserSession) -> str:
+        return str(record.user_agent)

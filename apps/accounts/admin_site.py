@@ -28,6 +28,11 @@ class GuardedAdminSite(AdminSite):
     site_title = "Clearmatte"
     index_title = "Find it, understand it, fix it"
 
+    def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
+        """All but allauth's own classes: apps.accounts.admin shows the same records without their secrets."""
+        if admin_class is None or not admin_class.__module__.startswith("allauth."):
+            super().register(model_or_iterable, admin_class, **options)
+
     def has_permission(self, request: HttpRequest) -> bool:
         return super().has_permission(request) and not lacks_second_factor(request)
 

@@ -8,6 +8,7 @@ FOLLOW = "apps.accounts.roles.follow"
 class AccountsConfig(AppConfig):
     name = "apps.accounts"
     label = "accounts"
+    verbose_name = "People"
 
     def ready(self) -> None:
         # Roles read models, which this module is loaded before.

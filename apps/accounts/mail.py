@@ -57,6 +57,10 @@ def webhook_disabled(user: User, *, endpoint_id: UUID, url: str, because: str, k
     return write(user, "webhook_disabled", key=key, url=url, because=because, link=link)
 
 
+def second_factor_removed(user: User, *, key: str) -> Mail | None:
+    return write(user, "second_factor_removed", key=key, link=f"{settings.SITE_URL}/account")
+
+
 def write(user: User, kind: str, *, key: str, **context: Any) -> Mail | None:
     """Note, in the caller's transaction, that the user is to get this mail; None where the key has written before."""
     made, is_new = Mail.objects.get_or_create(

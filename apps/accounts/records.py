@@ -14,7 +14,6 @@ from django.contrib.admin import ShowFacets
 from django.contrib.admin.utils import quote, unquote
 from django.contrib.admin.views.main import SEARCH_VAR
 from django.core.exceptions import PermissionDenied
-from django.core.paginator import Paginator
 from django.db.models import Model, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -27,6 +26,7 @@ from apps.accounts import acts
 from apps.accounts.acts import Button, Wish
 from apps.accounts.models import User
 from apps.accounts.sought import Sought, read
+from apps.api.pagination import NarrowPaginator
 from apps.errors import AppError
 
 MOST_COUNTED = 10_000
@@ -35,12 +35,12 @@ SHOWN_HITS = 5
 """Of each kind of record, on the page of what was found."""
 
 
-class CappedPaginator(Paginator):
+class CappedPaginator(NarrowPaginator):
     @cached_property
     def count(self) -> int:
         """At most MOST_COUNTED: to count a million rows takes longer than to show fifty of them."""
         rows = cast("QuerySet[Model]", self.object_list)
-        return rows.order_by()[:MOST_COUNTED].count()
+        return rows.order_by().values("pk")[:MOST_COUNTED].count()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +77,8 @@ class RecordAdmin(admin.ModelAdmin):
     search_fields: ClassVar[tuple[str, ...]] = ("pk",)  # shows the box; what is looked up is `condition`'s
     show_facets = ShowFacets.NEVER
     show_full_result_count = False
+    sortable_by: ClassVar[tuple[str, ...]] = ()
+    """By no column: to sort a million rows takes longer than to show fifty of them. What is wanted is searched for."""
 
     def condition(self, sought: Sought) -> Q | None:
         """What to look for, by indexes only; None: the text can be no handle of these."""

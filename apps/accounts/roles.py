@@ -9,14 +9,17 @@ from django.contrib.auth.management import create_permissions
 from django.contrib.auth.models import Group, Permission
 from django.db.models import Q
 
-APPS = ("accounts", "projects", "credits", "webhooks", "jobs")
-"""Whose records staff see."""
+APPS = ("accounts", "account", "mfa", "usersessions", "projects", "credits", "webhooks", "jobs")
+"""Whose records staff see; the second to fourth are allauth's."""
 
 ROLES: dict[str, tuple[str, ...]] = {
-    "support": ("requeue_job", "cancel_job", "extend_job", "replay_delivery", "disable_apikey", "disable_endpoint"),
+    "support": (
+        "requeue_job", "cancel_job", "extend_job", "replay_delivery", "disable_apikey", "disable_endpoint",
+        "change_emailaddress",
+    ),
     "finance": ("refund_job", "grant_wallet", "add_pricelist", "change_pricelist"),
     "admin": ("*",),
-}
+}  # fmt: skip
 """Beside seeing everything, which all of them do. Giving rights to others is a superuser's."""
 
 

@@ -8,9 +8,12 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
+from allauth.mfa.models import Authenticator
+from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from apps.accounts import mail
 from apps.accounts.models import SCOPES, ApiKey, User
 from apps.errors import AppError
 
@@ -121,3 +124,12 @@ def rename(user: User, name: str) -> None:
 
 def choose_notices(user: User, *, mails_finished_jobs: bool, mails_low_credits: bool) -> None:
     User.objects.filter(pk=user.pk).update(mails_finished_jobs=mails_finished_jobs, mails_low_credits=mails_low_credits)
+
+
+def remove_second_factor(user: User) -> None:
+    """For somebody who has lost it, recovery codes included; the owner is told. Idempotent."""
+    with transaction.atomic():
+        factors = Authenticator.objects.select_for_update().filter(user=user)
+        if last := max((factor.pk for factor in factors), default=None):
+            factors.delete()
+            mail.second_factor_removed(user, key=f"second-factor:{last}")

@@ -22,7 +22,7 @@ from rest_framework.views import set_rollback
 
 from apps.api import request_id
 from apps.engine.errors import EngineError
-from apps.errors import AppError, full_disk
+from apps.errors import AppError, disk_trouble
 
 logger = logging.getLogger(__name__)
 
@@ -105,9 +105,9 @@ def as_refusal(exc: Exception) -> AppError | None:
     if isinstance(exc, EngineError):
         error = AppError.from_engine(exc)
         return None if error.status == 500 else error
-    if full := full_disk(exc):
-        full.__cause__ = exc
-        return full
+    if trouble := disk_trouble(exc):
+        trouble.__cause__ = exc
+        return trouble
     if isinstance(exc, UNREACHABLE):
         busy = AppError("service_unavailable", MESSAGE_BY_CODE["service_unavailable"])
         busy.__cause__ = exc

@@ -19,6 +19,9 @@ Remove the background from video: upload a file, start a job, fetch the result.
 Send your key in `X-Api-Key`, or as `Authorization: Bearer`. Every answer carries `X-Request-Id`; name it when you
 ask for help. A POST with an `Idempotency-Key` is safe to send again for 24 hours. Amounts are in credits.
 
+[In words](/docs/api.md), [every call ready to paste](/docs/api-calls.md) in curl, Python and JavaScript, and
+[moving here](/docs/moving.md) from removebgvideo, remove.bg or Unscreen.
+
 Every error has the same shape, `{"error": {code, message, type, param, request_id, doc_url}}`:
 
 | code | status | meaning |

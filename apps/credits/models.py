@@ -148,6 +148,7 @@ class Hold(models.Model):
         indexes = (
             models.Index(fields=("-created_at",), name="hold_by_age"),
             models.Index(fields=("wallet", "-created_at"), name="hold_by_wallet"),
+            models.Index(fields=("wallet", "-created_at"), name="open_hold_by_wallet", condition=Q(state="open")),
         )
 
     def __str__(self) -> str:

@@ -9,7 +9,6 @@ from uuid import UUID, uuid4
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Paginator
 from django.db.models import Sum
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -18,6 +17,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from apps.accounts.requests import SignedInRequest
+from apps.api.pagination import NarrowPaginator
 from apps.credits import buying, prices, stripe
 from apps.credits.forms import ThresholdForm
 from apps.credits.models import Hold, LedgerEntry, Purchase
@@ -38,7 +38,7 @@ def credits(request: SignedInRequest) -> HttpResponse:
     context = {
         "wallet": wallet,
         "holds": wallet.holds.filter(state=Hold.State.OPEN),
-        "page": Paginator(wallet.entries.all(), PAGE).get_page(request.GET.get("page")),
+        "page": NarrowPaginator(wallet.entries.all(), PAGE).get_page(request.GET.get("page")),
         "packs": packs_to_buy(),
         "purchases": with_returns(request.user.purchases.exclude(session_id="")[:PURCHASES]),
         "sandbox_stripe": settings.STRIPE_API_BASE if settings.STRIPE_IS_FAKE else "",

@@ -154,6 +154,7 @@ class Work:
             decoded_seconds=round(float(self._record.end - self._record.time(0)), 6),
             model=self._model.name,
             model_version=self._model.version,
+            networks=[dict(network) for network in self._model.networks],
             device=self._model.device,
             quality=self._quality.report(origin=float(self._zero or 0)),
         )

@@ -97,6 +97,8 @@ class Result:
     """End of the last decoded frame that was kept, from the first: what is billed."""
     model: str = ""
     model_version: str = ""
+    networks: list[dict[str, str]] = field(default_factory=list)
+    """Each that ran: its precision, the sha256 of its file, and that of the weights the file was made from."""
     device: str = ""
     seconds: float = 0.0
     cpu_seconds: float = 0.0

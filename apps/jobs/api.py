@@ -29,7 +29,7 @@ from apps.jobs.models import Job, JobEvent
 from apps.jobs.options import JobRequest, merge, parse_request
 from apps.jobs.projects import with_defaults
 from apps.projects import services as projects
-from apps.projects.models import Asset
+from apps.projects.models import Asset, Project
 
 
 class JobsQuery(PageQuery):
@@ -76,7 +76,7 @@ class JobsViewSet(ApiViewSet):
         if status := query.get("status"):
             rows = rows.filter(status=status)
         if project := query.get("project"):
-            rows = rows.filter(named(project))
+            rows = rows.filter(named(self.user, project))
         return self.page(rows, representation.many)
 
     @extend_schema(
@@ -145,7 +145,7 @@ class JobsViewSet(ApiViewSet):
             message = "An estimate needs a video that was uploaded here: its video_url or video_id."
             raise AppError("invalid_request", message, param="video_url" if asked.video_url else "video_id")
         services.check_background(self.user, asked)
-        return Response(services.estimate(self.user, asset.facts, asked.options))
+        return Response(services.estimate(self.user, asset.facts, asked.options, api_key=self.key))
 
     @extend_schema(responses=shapes.EventJson(many=True), tags=["jobs"], operation_id="jobs_events")
     @action(detail=True, methods=["get"])
@@ -174,9 +174,9 @@ def wanted(user: User, data: Any) -> JobRequest:
     return parse_request(with_defaults(user, known(data)))
 
 
-def named(project: str) -> Q:
-    """Jobs of the project with this id or external_id."""
-    condition = Q(project__external_id=project)
+def named(user: User, project: str) -> Q:
+    """Jobs of the account's projects with this id or external_id, deleted ones too; looked up first: they are few."""
+    condition = Q(external_id=project)
     with suppress(ValueError):
-        condition |= Q(project_id=uuid.UUID(project))
-    return condition
+        condition |= Q(pk=uuid.UUID(project))
+    return Q(project__in=list(Project.objects.filter(condition, owner=user).values_list("pk", flat=True)))

@@ -14,6 +14,7 @@ from apps.credits.templatetags.amounts import credits as in_words
 from apps.engine.options import Options
 from apps.errors import AppError
 from apps.jobs import doorbell, services
+from apps.jobs.terms import Terms, terms_for
 from apps.projects.models import Asset
 
 
@@ -98,18 +99,18 @@ class Bill:
 
 def make_bill(user: User, assets: list[Asset], options: Options, *, available: int) -> Bill:
     bill = Bill(available)
-    left = available
+    left, at = available, terms_for(user, options.model) if assets else None
     for asset in assets:
-        line = _line(user, asset, options)
+        line = _line(user, asset, options, at)
         line.is_covered = line.refusal is None and line.amount <= left
         left -= line.amount if line.is_covered else 0
         bill.lines.append(line)
     return bill
 
 
-def _line(user: User, asset: Asset, options: Options) -> Line:
+def _line(user: User, asset: Asset, options: Options, at: Terms | None) -> Line:
     try:
-        quote: dict[str, Any] = services.estimate(user, asset.facts, options)
+        quote: dict[str, Any] = services.estimate(user, asset.facts, options, at)
     except AppError as refusal:
         return Line(asset, refusal=refusal)
     low, high = quote["output_bytes"]["low"], quote["output_bytes"]["high"]

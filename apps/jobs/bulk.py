@@ -10,6 +10,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet, Sum
 from django.utils import timezone
 
+from apps.api import request_id
 from apps.engine.formats import FORMATS
 from apps.jobs import retention
 from apps.jobs.models import Job, JobQuerySet, Output
@@ -69,14 +70,16 @@ def forecast(jobs: JobQuerySet) -> Going:
 def delete_media(jobs: JobQuerySet) -> bool:
     """Delete the media of those that are over, as `retention.delete_media` does for one; whether all are gone by now.
 
-    Idempotent. Marked in one transaction, so that what this request does not get to goes with the next sweeps.
+    Idempotent. Marked in one transaction, so that what this request does not get to goes with the next sweeps, and its
+    proof names this request.
     """
-    now = timezone.now()
+    marked = {"expires_at": timezone.now(), "delete_request": request_id.current.get()}
     with transaction.atomic():
         over = _over(jobs)
         sources = Asset.objects.filter(pk__in=list(_sources(over).values_list("pk", flat=True)))
-        sources.update(expires_at=now)
-        Job.objects.filter(pk__in=over.order_by().values("pk"), expires_at__gt=now).update(expires_at=now)
+        sources.update(**marked)
+        kept = Job.objects.filter(pk__in=over.order_by().values("pk"), expires_at__gt=marked["expires_at"])
+        kept.update(**marked)
     return any(not retention.delete_batch(_outputs(over), sources, rule=Deletion.Rule.NOW) for _ in range(ROUNDS))
 
 

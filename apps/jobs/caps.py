@@ -32,16 +32,19 @@ def stay_within(key: ApiKey, amount: int) -> None:
     Call it while the account's wallet is locked: only then do two of its
     calls come one after the other.
     """
-    cap = ApiKey.objects.values_list("monthly_cap", flat=True).get(pk=key.pk)
-    if cap is None:
-        return
-    left = cap - spent([key]).get(key.pk, 0)
-    if amount > max(0, left):
-        raise _over_the_cap(key, cap=cap, left=max(0, left), needed=amount)
+    left = left_of(key)
+    if left is not None and amount > left:
+        raise _over_the_cap(key, left=left, needed=amount)
 
 
-def _over_the_cap(key: ApiKey, *, cap: int, left: int, needed: int) -> AppError:
-    now = timezone.now()
+def left_of(key: ApiKey) -> int | None:
+    """1/100 credits that this key may still spend this month, by its cap as it is now; None without one."""
+    key.refresh_from_db(fields=["monthly_cap"])
+    return None if key.monthly_cap is None else max(0, key.monthly_cap - spent([key]).get(key.pk, 0))
+
+
+def _over_the_cap(key: ApiKey, *, left: int, needed: int) -> AppError:
+    now, cap = timezone.now(), key.monthly_cap or 0
     again = _month(now.replace(year=now.year + now.month // 12, month=now.month % 12 + 1, day=1))
     message = (
         f"This needs {to_credits(needed)} credits. The key {key.name} may spend {to_credits(cap)} a month and has "

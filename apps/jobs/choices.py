@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from django.conf import settings
+from django.core.cache import cache
 
 from apps.credits import prices
 from apps.engine.formats import FORMATS, Format
@@ -31,6 +32,8 @@ FORMAT_LABELS = {
 }
 
 
+SPEEDS_SECONDS = 60
+"""The models' speeds are remembered so long: each is the median of many jobs, and every view of the page tells them."""
 GROUPS = {
     "For the web": ("webm", "stacked_mp4", "webp", "gif", "mp4"),
     "For Premiere, Final Cut, Resolve": ("mov",),
@@ -109,7 +112,11 @@ def format_groups() -> dict[str, list[FormatCard]]:
 
 def measured_cards() -> list[ModelCard]:
     """`model_cards` with how fast each one was in the jobs that it finished here; elsewhere's figures say nothing."""
-    return [replace(card, speed=_speed(waiting.frames_a_second(card.name))) for card in model_cards()]
+    speeds: dict[str, str] | None = cache.get("speeds")
+    if speeds is None:
+        speeds = {name: _speed(waiting.frames_a_second(name)) for name in MODELS}
+        cache.set("speeds", speeds, SPEEDS_SECONDS)
+    return [replace(card, speed=speeds[card.name]) for card in model_cards()]
 
 
 def _speed(fps: float | None) -> str:

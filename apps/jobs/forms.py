@@ -23,6 +23,7 @@ from apps.projects.models import Asset, Project
 from apps.projects.services import as_uuid, default_project
 
 BACKGROUNDS = {"transparent": "Transparent", "color": "Colour", "image": "Picture"}
+FITS = {"cover": "Fill the frame", "contain": "Show it whole", "stretch": "Stretch"}
 SWATCHES = {
     "#09a246": "Green screen",
     "#0047bb": "Blue screen",
@@ -39,7 +40,8 @@ MORE = {
 }
 """What few need, folded away: the page's name → the contract's object and its entry."""
 STATE = (
-    "asset", "model", "output_format", "bg_type", "bg_color", "bg_image_id", "project", "video_url", "tried", *MORE
+    "asset", "model", "output_format", "bg_type", "bg_color", "bg_image_id", "fit", "project", "video_url", "tried",
+    *MORE,
 )  # fmt: skip
 """What a reload, a link or the back button brings back: the address carries it."""
 FIELD_OF = {
@@ -80,6 +82,7 @@ class CutoutForm(forms.Form):
     bg_color = forms.CharField(required=False)
     bg_image = forms.FileField(required=False)
     bg_image_id = forms.UUIDField(required=False)
+    fit = forms.CharField(required=False)
     project = forms.ModelChoiceField(queryset=Project.objects.none(), required=False)
     project_was = forms.ModelChoiceField(queryset=Project.objects.none(), required=False)
     """The one whose defaults the choices were shown with."""
@@ -141,7 +144,7 @@ class CutoutForm(forms.Form):
             else:
                 # A picture sent with this very form has no id before it has been looked at.
                 asked["bg_image_id"] = str(cleaned.get("bg_image_id") or "with-this-form")
-            asked["fit"] = unseen.get("fit", "")
+            asked["fit"] = cleaned.get("fit") or self.presets.choices.get("fit", "")
         for name, (group, entry) in MORE.items():
             if cleaned.get(name) is not None:
                 asked.setdefault(group, {})[entry] = cleaned[name]

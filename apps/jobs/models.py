@@ -123,16 +123,31 @@ class Job(models.Model):
     completed_at = models.DateTimeField(null=True, blank=True)
     expires_at = models.DateTimeField(null=True, blank=True, help_text="When the outputs are deleted.")
 
+    delete_request = models.CharField(
+        max_length=64, blank=True, default="", db_default="", help_text="By which its media were to go, all at once."
+    )
+
     objects = JobQuerySet.as_manager()
 
     class Meta:
         ordering = ("-created_at",)
         indexes = (
-            models.Index(fields=("owner", "-created_at"), name="job_by_owner"),
-            models.Index(fields=("project", "-created_at"), name="job_by_project"),
+            # With the key, so that whatever a long list skips is not read.
+            models.Index(fields=("owner", "-created_at", "id"), name="job_list_of_owner"),
+            models.Index(fields=("project", "-created_at", "id"), name="job_list_of_project"),
             models.Index(fields=("status", "lease_until"), name="job_by_lease"),
             models.Index(fields=("model", "-completed_at"), name="job_by_pace", condition=Q(status="completed")),
             models.Index(fields=("status", "model", "error_code", "held_seconds"), name="job_by_outcome"),
+            # Lists that are filtered and counted, of an account and of a project, read these and no row in vain.
+            models.Index(fields=("owner", "status", "model", "-created_at"), name="job_of_owner"),
+            models.Index(fields=("project", "status", "model", "-created_at"), name="job_of_project"),
+            models.Index(fields=("project", "-expires_at"), name="job_with_media"),
+            models.Index(fields=("output_format", "-created_at"), name="job_by_format"),
+            # All that is counted of what an account used in some days; the rows themselves are not read.
+            models.Index(
+                fields=("owner", "completed_at", "status", "model", "project", "api_key", "held_seconds", "charged"),
+                name="job_by_use",
+            ),
         )
         permissions = (
             ("requeue_job", "Can queue again"),

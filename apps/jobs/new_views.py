@@ -27,11 +27,12 @@ from apps.errors import AppError
 from apps.jobs import newest, previews, services
 from apps.jobs.bill import Bill, make_bill
 from apps.jobs.choices import format_groups, measured_cards, model_cards
-from apps.jobs.forms import BACKGROUNDS, MOST_CLIPS, PREVIEW_SECONDS, STATE, SWATCHES, CutoutForm
+from apps.jobs.forms import BACKGROUNDS, FITS, MOST_CLIPS, PREVIEW_SECONDS, STATE, SWATCHES, CutoutForm
 from apps.jobs.models import Job
 from apps.jobs.player import playing
 from apps.jobs.presets import Change, switch
 from apps.jobs.representation import as_json
+from apps.jobs.terms import terms_for
 from apps.projects.models import Asset, Project
 from apps.projects.services import asset_url, create_asset
 from apps.projects.uploads import takes_files
@@ -71,8 +72,25 @@ def choices(request: SignedInRequest) -> HttpResponse:
     form = _form(request)
     data, said = _with_project(form)
     after = CutoutForm(data, user=request.user)
-    context = {**_offered(), "form": after, "chosen": after.chosen, "changes": said}
+    context = {
+        **_offered(), "form": after, "chosen": after.chosen, "changes": said, "picture_url": _picture_url(after),
+    }  # fmt: skip
     return trigger_client_event(render(request, "jobs/_choices.html", context), "price", after="settle")
+
+
+@takes_files
+@require_POST
+def background(request: SignedInRequest) -> HttpResponse:
+    """Take in the picture behind the cutout as soon as it is chosen, so that a reload does not lose it."""
+    form = _form(request)
+    if form.is_valid() and (sent := form.cleaned_data["bg_image"]):
+        try:
+            picture = create_asset(form.project_chosen, sent, filename=sent.name, kind=Asset.Kind.BACKGROUND)
+            form = CutoutForm({**request.POST.dict(), "bg_image_id": str(picture.pk)}, user=request.user)
+        except AppError as refusal:
+            form.add_error("bg_image", f"{sent.name}: {refusal.message}")
+    context = {"form": form, "picture_url": _picture_url(form), "is_answer": True}
+    return render(request, "jobs/_picture.html", context)
 
 
 @login_required
@@ -95,15 +113,15 @@ def _offered() -> dict[str, Any]:
         "models": measured_cards(),
         "formats": format_groups(),
         "backgrounds": BACKGROUNDS,
+        "fits": FITS,
         "swatches": SWATCHES,
     }
 
 
 def _workbench(form: CutoutForm) -> dict[str, Any]:
-    picture = asset_url(form.background_found) if form.background_found else ""
     return {
         **_offered(),
-        "picture_url": picture,
+        "picture_url": _picture_url(form),
         "limits": prices.limits(),
         "most_clips": MOST_CLIPS,
         "state": " ".join(STATE),
@@ -111,8 +129,14 @@ def _workbench(form: CutoutForm) -> dict[str, Any]:
     }
 
 
+def _picture_url(form: CutoutForm) -> str:
+    return asset_url(form.background_found) if form.background_found else ""
+
+
 def _bill(form: CutoutForm) -> dict[str, Any]:
     wallet = open_wallet(form.user)
+    # The head of the page shows it too, and finds it there.
+    wallet.user = form.user
     bill = Bill(wallet.available)
     if form.is_valid() and form.request:
         bill = make_bill(form.user, form.assets, form.request.options, available=wallet.available)
@@ -271,7 +295,8 @@ def _agree(form: CutoutForm) -> None:
     if (shown := form.cleaned_data["shown"]) is None:
         return
     options, most = form.request.options, from_credits(shown)
-    costs = sum(from_credits(services.estimate(form.user, one.facts, options)["credits"]) for one in form.these)
+    at = terms_for(form.user, options.model)
+    costs = sum(from_credits(services.estimate(form.user, one.facts, options, at)["credits"]) for one in form.these)
     if costs > most:
         told = f"With these choices it costs {in_words(costs)} credits, not {in_words(most)}."
         raise AppError("conflict", f"{told} Nothing has started: press Start again.")

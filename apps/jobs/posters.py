@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db.models import OuterRef, Prefetch, Subquery
+from django.db.models import Exists, OuterRef, Prefetch, QuerySet, Subquery
+from django.utils import timezone
 
 from apps.jobs.models import Job, JobQuerySet, Output
 from apps.jobs.representation import output_url
@@ -26,6 +27,11 @@ class Poster:
 KEPT = Output.objects.filter(kind=Output.Kind.POSTER).exclude(file="")
 
 
+def with_media(jobs: QuerySet[Job]) -> QuerySet[Job]:
+    """Jobs whose results are kept, by the clock alone: the few of so many that are worth a look at their files."""
+    return jobs.filter(expires_at__gt=timezone.now())
+
+
 def with_posters(rows: JobQuerySet) -> JobQuerySet:
     """One query more for all of a list's jobs."""
     return rows.prefetch_related(Prefetch("outputs", queryset=KEPT.all(), to_attr="posters"))
@@ -38,9 +44,11 @@ def of_job(job: Any) -> Poster | None:
 
 def of_projects(projects: Iterable[Project]) -> dict[UUID, Poster]:
     """Of each project that has one the newest, in two queries."""
-    newest = KEPT.filter(job__project=OuterRef("pk")).order_by("-created_at").values("pk")[:1]
-    chosen = Project.objects.filter(pk__in=[project.pk for project in projects]).values_list(Subquery(newest))
-    found = Output.objects.filter(pk__in=[pk for (pk,) in chosen if pk]).select_related("job__asset")
+    newest = with_media(Job.objects.filter(Exists(KEPT.filter(job=OuterRef("pk"))), project=OuterRef("pk")))
+    chosen = Project.objects.filter(pk__in=[project.pk for project in projects]).values_list(
+        Subquery(newest.order_by("-expires_at").values("pk")[:1])
+    )
+    found = KEPT.filter(job__in=[pk for (pk,) in chosen if pk]).select_related("job__asset")
     posters = ((output.job, _shown(output.job, output)) for output in found)
     return {job.project_id: poster for job, poster in posters if job.project_id and poster}
 

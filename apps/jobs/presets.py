@@ -12,15 +12,16 @@ from apps.jobs.choices import FORMAT_LABELS
 from apps.jobs.options import JobRequest, parse_request
 from apps.projects.models import Asset, Project
 
-PLAIN = {"model": MODELS[0], "output_format": "webm", "bg_type": "transparent", "bg_color": "#09a246"}
+PLAIN = {"model": MODELS[0], "output_format": "webm", "bg_type": "transparent", "bg_color": "#09a246", "fit": "cover"}
 """Chosen when a new page opens and its project says nothing else."""
 UNSEEN = ("composition", "on_limit", "keep_audio", "webhook_url")
 """Fields of the contract that the page has no control for."""
-BACKGROUND = ("bg_type", "bg_color", "bg_image_id")
+BACKGROUND = ("bg_type", "bg_color", "bg_image_id", "fit")
 LABELS = {
     "model": "Model", "output_format": "Format", "background": "Background", "choke_px": "Shrink the edge",
     "feather_px": "Soften the edge", "despill": "The wall's light",
 }  # fmt: skip
+TOLD_FITS = {"contain": ", shown whole", "stretch": ", stretched"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +55,8 @@ def presets_of(project: Project) -> Presets:
     choices: dict[str, str] = {name: str(given[name]) for name in ("model", "output_format") if name in given}
     choices |= _background(request) | edge_of(request.options)
     beyond = {name: given[name] for name in UNSEEN if name in given}
-    if request.options.background.type == "image":
-        beyond["fit"] = request.options.background.fit
-        if request.background_url:
-            beyond["bg_image_url"] = request.background_url
+    if request.background_url:
+        beyond["bg_image_url"] = request.background_url
     return Presets(choices, beyond)
 
 
@@ -95,6 +94,8 @@ def _background(request: JobRequest) -> dict[str, str]:
     choices = {"bg_type": background.type}
     if background.color:
         choices["bg_color"] = "#{:02x}{:02x}{:02x}".format(*background.color)
+    if background.type == "image":
+        choices["fit"] = background.fit
     if request.background_id:
         choices["bg_image_id"] = request.background_id
     return choices
@@ -107,7 +108,7 @@ def _seen(name: str, choices: Mapping[str, str]) -> tuple[str, ...]:
     kind = choices.get("bg_type") or "transparent"
     return (
         kind,
-        *(choices.get(field, "") for field in {"color": ("bg_color",), "image": ("bg_image_id",)}.get(kind, ())),
+        *(choices.get(field, "") for field in {"color": ("bg_color",), "image": ("bg_image_id", "fit")}.get(kind, ())),
     )
 
 
@@ -117,7 +118,7 @@ def _told(name: str, value: tuple[str, ...]) -> str:
     if name == "background":
         if first == "image":
             picture = Asset.objects.filter(pk=value[1]).first() if value[1] else None
-            return f"the picture {picture.filename}" if picture else "a picture"
+            return f"{f'the picture {picture.filename}' if picture else 'a picture'}{TOLD_FITS.get(value[2], '')}"
         return f"the colour {value[1]}" if first == "color" else first
     if name == "output_format":
         return FORMAT_LABELS.get(first, first)

@@ -17,6 +17,7 @@ from apps.errors import AppError
 from apps.jobs.choices import FORMAT_LABELS
 from apps.jobs.forms import BACKGROUNDS
 from apps.jobs.models import Job, JobQuerySet, Output
+from apps.jobs.posters import with_media
 from apps.jobs.projects import check_defaults
 from apps.jobs.retention import UNFINISHED
 from apps.projects.models import Project, ProjectQuerySet
@@ -59,7 +60,8 @@ class ProjectsFilter(Narrowing):
         if words := asked.get("q"):
             rows = rows.filter(Q(name__icontains=words) | Q(external_id__icontains=words))
         if asked.get("show") == "media":
-            rows = rows.filter(Exists(Output.objects.filter(job__project=OuterRef("pk")).exclude(file="")))
+            files = Output.objects.filter(job=OuterRef("pk")).exclude(file="")
+            rows = rows.filter(Exists(with_media(Job.objects.filter(Exists(files), project=OuterRef("pk")))))
         if asked.get("show") == "running":
             rows = rows.filter(Exists(Job.objects.filter(project=OuterRef("pk"), status__in=UNFINISHED)))
         return rows

@@ -77,8 +77,12 @@ def delete_batch(outputs: QuerySet[Output], sources: QuerySet[Asset], *, rule: s
     return count
 
 
-def rule_for(project: Project | None, expires_at: datetime | None, *, is_result: bool) -> tuple[str, str]:
-    """Why a sweep takes a file, and which clock said so."""
+def rule_for(
+    project: Project | None, expires_at: datetime | None, *, is_result: bool, asked_by: str = ""
+) -> tuple[str, str]:
+    """Why a sweep takes a file: the request that asked for it, or which clock said so."""
+    if asked_by:
+        return Rule.NOW, "with many others, of which this was left for later"
     if project and project.deleted_at:
         return Rule.PROJECT, ""
     if expires_at is None or expires_at > timezone.now():
@@ -146,13 +150,14 @@ def _delete_outputs(outputs: Iterable[Output], *, rule: str = "") -> int:
 
 def _delete_output(output: Output, rule: str) -> bool:
     name, job = str(output.file.name), output.job
-    because = (rule, "") if rule else rule_for(job.project, job.expires_at, is_result=True)
+    asked_by = "" if rule else job.delete_request
+    because = (rule, "") if rule else rule_for(job.project, job.expires_at, is_result=True, asked_by=asked_by)
     media.remove(name)
     with transaction.atomic():
         if not Output.objects.filter(pk=output.pk).exclude(file="").update(file="", deleted_at=timezone.now()):
             return False
         about: dict[str, Any] = {"kind": output.kind, "name": name, "size": output.size, "sha256": output.sha256}
-        projects.prove(*because, job_id=job.pk, project_id=job.project_id, **about)
+        projects.prove(*because, asked_by=asked_by, job_id=job.pk, project_id=job.project_id, **about)
     log.info("job=%s kind=%s bytes=%s file deleted rule=%s", job.pk, output.kind, output.size, because[0])
     return True
 
@@ -164,8 +169,9 @@ def _delete_source(asset: Asset, *, rule: str = "") -> bool:
         if locked.jobs.filter(status__in=UNFINISHED).exists() or _is_background_in_use(locked):
             return False
         Asset.objects.filter(pk=asset.pk, status=Asset.Status.READY).update(status=Asset.Status.DELETED)
-    because = (rule, "") if rule else rule_for(asset.project, asset.expires_at, is_result=False)
-    gone = projects.delete_file(locked, rule=because[0], detail=because[1])
+    asked_by = "" if rule else asset.delete_request
+    because = (rule, "") if rule else rule_for(asset.project, asset.expires_at, is_result=False, asked_by=asked_by)
+    gone = projects.delete_file(locked, rule=because[0], detail=because[1], asked_by=asked_by)
     if gone:
         log.info("asset=%s bytes=%s file deleted rule=%s", asset.pk, asset.size, because[0])
     return gone

@@ -19,7 +19,7 @@ from django.db import DatabaseError
 from apps.engine import child, errors
 from apps.engine.formats import FORMATS
 from apps.engine.report import OutputFile, Progress, Result
-from apps.errors import AppError, Unavailable, full_disk
+from apps.errors import AppError, Unavailable, disk_trouble
 from apps.jobs import diary, newest, retention, services
 from apps.jobs.attempts import heartbeat, note
 from apps.jobs.models import Job
@@ -76,7 +76,7 @@ def run(job: Job) -> None:
     except TimeoutError as error:
         _timed_out(job, error, engine_log)
     except Exception as error:
-        if refusal := full_disk(error):
+        if refusal := disk_trouble(error):
             _interrupted(job, refusal, engine_log)
             return
         if not patiently(lambda: services.tick(job)):
@@ -107,8 +107,8 @@ def prepare(job: Job) -> None:
     except DatabaseError:
         log.exception("job=%s left to the reconciler", job.pk)
     except Exception as error:
-        if no_room := full_disk(error):
-            _interrupted(job, no_room, "")
+        if trouble := disk_trouble(error):
+            _interrupted(job, trouble, "")
             return
         log.exception("job=%s could not be prepared", job.pk)
         services.fail(job, "internal_error", FAULT, log_tail=repr(error))

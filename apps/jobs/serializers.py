@@ -299,7 +299,9 @@ class Estimate(serializers.Serializer[Any]):
     billed_seconds = serializers.FloatField()
     eta_seconds = serializers.FloatField(allow_null=True, help_text="null until this site has finished such a job.")
     output_bytes = OutputBytes()
-    balance_after = serializers.FloatField()
+    balance_after = serializers.FloatField(
+        help_text="What you could spend then, with a capped key by its cap too; below zero: the job is not covered."
+    )
 
 
 class QualityFlag(serializers.Serializer[Any]):

@@ -16,6 +16,7 @@ from apps.accounts.requests import Caller
 from apps.credits import prices
 from apps.credits import services as credits
 from apps.credits.amounts import to_credits
+from apps.credits.models import PriceList
 from apps.engine.errors import EngineError
 from apps.engine.matting import weights
 from apps.engine.options import MODELS, Options
@@ -32,6 +33,7 @@ from apps.jobs.pricing import price
 from apps.jobs.representation import options_of
 from apps.jobs.retention import delete_media
 from apps.jobs.states import move
+from apps.jobs.terms import Terms, terms_for
 from apps.projects import services as projects
 from apps.projects.models import Asset, Project
 
@@ -188,17 +190,24 @@ def retry(job: Job, request_id: str = "", api_key: ApiKey | None = None, caller:
         return _create(again, options, auto_start=True, detail={"retried_from": str(job.pk)})
 
 
-def estimate(user: User, facts: Mapping[str, Any], options: Options) -> dict[str, Any]:
-    """What such a job would cost and take, without making one; refuses what `submit` would refuse."""
-    amount, plan, _ = _price(options, facts)
+def estimate(
+    user: User, facts: Mapping[str, Any], options: Options, at: Terms | None = None, *, api_key: ApiKey | None = None
+) -> dict[str, Any]:
+    """What such a job would cost and take, without making one; refuses what `submit` would refuse.
+
+    `balance_after` is what its caller could spend then, also by the key's own cap: below zero means that the job
+    would not be covered.
+    """
+    at = at or terms_for(user, options.model)
+    amount, plan, _ = _price(options, facts, at.prices)
     low, high = output_bytes(plan, options, Facts.from_dict(facts))
-    wallet = credits.open_wallet(user)
+    left = caps.left_of(api_key) if api_key else None
     return {
         "credits": to_credits(amount),
         "billed_seconds": 0 if options.is_preview else round(plan.seconds, 3),
-        "eta_seconds": waiting.seconds_for(model=options.model, frames=plan.frames),
+        "eta_seconds": round(plan.frames / at.frames_a_second, 1) if at.frames_a_second else None,
         "output_bytes": {"low": low, "high": high},
-        "balance_after": to_credits(wallet.available - amount),
+        "balance_after": to_credits((at.available if left is None else min(at.available, left)) - amount),
     }
 
 
@@ -288,7 +297,7 @@ def _hold(job: Job, sources: list[Asset]) -> dict[str, Any]:
     }
 
 
-def _price(options: Options, facts: Mapping[str, Any]) -> tuple[int, Plan, int]:
+def _price(options: Options, facts: Mapping[str, Any], list_: PriceList | None = None) -> tuple[int, Plan, int]:
     """(1/100 credits, what will be made, version of the price list); refuses what the format cannot hold."""
     try:
         plan = make_plan(Facts.from_dict(facts), options)
@@ -298,7 +307,7 @@ def _price(options: Options, facts: Mapping[str, Any]) -> tuple[int, Plan, int]:
     if side > settings.MAX_SIDE:
         message = f"The canvas is {side} px long; this site makes at most {settings.MAX_SIDE} px a side."
         raise AppError("limit_exceeded", message, param="composition.canvas")
-    list_ = prices.current()
+    list_ = list_ or prices.current()
     amount = 0 if options.is_preview else price(list_.rates[options.model], plan.seconds)
     return amount, plan, list_.version
 
@@ -339,7 +348,7 @@ def _override(job: Job, request: JobRequest, given: Mapping[str, Any]) -> None:
 
 def _address(given: str | None, asset: Asset) -> str:
     """The source's address as given; our own for one that was named by its id."""
-    return given if given and given.startswith(("http://", "https://")) else projects.address(asset)
+    return given if given and projects.is_url(given) else projects.address(asset)
 
 
 def _find_or_import(user: User, project: Project, url_or_id: str, *, kind: str, param: str) -> Asset:
@@ -350,7 +359,7 @@ def _find_or_import(user: User, project: Project, url_or_id: str, *, kind: str, 
 def _find(user: User, url_or_id: str, *, param: str) -> Asset | None:
     """One of the caller's own files; None for a file elsewhere."""
     own = projects.find_own_asset(user, url_or_id)
-    if own is None and (projects.is_own_url(url_or_id) or not url_or_id.startswith(("http://", "https://"))):
+    if own is None and (projects.is_own_url(url_or_id) or not projects.is_url(url_or_id)):
         raise refusal(f"{param} names no upload of yours: upload the file first.", param)
     return own
 

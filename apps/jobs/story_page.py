@@ -114,6 +114,7 @@ def _work(job: Job) -> Rows:
         ("stage", job.stage),
         ("progress", f"{job.progress:.0f} % · {job.frames_done} of {job.frames_total} frames"),
         ("model version", job.model_version),
+        *((f"network {row['network']}", _network(row)) for row in result.get("networks", ())),
         ("device", job.device),
         ("worker", job.worker),
         ("lease until", job.lease_until),
@@ -126,6 +127,11 @@ def _work(job: Job) -> Rows:
         ("error", job.error),
         ("warnings", "; ".join(f"{row['code']}: {row['message']}" for row in job.warnings)),
     ]
+
+
+def _network(row: Mapping[str, str]) -> str:
+    made = f"made from weights with SHA-256 {row['weights_sha256']}"
+    return f"{row['precision']}, its file's SHA-256 {row['sha256']}, {made}"
 
 
 def quality(job: Job) -> list[dict[str, Any]]:

@@ -41,11 +41,11 @@ def extend(job: Job, days: int) -> datetime:
         raise AppError("conflict", why_not)
     now, more = timezone.now(), timedelta(days=days)
     end = max(job.expires_at or now, now) + more
-    if not Job.objects.filter(pk=job.pk, expires_at=job.expires_at).update(expires_at=end):
+    if not Job.objects.filter(pk=job.pk, expires_at=job.expires_at).update(expires_at=end, delete_request=""):
         raise AppError("conflict", "Its end was changed just now: look again.")
     if job.asset:
         kept = Asset.objects.filter(pk=job.asset.pk, status=Asset.Status.READY, expires_at__lt=end)
-        kept.update(expires_at=end)
+        kept.update(expires_at=end, delete_request="")
     return end
 
 

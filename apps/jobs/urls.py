@@ -9,6 +9,7 @@ urlpatterns = [
     path("pricing", views.pricing, name="pricing"),
     path("new", new_views.new, name="new"),
     path("new/price", new_views.price, name="price"),
+    path("new/background", new_views.background, name="background"),
     path("new/choices", new_views.choices, name="choices"),
     path("new/tried/<uuid:job_id>", new_views.tried, name="tried"),
     path("jobs", views.jobs, name="jobs"),

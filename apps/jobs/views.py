@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Page, Paginator
+from django.core.paginator import Page
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
@@ -17,6 +17,7 @@ from django_htmx.http import reswap, retarget
 
 from apps.accounts.requests import SignedInRequest, caller_of
 from apps.api import request_id
+from apps.api.pagination import NarrowPaginator
 from apps.credits import prices
 from apps.engine.formats import FORMATS
 from apps.errors import AppError
@@ -155,7 +156,12 @@ def _quality(job: Job, result: str | None, original: str, offset: float) -> dict
         return {}
     plays = result if result and job.output_format in PLAYED else ""
     rows = chart(job.quality, offset=0 if plays else offset)
-    return {"quality": rows, "quality_seconds": job.quality["duration"], "seek_url": here(plays or original)}
+    return {
+        "quality": rows,
+        "is_calm": any(row["score"] is not None for row in rows) and not any(row["flags"] for row in rows),
+        "quality_seconds": job.quality["duration"],
+        "seek_url": here(plays or original),
+    }
 
 
 def _player(job: Job, outputs: dict[str, Any]) -> dict[str, Any]:
@@ -182,6 +188,7 @@ def _again(job: Job, background: dict[str, Any]) -> str:
             "bg_type": background["type"],
             "bg_color": background["color"],
             "bg_image_id": job.background_asset_id,
+            "fit": background["fit"],
             "project": job.project_id,
             "tried": job.pk if options.is_preview else None,
             **more_of(options),
@@ -216,4 +223,4 @@ def jobs(request: SignedInRequest) -> HttpResponse:
 
 def page_of(request: SignedInRequest, rows: JobQuerySet) -> Page[Job]:
     shown = with_posters(rows.without_quality().select_related("asset", "project", "hold"))
-    return Paginator(shown, PAGE).get_page(request.GET.get("page"))
+    return NarrowPaginator(shown, PAGE).get_page(request.GET.get("page"))

@@ -58,12 +58,6 @@ def outlook(job_ids: Collection[UUID]) -> dict[UUID, Outlook]:
     return _lookahead.at(job_ids) if job_ids else {}
 
 
-def seconds_for(*, model: str, frames: int) -> float | None:
-    """How long one job of so many frames takes here; None until a job of this model has finished."""
-    pace = _pace(model)
-    return None if pace is None else round(pace * frames, 1)
-
-
 def frames_a_second(model: str) -> float | None:
     """How fast this model is here; None until a job of it has finished."""
     pace = _pace(model)

@@ -101,7 +101,7 @@ def storage() -> Check:
     if isinstance(media, FileSystemStorage):
         folder = Path(media.location)
         nearest = next(path for path in (folder, *folder.parents) if path.exists())
-        if os.access(nearest, os.W_OK):
+        if nearest.is_dir() and os.access(nearest, os.W_OK):
             return Check(ok=True)
         return Check(ok=False, detail="the media folder cannot be written")
     if time.monotonic() < remote_storage["believed_until"]:

@@ -17,7 +17,7 @@ from rest_framework.response import Response
 from apps.accounts.permissions import requires
 from apps.api.idempotency import idempotent, idempotent_upload
 from apps.api.parsers import StrictJSONParser, UploadParser
-from apps.api.strict import StrictFields, Text, Whole
+from apps.api.strict import Choice, StrictFields, Text, Whole
 from apps.api.views import ApiViewSet
 from apps.errors import AppError
 from apps.projects import models, resumable, services
@@ -29,7 +29,7 @@ class UploadFields(StrictFields):
     file = serializers.FileField(
         allow_empty_file=True, help_text="MP4, MOV, WebM, MKV or AVI; for a background JPEG, PNG or WebP."
     )
-    purpose = serializers.ChoiceField(choices=("video", "background"), default="video")
+    purpose = Choice(choices=("video", "background"), default="video")
     project = Text(max_length=200, required=False, help_text="A project's id, or your own external_id for one.")
 
 
@@ -56,7 +56,7 @@ class PartsToSend(StrictFields):
     size = Whole(min_value=1, help_text="Bytes of the whole file.")
     content_type = Text(max_length=200, required=False, help_text="Taken, but a file is judged by what is in it.")
     sha256 = serializers.RegexField(r"^[0-9a-fA-F]{64}\Z", required=False, help_text="Of the whole file, hex.")
-    purpose = serializers.ChoiceField(choices=("video", "background"), default="video")
+    purpose = Choice(choices=("video", "background"), default="video")
     project = Text(max_length=200, required=False, help_text="A project's id, or your own external_id for one.")
 
 

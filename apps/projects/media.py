@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shutil
@@ -23,10 +24,13 @@ from django.utils.crypto import constant_time_compare
 from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_safe
 
+from apps.errors import Unavailable, needs_disk
 from apps.projects.models import media_storage
 
 if TYPE_CHECKING:
     from django.core.files.storage import Storage
+
+log = logging.getLogger(__name__)
 
 CHUNK_BYTES = 256 * 1024
 INLINE_TYPES = ("image/", "video/", "audio/")
@@ -89,9 +93,13 @@ def media(request: HttpRequest, name: str) -> HttpResponseBase:
         address = storage.url(name, parameters=parameters, http_method=request.method)  # type: ignore[call-arg]
         return HttpResponseRedirect(address)
     try:
-        return _answer(request, path, content_type=said["type"], disposition=disposition)
+        with needs_disk():
+            return _answer(request, path, content_type=said["type"], disposition=disposition)
     except FileNotFoundError:
         return _refused(404, "This file has been deleted.")
+    except Unavailable as refusal:
+        log.error("media %s: %s", name, refusal.__cause__)
+        return _refused(refusal.status, refusal.message)
 
 
 def local_path(storage: Storage, name: str) -> Path | None:
@@ -107,12 +115,13 @@ def bring(name: str, target: Path) -> None:
     storage = media_storage()
     source = local_path(storage, name)
     if source is not None:
-        try:
-            os.link(source, target)
-        except FileNotFoundError:
-            raise
-        except OSError:
-            shutil.copyfile(source, target)
+        with needs_disk():
+            try:
+                os.link(source, target)
+            except FileNotFoundError:
+                raise
+            except OSError:
+                shutil.copyfile(source, target)
         return
     storage.download(name, target)  # type: ignore[attr-defined]
 

@@ -117,6 +117,9 @@ class Asset(models.Model):
     error = models.CharField(max_length=500, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField(null=True, blank=True, db_index=True)
+    delete_request = models.CharField(
+        max_length=64, blank=True, default="", db_default="", help_text="By which it was to go, with many others."
+    )
 
     objects = AssetQuerySet.as_manager()
 
@@ -126,6 +129,9 @@ class Asset(models.Model):
             models.Index(fields=("-created_at",), name="asset_by_age"),
             models.Index(fields=("kind", "size"), name="asset_stored", condition=~Q(file="")),
             models.Index(fields=("owner", "-created_at"), name="asset_by_owner"),
+            # The few among the many: what is not deleted yet, and the pictures.
+            models.Index(fields=("status", "-created_at"), name="asset_by_status", condition=~Q(status="deleted")),
+            models.Index(fields=("-created_at",), name="asset_pictures", condition=Q(kind="background")),
         )
 
     def __str__(self) -> str:
@@ -160,6 +166,10 @@ class Deletion(models.Model):
 
     class Meta:
         ordering = ("-id",)
+        indexes = (
+            models.Index(fields=("rule", "-id"), name="deletion_by_rule"),
+            models.Index(fields=("kind", "-id"), name="deletion_by_kind"),
+        )
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name}"

@@ -19,7 +19,7 @@ from django.core.signing import Signer
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
-from apps.errors import AppError, needs_room
+from apps.errors import AppError, needs_disk
 from apps.projects.models import Upload, media_storage
 from apps.projects.s3 import S3Media, reached
 
@@ -62,7 +62,7 @@ class LocalParts:
     """A folder for each upload. A part's file is named by its number and its ETag, the MD5 of its bytes as on S3."""
 
     def begin(self, upload: Upload) -> str:
-        with needs_room():
+        with needs_disk():
             folder_of(upload).mkdir(parents=True)
         return ""
 
@@ -87,7 +87,7 @@ class LocalParts:
         folder = folder_of(upload)
         arriving = folder / f".{uuid.uuid4()}"
         try:
-            with needs_room():
+            with needs_disk():
                 digest = _write(stream, arriving, size=upload.size_of(number))
             with _locked(folder):
                 arriving.rename(folder / f"{number}-{digest}")
@@ -105,7 +105,7 @@ class LocalParts:
         sha256 = hashlib.sha256()
         names = {int(path.name.partition("-")[0]): path for path in _files(folder_of(upload))}
         try:
-            with needs_room(), target.open("wb") as whole:
+            with needs_disk(), target.open("wb") as whole:
                 for number in range(1, upload.part_count + 1):
                     with names[number].open("rb") as part:
                         while chunk := part.read(CHUNK_BYTES):
@@ -158,7 +158,7 @@ class S3Parts:
         except FileNotFoundError:
             if not self._is_whole(upload):
                 raise _changed() from None
-        with needs_room():
+        with needs_disk():
             self.media.download(upload.key, target)
         with target.open("rb") as whole:
             return hashlib.file_digest(whole, "sha256").hexdigest()

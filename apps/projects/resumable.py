@@ -55,6 +55,7 @@ def begin(
     `makes_room`: an account with too many unfinished ones loses its oldest instead of being refused.
     """
     services.check_size(size, kind)
+    services.named_project(user, project)
     store = parts.store()
     if isinstance(store, parts.LocalParts) and parts.free_bytes(Path(settings.UPLOADS_DIR)) < 2 * size:
         raise Unavailable("The disk of this site is too full for this file. Try later.")

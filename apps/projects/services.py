@@ -25,7 +25,7 @@ from apps.accounts.models import User
 from apps.api import request_id
 from apps.engine import child
 from apps.engine.errors import EngineError, EngineFault, Killed, NoRoom
-from apps.errors import AppError, Unavailable, needs_room
+from apps.errors import AppError, Unavailable, needs_disk
 from apps.projects import media, pictures
 from apps.projects.models import Asset, Deletion, Project, Upload
 
@@ -64,9 +64,13 @@ def named_project(user: User, ref: str | None) -> Project:
     if not ref:
         return default_project(user)
     own = Project.objects.for_user(user)
-    if (key := as_uuid(ref)) and (found := own.filter(pk=key).first()):
+    key = as_uuid(ref)
+    if found := (key and own.filter(pk=key).first()) or own.filter(external_id=ref).first():
         return found
-    return own.filter(external_id=ref).first() or Project(owner=user, external_id=ref, name=ref[:120])
+    if key and Project.objects.filter(owner=user, pk=key).exists():
+        # Not a new name: whoever kept this id means the project that is gone.
+        raise AppError("invalid_request", "project: this project has been deleted: name another.", param="project")
+    return Project(owner=user, external_id=ref, name=ref[:120])
 
 
 def create_project(user: User, *, name: str, **fields: Any) -> Project:
@@ -188,9 +192,14 @@ def find_own_asset(user: User, url_or_id: str) -> Asset | None:
     return Asset.objects.for_user(user).filter(pk=key).first() if key else None
 
 
+def is_url(text: str) -> bool:
+    """Whether it is an http(s) URL; a scheme is the same in either case."""
+    return text.lower().startswith(("http://", "https://"))
+
+
 def is_own_url(url: str) -> bool:
     """Whether a URL names a file of this site: such a URL is looked up, never fetched."""
-    return url.startswith(f"{settings.SITE_URL}/media/")
+    return url.lower().startswith(f"{settings.SITE_URL}/media/".lower())
 
 
 def asset_url(asset: Asset) -> str:
@@ -212,7 +221,7 @@ def content_type(asset: Asset) -> str:
     return next((VIDEO_TYPES[name] for name in names if name in VIDEO_TYPES), "application/octet-stream")
 
 
-def delete_file(asset: Asset, *, rule: str = Deletion.Rule.NOW, detail: str = "") -> bool:
+def delete_file(asset: Asset, *, rule: str = Deletion.Rule.NOW, detail: str = "", asked_by: str = "") -> bool:
     """Delete the file and keep the record; True only for the call that did it. Safe to call again after a crash."""
     gone = Asset.objects.filter(pk=asset.pk).exclude(file="")
     gone.update(status=Asset.Status.DELETED)
@@ -225,7 +234,7 @@ def delete_file(asset: Asset, *, rule: str = Deletion.Rule.NOW, detail: str = ""
         if not gone.update(file=""):
             return False
         about: dict[str, Any] = {"kind": asset.kind, "name": name, "size": asset.size, "sha256": asset.sha256}
-        prove(rule, detail, asset_id=asset.pk, project_id=asset.project_id, **about)
+        prove(rule, detail, asked_by=asked_by, asset_id=asset.pk, project_id=asset.project_id, **about)
     return True
 
 
@@ -243,9 +252,9 @@ def discard_unrecorded(asset: Asset) -> int:
     return len(names)
 
 
-def prove(rule: str, detail: str = "", **about: Any) -> None:
-    """Note, in the caller's transaction, that one stored file went."""
-    asked_by = request_id.current.get().strip("-")
+def prove(rule: str, detail: str = "", *, asked_by: str = "", **about: Any) -> None:
+    """Note, in the caller's transaction, that one stored file went; asked for by this request, or by an earlier one."""
+    asked_by = request_id.current.get().strip("-") or asked_by.strip("-")
     Deletion.objects.create(rule=rule, detail=detail[:200], request_id=asked_by, **about)
 
 
@@ -282,9 +291,11 @@ def look(path: Path, *, kind: str) -> dict[str, Any]:
         # owner, and ours to look into.
         log.exception("probe failed")
         message = "This file cannot be read as a video: it is damaged or not a video at all."
-        raise AppError("unsupported_media", message) from error
+        raise AppError("unsupported_media", message, param="file") from error
     except EngineError as error:
-        raise AppError.from_engine(error) from error
+        refusal = AppError.from_engine(error)
+        refusal.param = "file"
+        raise refusal from error
 
 
 def shown_name(filename: str) -> str:
@@ -296,14 +307,14 @@ def shown_name(filename: str) -> str:
 def keep(asset: Asset, path: Path, *, digest: Digest, facts: dict[str, Any]) -> None:
     """Store a local file as the asset's; the row is the caller's to write."""
     asset.size, asset.sha256, asset.facts = digest.size, digest.sha256, facts
-    with needs_room(), path.open("rb") as file:
+    with needs_disk(), path.open("rb") as file:
         asset.file.save("source", media.LocalFile(file, name=str(path)), save=False)
 
 
 def _receive(upload: UploadedFile[Any], path: Path, *, limit: int) -> Digest:
     """Copy and hash in one pass; what a client says of the size is not believed."""
     sha256, size = hashlib.sha256(), 0
-    with needs_room(), path.open("wb") as file:
+    with needs_disk(), path.open("wb") as file:
         for chunk in upload.chunks():
             size += len(chunk)
             if size > limit:

@@ -104,14 +104,15 @@ class AttemptJson(serializers.ModelSerializer[Attempt]):
 
 
 class DeliveryJson(serializers.ModelSerializer[Delivery]):
+    endpoint_id = serializers.UUIDField(allow_null=True, help_text="Null: to the webhook_url of the one job.")
     job_id = serializers.UUIDField(source="subject", allow_null=True)
-    attempts = AttemptJson(source="attempt_set", many=True)
+    attempts = AttemptJson(source="exchanges", many=True)
 
     class Meta:
         model = Delivery
         fields: tuple[str, ...] = (
-            "id", "event", "state", "url", "job_id", "request_id", "note", "next_attempt_at", "created_at",
-            "finished_at", "attempts",
+            "id", "event", "state", "url", "endpoint_id", "job_id", "request_id", "note", "next_attempt_at",
+            "created_at", "finished_at", "attempts",
         )  # fmt: skip
 
 
@@ -125,6 +126,10 @@ class DeliveryWithBody(DeliveryJson):
 class DeliveriesQuery(PageQuery):
     state = serializers.ChoiceField(choices=Delivery.State.values, required=False)
     event = serializers.ChoiceField(choices=(*EVENTS, TEST_EVENT), required=False)
+
+
+class AllDeliveriesQuery(DeliveriesQuery):
+    job_id = serializers.UUIDField(required=False, help_text="Only what was told of this job.")
 
 
 class WebhooksViewSet(ApiViewSet):
@@ -205,9 +210,7 @@ class WebhooksViewSet(ApiViewSet):
     @action(detail=True, methods=["get"])
     def deliveries(self, request: Request, pk: str) -> Response:
         """What was sent to the endpoint, newest first, with every attempt and the first part of each answer."""
-        rows = self.get_object().deliveries.prefetch_related("attempt_set").order_by("-created_at", "id")
-        asked = {name: self.query[name] for name in ("state", "event") if name in self.query}
-        return self.page(rows.filter(**asked), lambda page: list(DeliveryJson(page, many=True).data))
+        return log(self, self.get_object().deliveries.all())
 
     @extend_schema(responses=DeliveryWithBody, tags=["webhooks"], operation_id="webhooks_delivery")
     @action(detail=True, methods=["get"], url_path="deliveries/<id:delivery_id>")
@@ -223,3 +226,41 @@ class WebhooksViewSet(ApiViewSet):
         self.body(StrictFields)
         services.replay(self.delivery(delivery_id))
         return Response(DeliveryJson(self.delivery(delivery_id)).data)
+
+
+class DeliveriesViewSet(ApiViewSet):
+    """Every delivery of the account: the receivers of single jobs have no endpoint to look under."""
+
+    permission_classes = (requires("webhooks"),)
+    lookup_value_converter = "id"
+    queries = {"list": AllDeliveriesQuery}  # noqa: RUF012
+
+    def get_queryset(self) -> QuerySet[Delivery]:
+        return Delivery.objects.for_user(self.user).select_related("endpoint").prefetch_related("attempt_set")
+
+    @extend_schema(responses=DeliveryJson(many=True), tags=["webhooks"], operation_id="deliveries_list")
+    def list(self, request: Request) -> Response:
+        """What was sent, newest first: to your endpoints, and to the `webhook_url` of single jobs."""
+        return log(self, self.get_queryset())
+
+    @extend_schema(responses=DeliveryWithBody, tags=["webhooks"], operation_id="deliveries_retrieve")
+    def retrieve(self, request: Request, pk: str) -> Response:
+        """One delivery with the body that was sent."""
+        return Response(DeliveryWithBody(self.get_object()).data)
+
+    @extend_schema(request=None, responses=DeliveryJson, tags=["webhooks"], operation_id="deliveries_replay")
+    @action(detail=True, methods=["post"])
+    @idempotent
+    def replay(self, request: Request, pk: str) -> Response:
+        """Send a delivery once more, now: the same bytes under the same id. 409 while its endpoint is disabled."""
+        self.body(StrictFields)
+        services.replay(self.get_object())
+        return Response(DeliveryJson(self.get_object()).data)
+
+
+def log(view: ApiViewSet, rows: QuerySet[Delivery]) -> Response:
+    """One page of some deliveries, as far as the query asks for them."""
+    fields = {"state": "state", "event": "event", "job_id": "subject"}
+    asked = {field: view.query[name] for name, field in fields.items() if name in view.query}
+    found = rows.filter(**asked).prefetch_related("attempt_set").order_by("-created_at", "id")
+    return view.page(found, lambda page: list(DeliveryJson(page, many=True).data))

@@ -6,6 +6,7 @@ import uuid
 
 from django.conf import settings
 from django.db import models
+from django.utils import timezone
 
 from apps.accounts.models import User
 
@@ -16,6 +17,7 @@ TEST_EVENT = "webhook.test"
 """Sent on request only, so no endpoint can ask for it."""
 
 MOST_ATTEMPTS = 10
+UNDER_WAY = "It is being sent now."
 
 
 class EndpointQuerySet(models.QuerySet["Endpoint"]):
@@ -83,6 +85,15 @@ class SigningSecret(models.Model):
         return f"signing secret of {self.endpoint_id or self.user_id}"
 
 
+class DeliveryQuerySet(models.QuerySet["Delivery"]):
+    def for_user(self, user: User) -> DeliveryQuerySet:
+        """Theirs, to endpoints and to receivers of single jobs; those of deleted endpoints are gone for their owner."""
+        # Looked up first: mostly there are none, and then a log is counted without reading it.
+        gone = list(Endpoint.objects.filter(user=user).exclude(deleted_at=None).values_list("pk", flat=True))
+        rows = self.filter(user=user)
+        return rows.exclude(endpoint__in=gone) if gone else rows
+
+
 class Delivery(models.Model):
     """One event for one receiver; retried on the contract's schedule until it is final."""
 
@@ -115,6 +126,8 @@ class Delivery(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     finished_at = models.DateTimeField(null=True, blank=True)
 
+    objects = DeliveryQuerySet.as_manager()
+
     class Meta:
         ordering = ("-created_at",)
         verbose_name_plural = "deliveries"
@@ -123,10 +136,21 @@ class Delivery(models.Model):
             models.Index(fields=("state", "finished_at"), name="delivery_by_end"),
             models.Index(fields=("-created_at",), name="delivery_by_age"),
             models.Index(fields=("user", "-created_at"), name="delivery_by_owner"),
+            models.Index(fields=("user", "state", "-created_at"), name="delivery_of_owner"),
+            models.Index(fields=("endpoint", "-created_at"), name="delivery_by_endpoint"),
+            models.Index(fields=("event", "-created_at"), name="delivery_by_event"),
         )
 
     def __str__(self) -> str:
         return f"{self.event} {self.id}"
+
+    @property
+    def exchanges(self) -> list[Attempt]:
+        """Its attempts, in order. The row of one under way says how it ends should its sender never return."""
+        rows = list(self.attempt_set.all())
+        if rows and self.sending_until and self.sending_until > timezone.now():
+            rows[-1].error = UNDER_WAY
+        return rows
 
 
 class Attempt(models.Model):

@@ -8,7 +8,6 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Paginator
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -16,6 +15,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from apps.accounts.requests import SignedInRequest
+from apps.api.pagination import NarrowPaginator
 from apps.errors import AppError
 from apps.webhooks import services, signing
 from apps.webhooks.forms import EndpointForm, LogFilter, RotateForm
@@ -152,9 +152,7 @@ def _own(request: SignedInRequest, endpoint_id: UUID) -> Endpoint:
 
 
 def _deliveries(request: SignedInRequest) -> QuerySet[Delivery]:
-    """Those of deleted endpoints are gone for their owner."""
-    rows = Delivery.objects.filter(user=request.user).exclude(endpoint__deleted_at__isnull=False)
-    return rows.select_related("endpoint")
+    return Delivery.objects.for_user(request.user).select_related("endpoint")
 
 
 def _list(request: SignedInRequest, form: EndpointForm, **context: Any) -> HttpResponse:
@@ -174,7 +172,9 @@ def _one(request: SignedInRequest, endpoint: Endpoint, form: EndpointForm, **con
 
 def _log(request: SignedInRequest, rows: QuerySet[Delivery]) -> dict[str, Any]:
     log = LogFilter(request.GET)
-    page = Paginator(rows.filter(**log.asked).order_by("-created_at", "id"), PAGE).get_page(request.GET.get("page"))
+    page = NarrowPaginator(rows.filter(**log.asked).order_by("-created_at", "id"), PAGE).get_page(
+        request.GET.get("page")
+    )
     query = "".join(f"{name}={value}&" for name, value in log.asked.items())
     # Worth asking again soon: something waits that no attempt has been made of, or is being sent just now.
     moves = any(row.state == Delivery.State.PENDING and (row.sending_until or not row.attempts) for row in page)

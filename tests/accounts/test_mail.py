@@ -128,6 +128,7 @@ def test_every_link_in_a_mail_leads_to_the_site(alice: User, is_completed: bool)
         mail.job_finished(alice, job_id=JOB, name="a.mp4", is_completed=is_completed, error="Why."),
         low(alice),
         mail.webhook_disabled(alice, endpoint_id=JOB, url="https://example.org/h", because="it is gone", key="w"),
+        mail.second_factor_removed(alice, key="f"),
     ]
 
     for row in written:

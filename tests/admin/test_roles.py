@@ -7,6 +7,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
 from django.contrib import admin
 from django.contrib.auth.models import Group
 from django.core.management import call_command
@@ -34,6 +36,8 @@ MAY = {
     "webhooks.disable": {"support", "admin"},
     "credits.grant": {"finance", "admin"},
     "credits.adjust": {"finance", "admin"},
+    "accounts.unlock": {"admin"},
+    "account.verify": {"support", "admin"},
 }
 
 
@@ -44,10 +48,13 @@ def records(alice: User) -> dict[str, Any]:
     (delivery,) = webhooks.emit(alice, "job.completed", url="https://hooks.example.org/in", body={}, subject=done.pk)
     key, _ = issue_key(alice, name="laptop")
     endpoint, _ = webhooks.create_endpoint(alice, url="https://hooks.example.org/in")
+    Authenticator.objects.create(user=alice, type="totp", data={})
+    address = EmailAddress.objects.create(user=alice, email="other@example.org")
     return {
         "jobs.requeue": make_job(alice), "jobs.cancel": make_job(alice), "jobs.extend": done, "jobs.refund": done,
         "jobs.delete": done, "webhooks.replay": delivery, "accounts.disable": key, "accounts.rotate": key,
         "webhooks.disable": endpoint, "credits.grant": alice.wallet, "credits.adjust": alice.wallet,
+        "accounts.unlock": alice, "account.verify": address,
     }  # fmt: skip
 
 

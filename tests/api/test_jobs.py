@@ -52,6 +52,18 @@ def test_a_job_on_another_url_waits_to_be_fetched(api):
     assert body["credits"] == {"estimated": 0, "held": 0, "charged": 0}
 
 
+def test_a_scheme_is_the_same_in_either_case(api, alice, settings):
+    there = post(api, "", {"video_url": "HTTPS://EXAMPLE.org/clip.mp4"})
+    here = post(api, "", {"video_url": projects.address(make_asset(alice)).replace("http://", "HTTP://")})
+
+    assert (there.status_code, there.json()["stage"], there.json()["video_url"]) == (
+        201,
+        "fetching",
+        "HTTPS://EXAMPLE.org/clip.mp4",
+    )
+    assert (here.status_code, here.json()["stage"]) == (201, "waiting")
+
+
 def test_without_enough_credits_there_is_no_job(bob, caller):
     asset = make_asset(bob)
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.core.management import call_command
 from playwright.sync_api import sync_playwright
 
+from apps.api.docs import GUIDES
 from apps.api.errors import MEANINGS
 
 PATHS = {
@@ -28,6 +31,9 @@ PATHS = {
     "/v1/uploads/{id}/complete": {"post"},
     "/v1/uploads/{id}/parts": {"post"},
     "/v1/webhooks": {"get", "post"},
+    "/v1/webhooks/deliveries": {"get"},
+    "/v1/webhooks/deliveries/{id}": {"get"},
+    "/v1/webhooks/deliveries/{id}/replay": {"post"},
     "/v1/webhooks/{id}": {"get", "patch", "delete"},
     "/v1/webhooks/{id}/deliveries": {"get"},
     "/v1/webhooks/{id}/deliveries/{delivery_id}": {"get"},
@@ -114,6 +120,28 @@ def test_the_docs_page_shows_every_operation_offline_under_our_csp(live_server, 
     assert shown == sum(len(methods) for methods in PATHS.values())
     assert [line for line in said if line.startswith(("error", "warning"))] == []
     assert [url for url in asked if not url.startswith((live_server.url, "data:"))] == []
+
+
+def test_the_docs_page_leads_to_the_guides_which_name_this_site(anonymous, db, settings):
+    settings.SITE_URL = "https://cutouts.example.org"
+
+    page = anonymous.get("/docs").content.decode()
+    there = {path: anonymous.get(path) for path in re.findall(r'href="(/docs/[^"]+)"', page)}
+
+    assert set(there) == {f"/docs/{name}.md" for name in GUIDES}
+    assert {answer["Content-Type"] for answer in there.values()} == {"text/plain; charset=utf-8"}
+    calls = there["/docs/api-calls.md"].content.decode()
+    assert "BASE=${BASE:-https://cutouts.example.org}" in calls
+    assert "127.0.0.1" not in calls
+    assert "| there | here |" in there["/docs/moving.md"].content.decode()
+
+
+def test_a_guide_leads_only_to_guides(settings):
+    """They stand side by side on a site too, so their links work there as they do in the repository."""
+    for name in GUIDES:
+        text = (settings.BASE_DIR / "docs" / f"{name}.md").read_text(encoding="utf-8")
+        linked = {link for link in re.findall(r"\]\(([^)#]+)", text) if "://" not in link}
+        assert linked <= {f"{guide}.md" for guide in GUIDES}, name
 
 
 def test_a_deleted_project_is_answered_as_described(schema):

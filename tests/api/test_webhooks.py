@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.webhooks import sending, services, signing
@@ -184,6 +186,19 @@ def test_the_log_shows_each_delivery_with_its_attempts(api: Client, alice: User,
     assert one["body"] == delivery.body
 
 
+def test_an_attempt_that_is_under_way_is_not_told_as_lost(api: Client, alice: User, endpoint: Endpoint) -> None:
+    services.emit(alice, "job.completed", body={}, subject=JOB)
+    sending.claim(1)
+    path = f"/v1/webhooks/{endpoint.pk}/deliveries"
+
+    (attempt,) = api.get(path).json()["data"][0]["attempts"]
+    Delivery.objects.update(sending_until=timezone.now() - timedelta(seconds=1))
+    (lost,) = api.get(path).json()["data"][0]["attempts"]
+
+    assert (attempt["status_code"], attempt["error"]) == (None, "It is being sent now.")
+    assert lost["error"] == sending.LOST
+
+
 def test_the_log_is_filtered(api: Client, alice: User, endpoint: Endpoint) -> None:
     delivered(alice, endpoint)
     path = f"/v1/webhooks/{endpoint.pk}/deliveries"
@@ -211,6 +226,42 @@ def test_a_test_and_a_replay_are_sent_and_seen_in_the_log(api: Client, endpoint:
     assert [request.headers["webhook-id"] for request in receiver.requests] == [made.json()["id"]] * 2
     (row,) = api.get(f"/v1/webhooks/{endpoint.pk}/deliveries").json()["data"]
     assert (row["state"], [attempt["status_code"] for attempt in row["attempts"]]) == ("sent", [200, 200])
+
+
+def test_what_a_jobs_own_receiver_was_told_is_seen_and_sent_again(api: Client, alice: User, settings: Any) -> None:
+    """It has no endpoint, so it is found under no endpoint."""
+    with webhook_receiver() as receiver:
+        settings.EGRESS_ALLOW = [receiver.target]
+        services.emit(alice, "job.completed", body={"id": str(JOB)}, subject=JOB, url=receiver.url)
+        services.emit(alice, "job.completed", body={}, subject=uuid4(), url=receiver.url)
+        sending.send_due()
+        (row,) = api.get(f"/v1/webhooks/deliveries?job_id={JOB}").json()["data"]
+        replayed = post(api, f"/deliveries/{row['id']}/replay")
+        sending.send_due()
+
+    assert (row["endpoint_id"], row["job_id"], row["url"], row["state"]) == (None, str(JOB), receiver.url, "sent")
+    assert (replayed.status_code, replayed.json()["state"]) == (200, "pending")
+    one = api.get(f"/v1/webhooks/deliveries/{row['id']}").json()
+    assert [attempt["status_code"] for attempt in one["attempts"]] == [200, 200]
+    told = [request.body.decode() for request in receiver.requests if request.headers["webhook-id"] == row["id"]]
+    assert told == [one["body"]] * 2
+
+
+def test_all_deliveries_are_those_of_the_account(
+    api: Client, alice: User, charlie: User, caller: Any, endpoint: Endpoint
+) -> None:
+    delivery = delivered(alice, endpoint)
+    his = services.emit(charlie, "job.failed", body={}, subject=JOB, url=HOOK)[0]
+    path = "/v1/webhooks/deliveries"
+
+    assert [row["id"] for row in api.get(path).json()["data"]] == [str(delivery.pk)]
+    assert [api.get(f"{path}?{query}").json()["total"] for query in ("state=sent", "event=job.completed")] == [0, 1]
+    assert [api.get(f"{path}?{query}").status_code for query in ("job_id=x", "endpoint=1")] == [422, 422]
+    assert api.get(f"{path}/{his.pk}").status_code == 404
+    assert post(api, f"/deliveries/{his.pk}/replay").status_code == 404
+    assert caller(alice, scopes=("jobs:read",)).get(path).status_code == 403
+    api.delete(f"/v1/webhooks/{endpoint.pk}")
+    assert api.get(path).json()["total"] == 0
 
 
 def test_nothing_is_replayed_to_a_disabled_endpoint(api: Client, alice: User, endpoint: Endpoint) -> None:
@@ -251,7 +302,7 @@ def test_lists_cost_the_same_at_one_row_and_at_three(api: Client, alice: User, e
             assert api.get(path).status_code == 200
         return len(seen)
 
-    paths = ("/v1/webhooks", f"/v1/webhooks/{endpoint.pk}/deliveries")
+    paths = ("/v1/webhooks", f"/v1/webhooks/{endpoint.pk}/deliveries", "/v1/webhooks/deliveries")
     delivered(alice, endpoint)
     for path in paths:
         api.get(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -85,6 +86,20 @@ def test_the_network_that_tries_a_device_is_the_identity() -> None:
 
     onnx.checker.check_model(model)
     assert [node.op_type for node in model.graph.node] == ["Identity"]
+
+
+def test_the_record_names_the_file_that_runs_and_not_only_what_it_was_made_from(install: Install) -> None:
+    models_dir = install(int8=True)
+    file = models_dir / "u2net" / "model.int8.onnx"
+
+    opened = Opener(models_dir, device="cpu", threads=1, precision="int8").open("u2net")
+
+    assert opened.record == {
+        "network": "u2net",
+        "precision": "int8",
+        "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+        "weights_sha256": "abcdef0123456789",
+    }
 
 
 def test_auto_is_the_cpu_where_onnxruntime_has_no_cuda(monkeypatch: pytest.MonkeyPatch) -> None:

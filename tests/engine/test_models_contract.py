@@ -112,6 +112,8 @@ def test_model_says_what_it_is(loaded: Loader, name: str, permissive: bool) -> N
     for network in weights.needed_by(name, permissive=permissive):
         assert f"@{weights.networks()[network].sources[0].files[0].sha256[:8]}" in model.version
         assert network in model.version
+    assert {row["network"] for row in model.networks} == set(weights.needed_by(name, permissive=permissive))
+    assert all(len(row["sha256"]) == len(row["weights_sha256"]) == 64 for row in model.networks)
 
 
 @pytest.mark.parametrize(("name", "permissive"), NETWORKS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -129,6 +130,18 @@ def test_where_the_first_look_is_not_asked_the_others_are_shown_and_not_carried(
     assert error(found[2], truth[2]) < 0.1
     assert not found[0].any()
     assert not found[4].any()
+
+
+def test_a_doubtful_frame_is_looked_at_without_the_first_network_as_long_as_its_own_alpha_can_be_carried() -> None:
+    frames, truth = clip_of(SCENE, 9)
+    first, second = FakeLook(frames, truth), FakeLook(frames, truth)
+    recipe = Recipe((first, second), always(first_alone), gap=4, first_every=2, too_doubtful=-1, too_doubtful_first=1)
+
+    mattes = mattes_of(ShotSession(replace(recipe, finds_colours=False)), frames)
+
+    assert sorted(first.looked_at) == [0, 8]
+    assert sorted(second.looked_at) == list(range(9))
+    assert all(matte.inferred for matte in mattes)
 
 
 def test_the_first_look_is_asked_after_all_where_its_alpha_cannot_be_carried() -> None:

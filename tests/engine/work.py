@@ -27,7 +27,7 @@ def chroma():
 class SlowModel:
     """Looks two frames ahead, as temporal models do; says everything is subject."""
 
-    name, version, device = "light", "slow@1", "cpu"
+    name, version, networks, device = "light", "slow@1", (), "cpu"
 
     def __init__(
         self, *, seconds: float = 0, ahead: int = 2, lost: int = 0, error: Exception | None = None, alpha: int = 255
@@ -53,7 +53,7 @@ class SlowModel:
 class KnownModel:
     """Knows every matte of the clip, and no colour but the frame's own."""
 
-    name, version, device = "light", "known@1", "cpu"
+    name, version, networks, device = "light", "known@1", (), "cpu"
 
     def session(self, width: int, height: int) -> KnownModel:
         self.count = 0

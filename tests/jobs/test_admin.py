@@ -40,6 +40,9 @@ def found(client: Client, text: str) -> list[Job]:
     return list(response.context["cl"].queryset)
 
 
+NETWORK = {"network": "u2net", "precision": "int8", "sha256": "1" * 64, "weights_sha256": "2" * 64}
+
+
 def balance(user: User) -> tuple[int, int]:
     return Wallet.objects.values_list("balance", "held").get(user=user)
 
@@ -67,7 +70,7 @@ def test_a_jobs_page_tells_the_whole_story_and_changes_nothing(support: Client, 
         alice, project=project, status="completed", model_version="u2net@1", request_id="req_17",
         quality=make_quality(), client_address="203.0.113.9", client_agent="curl/8.1",
         requested={"model": "light", "edge": {"feather_px": 3}},
-        result={"seconds": 4.2, "log_tail": "matted 250 frames"},
+        result={"seconds": 4.2, "log_tail": "matted 250 frames", "networks": [NETWORK]},
     )  # fmt: skip
     make_output(job, kind="matte")
     mail.job_finished(alice, job_id=job.pk, name="clip.mp4", is_completed=True, error="")
@@ -85,6 +88,7 @@ def test_a_jobs_page_tells_the_whole_story_and_changes_nothing(support: Client, 
         "7.5 (captured)", "completed", "matte", "/media/jobs/", "203.0.113.9", "curl/8.1", "feather_px", "checker",
         "matted 250 frames", "Mail job_finished", "hooks.example.org", "Purchase for it", "Ledger: Capture",
         page(again), "The edge flickers.", f"version {job.pricing_version}",
+        "network u2net", "int8, its file&#x27;s SHA-256 " + "1" * 64, "weights with SHA-256 " + "2" * 64,
         "edge stability 71, foreground integrity 100, temporal consistency 100; 1 to look at",
     ):  # fmt: skip
         assert part in text, part

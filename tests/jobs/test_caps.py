@@ -65,6 +65,19 @@ def test_a_new_month_begins_at_nothing(alice: User) -> None:
     assert submitted(alice, api_key=key).status == "queued"
 
 
+def test_an_estimate_tells_what_the_key_could_spend_then(alice: User) -> None:
+    """Below zero is what a 402 of the same job would say."""
+    key, asset = capped(alice, 25), make_asset(alice)
+    left = [services.estimate(alice, asset.facts, CHROMA, api_key=key)["balance_after"]]
+    for _ in range(2):
+        submitted(alice, api_key=key)
+        left.append(services.estimate(alice, asset.facts, CHROMA, api_key=key)["balance_after"])
+
+    assert left == [15, 5, -5]
+    assert services.estimate(alice, asset.facts, CHROMA)["balance_after"] == 70
+    assert services.estimate(alice, asset.facts, CHROMA, api_key=capped(alice, 500))["balance_after"] == 70
+
+
 def test_a_draft_counts_for_the_key_that_starts_it(alice: User, weights_here: None) -> None:
     draft = submitted(alice, api_key=issue_key(alice, name="writer")[0], auto_start=False)
 

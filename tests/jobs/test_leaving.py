@@ -38,6 +38,7 @@ KEPT_WORDS = {
     "model",
     "output_format",
     "request_id",
+    "delete_request",
     "worker",
     "model_version",
     "device",

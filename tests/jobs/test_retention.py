@@ -6,13 +6,15 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from django.test import Client
 from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.accounts.services import issue_key
+from apps.api import request_id
+from apps.jobs import bulk, retention, support
 from apps.jobs import projects as jobs_of
-from apps.jobs import retention
 from apps.jobs.models import Job
 from apps.projects.models import Asset, Deletion
 from tests.factories import make_asset, make_job, make_project
@@ -57,6 +59,41 @@ def test_delete_now_says_which_request_asked(alice: User) -> None:
 
     assert proofs() == [("now", "result", 8), ("now", "video", 16)]
     assert set(Deletion.objects.values_list("request_id", flat=True)) == {"trace-me-7"}
+
+
+def test_what_a_large_deletion_left_for_later_is_proved_as_asked_for(
+    alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sweep that takes it has no request of its own, and no clock had run out."""
+    project = make_project(alice)
+    jobs = [
+        make_job(alice, project=project, status="completed", expires_at=timezone.now() + timedelta(days=7))
+        for _ in range(3)
+    ]
+    monkeypatch.setattr(bulk, "ROUNDS", 1)
+    monkeypatch.setattr(retention, "BATCH", 1)
+    with request_id.bound("req_bulk"):
+        assert bulk.delete_media(Job.objects.filter(project=project)) is False
+    monkeypatch.undo()
+
+    assert retention.delete_expired() == 4
+
+    assert {job.pk for job in jobs} == set(Deletion.objects.exclude(job_id=None).values_list("job_id", flat=True))
+    assert {rule for rule, _, _ in proofs()} == {"now"}
+    assert set(Deletion.objects.values_list("request_id", flat=True)) == {"req_bulk"}
+    later = Deletion.objects.exclude(detail="")
+    assert set(later.values_list("detail", flat=True)) == {"with many others, of which this was left for later"}
+    assert later.count() == 4
+
+
+def test_files_that_support_keeps_longer_go_by_their_clock_again(alice: User) -> None:
+    job = make_job(alice, status="completed", expires_at=timezone.now() + PAST, delete_request="req_bulk")
+    Asset.objects.update(delete_request="req_bulk")
+
+    support.extend(job, 1)
+
+    assert list(Job.objects.values_list("delete_request", flat=True)) == [""]
+    assert list(Asset.objects.values_list("delete_request", flat=True)) == [""]
 
 
 def test_a_deleted_project_is_the_reason_for_all_that_was_in_it(alice: User) -> None:

@@ -95,3 +95,19 @@ def test_an_existing_address_is_refused_and_unchanged() -> None:
 
     assert Wallet.objects.get().balance == 500
     assert ApiKey.objects.count() == 1
+
+
+@pytest.mark.parametrize("role", ["support", "finance", "admin"])
+def test_one_of_the_staff_has_its_role_and_no_more(role: str) -> None:
+    create("dora@example.org", "--role", role)
+
+    user = User.objects.get(email="dora@example.org")
+    assert (user.is_staff, user.is_superuser, [group.name for group in user.groups.all()]) == (True, False, [role])
+
+
+@pytest.mark.parametrize("arguments", [("--role", "owner"), ("--role", "support", "--superuser")])
+def test_a_role_that_is_none_or_beside_all_rights_is_refused(arguments: tuple[str, ...]) -> None:
+    with pytest.raises(CommandError):
+        create("dora@example.org", *arguments)
+
+    assert not User.objects.exists()

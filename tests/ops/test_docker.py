@@ -21,6 +21,7 @@ from django.core.management import CommandError, call_command, get_commands
 from django.test import Client, override_settings
 from moto.server import ThreadedMotoServer
 
+from apps.api.docs import GUIDES
 from apps.jobs.worker import Worker, show_life
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -112,7 +113,8 @@ def test_the_site_starts_with_those_secrets(tmp_path: Path) -> None:
     environment |= {"PATH": "/usr/bin:/bin", "DATA_DIR": str(tmp_path / "data"), "MODEL_LICENCES": "all"}
     show = (
         "import json; from config import settings as s; print(json.dumps([s.SITE_URL, s.DATABASES['default']['HOST'],"
-        " s.REDIS_URL.endswith('@queue:6379/0'), s.STRIPE_SECRET_KEY, s.STRIPE_WEBHOOK_SECRETS, s.EMAIL_BACKEND]))"
+        " s.REDIS_URL.endswith('@queue:6379/0'), s.STRIPE_SECRET_KEY, s.STRIPE_WEBHOOK_SECRETS, s.EMAIL_BACKEND,"
+        " len(s.METRICS_TOKEN), s.SENTRY_DSN]))"
     )
 
     done = subprocess.run(
@@ -122,7 +124,7 @@ def test_the_site_starts_with_those_secrets(tmp_path: Path) -> None:
 
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == [
-        "https://a.example", "database", True, "", [], "django.core.mail.backends.console.EmailBackend",
+        "https://a.example", "database", True, "", [], "django.core.mail.backends.console.EmailBackend", 64, "",
     ]  # fmt: skip
 
 
@@ -216,7 +218,7 @@ def test_the_image_runs_as_nobody_and_holds_no_secret() -> None:
     assert re.findall(r"^USER (.+)", DOCKERFILE, re.MULTILINE) == ["10001:10001"]
     assert re.findall(r"^ARG (\w+)", DOCKERFILE, re.MULTILINE) == ["ACCELERATOR"]
     assert not re.search(r"(SECRET|PASSWORD|TOKEN|_KEY)\w*=", DOCKERFILE)
-    assert DOCKERFILE.count("--require-hashes") == 2
+    assert DOCKERFILE.count("--require-hashes") == 3
     ignored = (DOCKER / "Dockerfile.dockerignore").read_text(encoding="utf-8").splitlines()
     assert "*" in ignored
     taken = {line[1:] for line in ignored if line.startswith("!")}
@@ -224,6 +226,7 @@ def test_the_image_runs_as_nobody_and_holds_no_secret() -> None:
         word for line in re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, re.MULTILINE) for word in line.split()
     }
     assert copied == taken
+    assert {f"docs/{name}.md" for name in GUIDES} <= copied
     assert all((ROOT / name).exists() for name in copied)
 
 

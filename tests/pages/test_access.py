@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import re
+from functools import cache
+from pathlib import Path
 
 import pytest
+from django.contrib.staticfiles import finders
 from django.template.loader import get_template
 from django.test import Client
 from django.urls import reverse
@@ -90,6 +94,27 @@ def test_no_page_carries_inline_script_or_style(alice, at, all_installed):
     found = {path: INLINE.findall(signed_in.get(path).content.decode()) for path in every_page(alice)}
 
     assert {path: hits for path, hits in found.items() if hits} == {}
+
+
+@cache
+def compressed(name: str) -> int:
+    return len(gzip.compress(Path(finders.find(name)).read_bytes()))
+
+
+def weight(page: str) -> int:
+    """Bytes of a page and of what it loads, files compressed as they are served; pictures and films aside."""
+    names = re.findall(r'(?:href|src)="/static/([^"]+?\.(?:css|js|woff2|svg))"', page)
+    return len(page.encode()) + sum(compressed(name) for name in set(names))
+
+
+def test_no_page_weighs_more_than_150_kb_with_its_style_scripts_and_font(alice, at, all_installed):
+    signed_in = at(alice)
+
+    weights = {path: weight(signed_in.get(path, follow=True).content.decode()) for path in every_page(alice)}
+
+    assert {path: bytes_ for path, bytes_ in weights.items() if bytes_ > 150_000} == {}
+    # The font alone has 48.
+    assert min(weights.values()) > 48_000
 
 
 def test_the_policy_allows_nothing_inline_and_no_other_origin(client, db):

@@ -100,6 +100,9 @@ def test_a_second_factor_is_set_up_asked_for_and_turned_off(
     assert other.get(reverse("web:account")).status_code == 200
     page = browser.get(reverse("mfa_index")).content.decode()
     assert "9 left" in page
+    by_code = browser.get(reverse("mfa_reauthenticate")).content.decode()
+    assert "Enter a code from your app" in by_code
+    assert f'action="{reverse("mfa_reauthenticate")}"' in by_code
     browser.post(reverse("mfa_deactivate_totp"))
     assert not Authenticator.objects.filter(user=alice).exists()
     told = [letter.subject for letter in mailoutbox if "If that was not you" in letter.alternatives[0][0]]

@@ -412,8 +412,12 @@ def test_every_page_fits_keeps_to_the_policy_and_shuts_nobody_out(visitor, alice
 
 
 def faults(page: Page, path: str) -> list[str]:
-    """What is wider than the window, and what axe-core calls serious."""
     page.goto(path, wait_until="load")
+    return faults_here(page, path)
+
+
+def faults_here(page: Page, path: str) -> list[str]:
+    """What is wider than the window, and what axe-core calls serious, in the state that the page is in."""
     is_too_wide = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
     violations = Axe().run(page).response["violations"]
     serious = [

@@ -11,7 +11,7 @@ from apps.accounts.services import issue_key
 from apps.credits import services as credits
 from apps.jobs.models import Job
 from apps.projects.models import Project
-from tests.factories import make_job, make_project
+from tests.factories import make_asset, make_job, make_project
 
 
 def queries(browser, path: str) -> int:
@@ -45,6 +45,17 @@ def test_a_list_costs_the_same_queries_at_one_and_three_rows(browser, add, name)
     add(3)
 
     assert queries(browser, reverse(name)) == with_one
+
+
+def test_a_new_cutouts_page_costs_the_same_queries_with_one_clip_and_with_three(alice, browser, all_installed):
+    def page(clips: int) -> str:
+        assets = "&".join(f"asset={make_asset(alice).pk}" for _ in range(clips))
+        return f"{reverse('web:new')}?model=light&{assets}"
+
+    browser.get(page(1))
+    with_one = queries(browser, page(1))
+
+    assert queries(browser, page(3)) == with_one
 
 
 def test_a_projects_page_costs_the_same_queries_at_one_and_three_rows(alice, browser, add):

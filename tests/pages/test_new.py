@@ -211,17 +211,63 @@ def test_an_address_that_is_none_is_refused_at_its_field(browser):
     assert Job.objects.count() == 0
 
 
+def picture(name="sky.png", content=b"") -> SimpleUploadedFile:
+    drawn = io.BytesIO()
+    Image.new("RGB", (8, 8), "white").save(drawn, "PNG")
+    return SimpleUploadedFile(name, content or drawn.getvalue())
+
+
 def test_a_picture_sent_along_becomes_the_background(alice, browser):
     asset = make_asset(alice)
-    picture = io.BytesIO()
-    Image.new("RGB", (8, 8), "white").save(picture, "PNG")
 
-    post(browser, asset=asset.pk, bg_type="image", bg_image=SimpleUploadedFile("sky.png", picture.getvalue()))
+    post(browser, asset=asset.pk, bg_type="image", bg_image=picture())
 
     job = Job.objects.get()
     assert job.background_asset is not None
     assert (job.background_asset.kind, job.background_asset.filename) == ("background", "sky.png")
     assert job.options["background"]["type"] == "image"
+
+
+def test_a_picture_is_taken_in_as_soon_as_it_is_chosen_and_a_reload_finds_it(alice, browser):
+    project = make_project(alice)
+
+    answer = browser.post(reverse("web:background"), {"bg_image": picture(), "project": project.pk})
+
+    kept = Asset.objects.get(kind="background")
+    told = answer.content.decode()
+    assert (kept.owner, kept.project, kept.filename) == (alice, project, "sky.png")
+    assert f'value="{kept.pk}"' in told
+    # Else the script would keep the file in its field, and Start would send it once more.
+    assert "hx-preserve" not in told
+    again = browser.get(f"{reverse('web:new')}?model=light&bg_type=image&bg_image_id={kept.pk}&fit=contain")
+    assert "sky.png; choose another to replace it" in again.content.decode()
+    assert again.context["chosen"]["fit"] == "contain"
+
+
+def test_a_picture_that_is_none_is_refused_in_its_place_and_the_one_before_stays(alice, browser):
+    browser.post(reverse("web:background"), {"bg_image": picture()})
+    before = Asset.objects.get(kind="background")
+
+    sent = {"bg_image": picture("notes.png", b"no picture"), "bg_image_id": before.pk}
+    told = browser.post(reverse("web:background"), sent).content.decode()
+
+    assert "notes.png: " in told
+    assert str(before.pk) in told
+    assert Asset.objects.get(kind="background") == before
+
+
+def test_a_picture_fits_the_frame_as_was_chosen(alice, browser):
+    asset = make_asset(alice)
+    browser.post(reverse("web:background"), {"bg_image": picture()})
+    kept = Asset.objects.get(kind="background")
+
+    post(browser, asset=asset.pk, bg_type="image", bg_image_id=kept.pk, fit="stretch")
+    refused = post(browser, asset=asset.pk, bg_type="image", bg_image_id=kept.pk, fit="squeeze", once=uuid4())
+
+    job = Job.objects.get()
+    assert (job.background_asset, job.options["background"]["fit"]) == (kept, "stretch")
+    assert b"fit must be one of" in refused.content
+    assert "fit=stretch" in browser.get(reverse("web:job", args=[job.pk])).context["again"]
 
 
 def test_without_a_picture_a_picture_background_is_refused(alice, browser):

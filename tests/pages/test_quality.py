@@ -30,6 +30,13 @@ def test_a_finished_job_tells_its_scores_in_words(alice, browser):
     assert "The edge flickers." in report
     assert "0:00.5–0:00.9" in report
     assert report.count("<svg") == 3
+    assert "No moment stands out." not in report
+
+
+def test_a_report_without_a_moment_says_so(alice, browser):
+    report = report_of(browser, make_job(alice, status="completed", quality=make_quality(flags=0)))
+
+    assert "No moment stands out." in report
 
 
 def test_a_moment_opens_the_result_there(alice, browser):
@@ -80,6 +87,7 @@ def test_where_nothing_could_be_judged_nothing_is_drawn(alice, browser):
 
     assert report.count("There was no subject.") == 3
     assert "<svg" not in report
+    assert "No moment stands out." not in report
 
 
 def test_the_drawing_keeps_to_its_frame():

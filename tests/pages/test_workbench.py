@@ -14,11 +14,20 @@ from apps.accounts.models import User
 from apps.jobs.models import Job
 from apps.projects.models import Asset
 from tests.factories import make_project
-from tests.pages.test_journey import A_MINUTE, browser_thread, program, sign_in, visitor  # noqa: F401
+from tests.pages.test_journey import A_MINUTE, browser_thread, faults_here, program, sign_in, visitor  # noqa: F401
 from tests.pages.test_upload import PARTS
 
 pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
 
+FOCUSED = """() => {
+  const at = document.activeElement;
+  const text = at.labels?.length ? at.labels[0].textContent : at.textContent;
+  return {
+    tag: at.tagName,
+    name: text.replace(/\\s+/g, " ").trim(),
+    isOutlined: getComputedStyle(at.closest(".choice") ?? at).outlineStyle !== "none",
+  };
+}"""
 EYE_DROPPER = "window.EyeDropper = class { open() { return Promise.resolve({ sRGBHex: '#123456' }); } };"
 
 
@@ -111,8 +120,39 @@ def reload(page: Page, colour: str) -> None:
     expect(page.locator("input[name=output_format][value=mov]")).to_be_checked()
 
 
+def shut_nobody_out(page: Page) -> list[str]:
+    """With clips, a refused one and the bill, in both schemes and also as wide as a phone."""
+    found = []
+    for scheme, width in (("light", 1280), ("dark", 360)):
+        # Without motion: axe would measure colours on their way from one scheme to the other.
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        page.set_viewport_size({"width": width, "height": 900})
+        found += faults_here(page, scheme)
+    page.emulate_media(color_scheme="light", reduced_motion="no-preference")
+    page.set_viewport_size({"width": 1280, "height": 900})
+    return found
+
+
+def walk_to(page: Page, name: str, key: str = "Tab") -> None:
+    """By this key alone, and wherever it leads the eye can see it."""
+    for _ in range(60):
+        page.keyboard.press(key)
+        at = page.evaluate(FOCUSED)
+        # A player outlines the button of its own that has the focus.
+        assert at["isOutlined"] or at["tag"] == "VIDEO", at
+        if at["name"].startswith(name):
+            return
+    raise AssertionError(f"{key} does not lead to {name}")
+
+
 def start_by_keyboard(page: Page) -> None:
-    page.get_by_role("button", name="Start all 2 for 3 credits").press("Enter")
+    walk_to(page, "light")
+    page.keyboard.press("ArrowUp")
+    expect(page.get_by_role("button", name="Start all 2 for 4 credits")).to_be_enabled()
+    page.keyboard.press("ArrowDown")
+    expect(page.get_by_role("button", name="Start all 2 for 3 credits")).to_be_enabled()
+    walk_to(page, "Start all 2 for 3 credits", "Shift+Tab")
+    page.keyboard.press("Enter")
     page.wait_for_url("**/jobs")
     expect(page.get_by_text("2 cutouts are started, 3 credits set aside.")).to_be_visible()
     page.go_back()
@@ -135,6 +175,7 @@ def test_several_files_from_the_first_look_to_the_list_of_their_jobs(
     person.does(choose, gate, files)
     assert Asset.objects.count() == 0
     person.does(arrive, gate)
+    assert person.does(shut_nobody_out) == []
     person.does(look_at_the_other)
     colour = person.does(pick_colours)
     person.does(choose_project)

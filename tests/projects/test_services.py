@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile, TemporaryUploadedFile
+from django.utils import timezone
 from PIL import Image
 
 from apps.accounts.models import User
@@ -93,7 +94,7 @@ def test_a_large_upload_that_lies_on_disk_is_kept_too(alice: User, clip: bytes) 
 def test_what_is_no_video_is_refused_and_not_kept(alice: User, content: bytes) -> None:
     error = refused(alice, content)
 
-    assert (error.code, error.status) == ("unsupported_media", 422)
+    assert (error.code, error.status, error.param) == ("unsupported_media", 422, "file")
 
 
 def test_a_file_over_the_size_limit_is_refused_whatever_its_sender_said(
@@ -212,6 +213,20 @@ def test_projects_are_found_by_id_and_external_id_and_made_once(alice: User, cha
     guessed = services.resolve_project(charlie, str(made.pk))
     assert (guessed.owner, guessed.external_id) == (charlie, str(made.pk))
     assert Project.objects.filter(owner=alice).count() == 2
+
+
+def test_the_id_of_a_deleted_project_is_not_a_new_name(alice: User, charlie: User) -> None:
+    gone = services.resolve_project(alice, "shop-7")
+    Project.objects.filter(pk=gone.pk).update(deleted_at=timezone.now())
+
+    with pytest.raises(AppError) as refused:
+        services.resolve_project(alice, str(gone.pk))
+
+    assert (refused.value.code, refused.value.status, refused.value.param) == ("invalid_request", 422, "project")
+    assert not alice.projects.filter(external_id=str(gone.pk)).exists()
+    # Our own name for it is free again, and to others its id is a text like any other.
+    assert services.resolve_project(alice, "shop-7") != gone
+    assert services.resolve_project(charlie, str(gone.pk)).external_id == str(gone.pk)
 
 
 def test_own_assets_are_found_by_id_and_address_only_by_their_owner(alice: User, charlie: User) -> None:

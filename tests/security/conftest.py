@@ -70,6 +70,7 @@ def hers(alice: User) -> dict[str, Any]:
         owner=alice, size=10, part_size=10, filename="film.mp4", expires_at=timezone.now() + timedelta(hours=1)
     )
     return {
+        "v1/webhooks/deliveries/": delivery,
         "v1/webhooks/": (endpoint, delivery),
         "webhooks/": endpoint,
         "webhooks/deliveries/": delivery,

@@ -25,7 +25,7 @@ BY_SECRET = {
 }
 """Addresses whose parameter is itself the secret."""
 OPEN = {
-    *("stripe-webhook", "openapi", "pricing-list", "", "docs", "health", "health-live", "health-ready"),
+    *("stripe-webhook", "openapi", "pricing-list", "", "docs", "guide", "health", "health-live", "health-ready"),
     "metrics",  # its own token opens it (tests/ops/test_metrics.py)
     *("home", "pricing", "mail", "account_login", "account_logout", "account_signup", "account_inactive"),
     *("account_email_verification_sent", "account_reset_password", "account_reset_password_done"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -50,6 +51,8 @@ class Model(Protocol):
     """The public name: original, light, human, pro (or chroma)."""
     version: str
     """The networks used with their weights' short hashes, e.g. `u2net-int8@8d10d2f3+rvm@64cf47fe`."""
+    networks: Sequence[Mapping[str, str]]
+    """Each with its precision and the hashes of its file and of the weights that was made from; none: no weights."""
     device: str
     """`cpu`, `cuda`: where it really runs."""
 

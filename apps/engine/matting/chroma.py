@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +29,7 @@ DEFAULT_KEY = (0.0, 255.0, 0.0)
 class ChromaModel:
     name = "chroma"
     version = VERSION
+    networks: Sequence[Mapping[str, str]] = ()
     device = "cpu"
 
     def session(self, width: int, height: int) -> ChromaSession:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,14 +25,24 @@ DETAIL_SIDE = 512
 """U²-Net for edges, where no finer network may be used."""
 PORTRAIT_SIDE, FINE_PORTRAIT_SIDE = 320, 512
 
-LIGHT_GAP, ORIGINAL_GAP, FINE_GAP = 6, 5, 2
-"""Frames from one look to the next."""
-ORIGINAL_FIRST_EVERY = 2
-"""U²-Net costs more than twice of what MODNet does, and what the subject is changes slower than its edge."""
+
+class Pace(NamedTuple):
+    """When the networks of a model look at a frame again."""
+
+    gap: int
+    """Frames from one look to the next."""
+    doubt: float
+    """Doubtful area of a carried matte, as a share of the subject's, from which the frame is looked at itself."""
+    first_every: int = 1
+    """Looks of all networks from one of the first to the next; what the subject is changes slower than its edge."""
+
+
+LIGHT_PACE, FINE_PACE = Pace(gap=8, doubt=0.1), Pace(gap=2, doubt=0.015)
+ORIGINAL_PACE = Pace(gap=5, doubt=0.02, first_every=2)
+"""U²-Net costs more than twice of what MODNet does."""
+FIRST_DOUBT = 0.06
 REACH, LIGHT_REACH = 4, 3
 """Frames on either side that a matte is steadied with."""
-DOUBT, LIGHT_DOUBT, FIRST_DOUBT = 0.015, 0.05, 0.06
-"""Doubtful area of a carried matte, as a share of the subject's, from which the frame is looked at itself."""
 CUDA_BATCH = 8
 """On a GPU looking costs less than carrying, so every frame is looked at, several in one call."""
 
@@ -45,6 +56,7 @@ class BuiltModel:
     def __init__(self, name: str, opened: Sequence[Opened], recipe: Recipe) -> None:
         self.name, self.device = name, opened[0].device
         self.version = "+".join(one.tag for one in opened)
+        self.networks: Sequence[Mapping[str, str]] = [one.record for one in opened]
         self._recipe = recipe
 
     def session(self, width: int, height: int) -> Session:
@@ -58,24 +70,22 @@ Without = frozenset[str]
 def light(whole: Opened, *, without: Without = frozenset()) -> BuiltModel:
     looks = (U2Net(whole.session, LIGHT_SIDE),)
     tags = [whole.at(LIGHT_SIDE)]
-    return _built("light", tags, looks, lambda: _alone, LIGHT_GAP, without, is_quick=True)
+    return _built("light", tags, looks, lambda: _alone, LIGHT_PACE, without, is_quick=True)
 
 
 def original(whole: Opened, portrait: Opened, *, without: Without = frozenset()) -> BuiltModel:
     """The generalist, and where it sees what a portrait network sees too, that one's edges."""
-    return _portrayed("original", whole, portrait, PORTRAIT_SIDE, ORIGINAL_GAP, without, ORIGINAL_FIRST_EVERY)
+    return _portrayed("original", whole, portrait, PORTRAIT_SIDE, ORIGINAL_PACE, without)
 
 
 def human_permissive(whole: Opened, portrait: Opened, *, without: Without = frozenset()) -> BuiltModel:
-    return _portrayed("human", whole, portrait, FINE_PORTRAIT_SIDE, FINE_GAP, without)
+    return _portrayed("human", whole, portrait, FINE_PORTRAIT_SIDE, FINE_PACE, without)
 
 
-def _portrayed(
-    name: str, whole: Opened, portrait: Opened, side: int, gap: int, without: Without, first_every: int = 1
-) -> BuiltModel:
+def _portrayed(name: str, whole: Opened, portrait: Opened, side: int, pace: Pace, without: Without) -> BuiltModel:
     looks = (U2Net(whole.session, WHOLE_SIDE), MODNet(portrait.session, side))
     tags = [whole.at(WHOLE_SIDE), portrait.at(side)]
-    return _built(name, tags, looks, lambda: _portrait_in_whole(without), gap, without, first_every=first_every)
+    return _built(name, tags, looks, lambda: _portrait_in_whole(without), pace, without)
 
 
 def human(recurrent: Opened, portrait: Opened, whole: Opened, *, without: Without = frozenset()) -> BuiltModel:
@@ -93,7 +103,7 @@ def human(recurrent: Opened, portrait: Opened, whole: Opened, *, without: Withou
 
         return combine
 
-    return _built("human", tags, looks, combining, FINE_GAP, without, lambda: RVM(recurrent.session, recurrent.device))
+    return _built("human", tags, looks, combining, FINE_PACE, without, lambda: RVM(recurrent.session, recurrent.device))
 
 
 def pro(
@@ -125,7 +135,7 @@ def pro(
 
         return combine
 
-    return _built("pro", tags, looks, combining, FINE_GAP, without, lambda: RVM(recurrent.session, recurrent.device))
+    return _built("pro", tags, looks, combining, FINE_PACE, without, lambda: RVM(recurrent.session, recurrent.device))
 
 
 def pro_permissive(whole: Opened, portrait: Opened, *, without: Without = frozenset()) -> BuiltModel:
@@ -151,7 +161,7 @@ def pro_permissive(whole: Opened, portrait: Opened, *, without: Without = frozen
 
         return combine
 
-    return _built("pro", tags, looks, combining, FINE_GAP, without)
+    return _built("pro", tags, looks, combining, FINE_PACE, without)
 
 
 def _built(
@@ -159,11 +169,10 @@ def _built(
     opened: Sequence[Opened],
     looks: tuple[Look, ...],
     combine: Callable[[], Combine],
-    gap: int,
+    pace: Pace,
     without: Without,
     recurrent: Callable[[], RVM] | None = None,
     *,
-    first_every: int = 1,
     is_quick: bool = False,
 ) -> BuiltModel:
     on_cuda = opened[0].device == "cuda"
@@ -172,11 +181,11 @@ def _built(
         looks=looks,
         combine=combine,
         recurrent=recurrent,
-        gap=1 if looks_always else gap,
-        first_every=1 if looks_always else first_every,
+        gap=1 if looks_always else pace.gap,
+        first_every=1 if looks_always else pace.first_every,
         too_doubtful_first=FIRST_DOUBT,
         carries_closely=not is_quick,
-        too_doubtful=LIGHT_DOUBT if is_quick else DOUBT,
+        too_doubtful=pace.doubt,
         batch=CUDA_BATCH if on_cuda else 1,
         reach=0 if "steady" in without else LIGHT_REACH if is_quick else REACH,
         restores="restore" not in without,

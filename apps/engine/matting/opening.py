@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ class Opened:
     session: Any
     device: str
     tag: str
+    record: dict[str, str] = field(default_factory=dict)
+    """Which file that is: network, precision, its sha256, and that of the weights it was made from."""
 
     def at(self, size: object) -> Opened:
         """The same, with the size it works at in its name."""
@@ -66,7 +69,11 @@ class Opener:
         session = open_session(path, device=self._device, threads=self._threads)
         if self._device == "cuda" and network.preparation in halves.PER_FRAME and takes_one(session):
             log.warning("%s was prepared for one frame a call: remove %s and install it again.", name, status.path)
-        return Opened(session, self._device, f"{name}-{precision}@{status.sha256[:8]}")
+        with path.open("rb") as file:
+            # Of what runs, and not of what was once installed: prepared files are made on each machine.
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        record = {"network": name, "precision": precision, "sha256": sha256, "weights_sha256": status.sha256}
+        return Opened(session, self._device, f"{name}-{precision}@{status.sha256[:8]}", record)
 
     def _file(self, network: Network, folder: Path) -> tuple[str, Path]:
         """Whatever is asked for, a copy that was not proved against float32 is never used."""

@@ -46,7 +46,10 @@ class Recipe:
     gap: int = 1
     """Every so many frames are looked at; those between are carried."""
     first_every: int = 1
-    """The first network takes part in every so many of these looks; in the others its alpha is carried too."""
+    """The first network takes part in every so many of these looks; in the others its alpha is carried too.
+
+    Then it is left out as well where a look is due to doubt, unless its own carried alpha is too doubtful.
+    """
     too_doubtful_first: float = 0.05
     """As `too_doubtful`, of that carried alpha; what the other networks see of the frame makes up for some doubt."""
     carries_closely: bool = True
@@ -184,12 +187,16 @@ class Carrier:
         """Fill the frames between two that all networks looked at."""
         last, start = before, 0
         for at in range(self._recipe.gap - 1, len(items), self._recipe.gap):
-            self._look_without_first(items[at], before, after, (at + 1) / (len(items) + 1))
+            self._look_between(items[at], before, after, (at + 1) / (len(items) + 1))
             self._between(last, items[start:at], items[at])
             last, start = items[at], at + 1
         self._between(last, items[start:], after)
 
-    def _look_without_first(self, item: Item, before: Item, after: Item, nearness: float) -> None:
+    def _look_between(self, item: Item, before: Item, after: Item, nearness: float) -> None:
+        """With all networks, or without the first one where it takes part less often and its alpha can be carried."""
+        if self._recipe.first_every == 1:
+            self._look([item])
+            return
         ends = Known(before.view, before.looks[:1]), Known(after.view, after.looks[:1])
         (first,), doubt = carried(item.view, *ends, nearness, self._motions)
         if doubt > self._recipe.too_doubtful_first:
@@ -208,7 +215,7 @@ class Carrier:
             alphas, doubt = carried(item.view, *ends, index / (len(items) + 1), self._motions)
             if doubt > self._recipe.too_doubtful:
                 middle = len(items) // 2
-                self._look([items[middle]])
+                self._look_between(items[middle], before, after, (middle + 1) / (len(items) + 1))
                 self._between(before, items[:middle], items[middle])
                 self._between(items[middle], items[middle + 1 :], after)
                 return

@@ -8,12 +8,14 @@ import secrets
 from typing import Any
 
 from allauth.account.models import EmailAddress
+from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from django.core.validators import validate_email
 from django.db import transaction
 
 from apps.accounts.models import User
+from apps.accounts.roles import ROLES
 from apps.accounts.services import issue_key
 from apps.credits import services as credits
 from apps.credits.amounts import from_credits, to_credits
@@ -28,13 +30,21 @@ class Command(BaseCommand):
         parser.add_argument("email")
         parser.add_argument("--credits", default="0", metavar="N", help="Its balance, up to two decimals. Default 0.")
         parser.add_argument("--key", default="first", metavar="NAME", help="The key's name. Default: first.")
-        parser.add_argument("--superuser", action="store_true", help="May use the whole admin.")
+        staff = parser.add_mutually_exclusive_group()
+        staff.add_argument("--superuser", action="store_true", help="May use the whole admin.")
+        staff.add_argument("--role", choices=list(ROLES), help="Is of the staff, and may do there what this role may.")
         parser.add_argument("--json", action="store_true", help="The last line is one JSON object.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         amount = parse_amount(options["credits"])
         try:
-            made = create(options["email"], amount, key_name=options["key"], is_superuser=options["superuser"])
+            made = create(
+                options["email"],
+                amount,
+                key_name=options["key"],
+                is_superuser=options["superuser"],
+                role=options["role"],
+            )
         except AppError as error:
             raise CommandError(f"--key: {error.message}" if error.param == "name" else error.message) from None
         if options["json"]:
@@ -58,7 +68,9 @@ def parse_amount(text: str) -> int:
 
 
 @transaction.atomic
-def create(email: str, amount: int, *, key_name: str, is_superuser: bool = False) -> dict[str, Any]:
+def create(
+    email: str, amount: int, *, key_name: str, is_superuser: bool = False, role: str | None = None
+) -> dict[str, Any]:
     """All of it or nothing; the e-mail counts as verified, since an operator vouches for it."""
     email = User.objects.normalize_email(email.strip()).lower()
     try:
@@ -68,7 +80,10 @@ def create(email: str, amount: int, *, key_name: str, is_superuser: bool = False
     if User.objects.filter(email=email).exists():
         raise CommandError(f"An account with {email} exists already. Give credits to it in the admin.")
     password = secrets.token_urlsafe(12)
-    user = User.objects.create_user(email, password, is_staff=is_superuser, is_superuser=is_superuser)
+    is_staff = is_superuser or role is not None
+    user = User.objects.create_user(email, password, is_staff=is_staff, is_superuser=is_superuser)
+    if role:
+        user.groups.add(Group.objects.get(name=role))
     EmailAddress.objects.create(user=user, email=email, verified=True, primary=True)
     credits.open_wallet(user, grant=False)
     if amount:

@@ -2,7 +2,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("jobs", "0008_words_of_old_metadata")]
+    dependencies = [("jobs", "0012_lists_by_their_keys")]
 
     operations = [
         # What is there already has been looked after by the rules of its time.
