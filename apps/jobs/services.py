@@ -187,6 +187,8 @@ def retry(job: Job, request_id: str = "", api_key: ApiKey | None = None, caller:
             **caller.fields(),
             api_key=api_key,
         )
+        if job.project and job.project.deleted_at:
+            raise AppError("conflict", "The project of this job has been deleted: send its fields as a new job.")
         return _create(again, options, auto_start=True, detail={"retried_from": str(job.pk)})
 
 

@@ -11,7 +11,7 @@ from apps.credits.models import Hold
 from apps.engine.composition import Composition
 from apps.engine.edge import Edge
 from apps.engine.options import Background, Options
-from apps.jobs import attempts, services
+from apps.jobs import attempts, projects, services
 from apps.jobs.models import Job, JobEvent
 from apps.jobs.options import parse_request
 from apps.jobs.representation import as_json, options_of
@@ -309,6 +309,20 @@ def test_retry_needs_the_source_and_an_end(alice: User) -> None:
 
     assert (error.code, error.status) == ("source_expired", 409)
     assert Job.objects.count() == 1
+
+
+def test_nothing_is_retried_into_a_deleted_project(alice: User) -> None:
+    """Its result would be swept away with the project's, and paid."""
+    project = make_project(alice)
+    job = services.submit(alice, video_url="https://example.org/c.mp4", options=CHROMA, project=project)
+    services.cancel(job)
+    projects.delete(project)
+
+    error = refusal(lambda: services.retry(Job.objects.get(pk=job.pk)))
+
+    assert (error.code, error.status) == ("conflict", 409)
+    assert "project of this job has been deleted" in error.message
+    assert (Job.objects.count(), Asset.objects.count()) == (1, 1)
 
 
 def test_retry_of_a_failed_fetch_fetches_again(alice: User) -> None:
