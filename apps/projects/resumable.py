@@ -193,7 +193,7 @@ def _asset_of(upload: Upload) -> Asset | None:
 
 def _must_not_be_refused(upload: Upload) -> None:
     if upload.status == S.FAILED:
-        raise AppError(upload.error_code, upload.error, param="sha256" if "sha256" in upload.error else None)
+        raise AppError(upload.error_code, upload.error, param="sha256" if "sha256" in upload.error else "file")
 
 
 def _must_be_open(upload: Upload) -> None:

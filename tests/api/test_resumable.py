@@ -187,7 +187,7 @@ def test_a_file_that_is_refused_is_not_kept_and_stays_refused(store, api, conten
 
     first, second = complete(api, begun), complete(api, begun)
 
-    expected = (422, "invalid_request", "sha256") if promised else (422, "unsupported_media", None)
+    expected = (422, "invalid_request", "sha256") if promised else (422, "unsupported_media", "file")
     assert refusal(first) == refusal(second) == expected
     assert (state(api, begun)["status"], state(api, begun)["error_code"]) == ("failed", expected[1])
     assert Asset.objects.count() == 0

@@ -78,7 +78,8 @@ def put_up_walls(**how):
 
     pipeline.thinned = thinned
     before(ChromaSession, "push", "matte", call=6)
-    before(pipeline.Work, "_write", "encode", call=5)
+    # Later than the frame at which matting stops: the writer has a thread of its own and would come here meanwhile.
+    before(pipeline.Work, "_write", "encode", call=8)
     before(pipeline, "verify", "verify")
     return missing
 
@@ -87,6 +88,13 @@ walls, contain.contain = contain.contain, put_up_walls
 # A test that waits for it has no pages to keep quick.
 contain._step_back = lambda: None
 """
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 class Gates:
@@ -120,7 +128,11 @@ class Gates:
             self.open(stage)
 
     def is_reached(self, stage: str) -> bool:
-        return (self.folder / f"{stage}.reached").exists()
+        """Whether somebody came, and, where one has to wait, is alive to do so."""
+        gate, came = self.folder / stage, self.folder / f"{stage}.reached"
+        if not came.exists() or not came.read_text():
+            return False
+        return not (gate.exists() and gate.read_text() == "wait" and is_gone(self.process_at(stage)))
 
     def process_at(self, stage: str) -> int:
         return int((self.folder / f"{stage}.reached").read_text())

@@ -34,7 +34,7 @@ from apps.projects import media
 from apps.projects.models import Asset
 from apps.webhooks.models import Delivery
 from tests.forks import hang_up
-from tests.jobs.gates import PATIENCE, Gates
+from tests.jobs.gates import PATIENCE, Gates, is_gone
 from tests.live import descendants, wait_for
 from tests.s3 import Store
 
@@ -212,13 +212,6 @@ class Lab:
 def recorded() -> set[str]:
     outputs = Output.objects.exclude(file="").values_list("file", flat=True)
     return {*outputs, *Asset.objects.exclude(file="").values_list("file", flat=True)}
-
-
-def is_gone(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return True
 
 
 @contextmanager

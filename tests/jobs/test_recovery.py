@@ -60,6 +60,7 @@ def on_its_way(alice: User, queue: Child, content: bytes, tmp_path: Path, settin
 
 def engine_is_killed(lab: Lab, stage: str) -> None:
     lab.kill(lab.engine())
+    lab.until_gone(lab.engine())
 
 
 def engine_freezes(lab: Lab, stage: str) -> None:
@@ -70,7 +71,9 @@ def engine_freezes(lab: Lab, stage: str) -> None:
 
 
 def horse_is_killed(lab: Lab, stage: str) -> None:
+    """Its engine ends with it; until then it might walk on to the next gate."""
     lab.kill(lab.horse())
+    lab.until_gone(*lab.family[1:])
 
 
 def worker_is_killed(lab: Lab, stage: str) -> None:
