@@ -108,7 +108,7 @@ def test_a_carried_matte_follows_the_motion(scene: Scene, before: int, index: in
     alpha, doubt = carried_to(scene, index, before, after)
 
     assert error(alpha, scene.alpha(index)) < 1.2
-    assert doubt < models.DOUBT
+    assert doubt < models.FINE_PACE.doubt
 
 
 def test_a_carried_matte_is_far_better_than_one_held() -> None:
@@ -162,7 +162,7 @@ def test_a_subject_that_only_one_side_knows_is_doubtful() -> None:
         for one, other in ((subject, EMPTY), (EMPTY, subject), (EMPTY, EMPTY), (subject, subject))
     ]
 
-    assert min(doubts[:2]) > models.LIGHT_DOUBT
+    assert min(doubts[:2]) > models.LIGHT_PACE.doubt
     assert doubts[2:] == [0, 0]
 
 
@@ -171,7 +171,7 @@ def test_something_new_in_an_empty_picture_is_doubtful() -> None:
 
     _, doubt = carried(View.of(filled), Known(View.of(wall), (EMPTY,)), Known(View.of(wall), (EMPTY,)), 0.5, Motions())
 
-    assert doubt > models.LIGHT_DOUBT
+    assert doubt > models.LIGHT_PACE.doubt
 
 
 def test_a_part_that_jumped_is_doubtful() -> None:
@@ -187,7 +187,7 @@ def test_a_part_that_jumped_is_doubtful() -> None:
         Motions(),
     )
 
-    assert doubt > models.LIGHT_DOUBT
+    assert doubt > models.LIGHT_PACE.doubt
 
 
 def rings_of(scene: Scene, alphas: Sequence[Map], at: int, *, reach: int = 2) -> list[list[Heard]]:
