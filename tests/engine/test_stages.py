@@ -157,7 +157,8 @@ def test_on_a_gpu_every_frame_is_inferred_several_at_once(cast: Cast, name: str,
 def test_on_a_cpu_only_some_are_inferred(cast: Cast, name: str, permissive: bool) -> None:
     inferred = [matte.inferred for matte in cast.mattes(name, permissive)]
 
-    assert inferred[0] and inferred[-1]
+    assert inferred[0]
+    assert inferred[-1]
     assert 2 <= sum(inferred) < COUNT
 
 
