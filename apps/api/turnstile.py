@@ -8,6 +8,7 @@ all at SQLite's one write lock, which the impatient lose.
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -18,7 +19,50 @@ from django.http.request import UnreadablePostError
 LARGE_BODY_BYTES = 64 * 1024
 """More than this may take its time to arrive."""
 
-_places = threading.BoundedSemaphore(settings.WEB_AT_ONCE)
+READS_AHEAD = 4
+"""Of a write that waits: reads are short, and somebody looks at a page; but writes must come to pass as well."""
+READS = ("GET", "HEAD")
+
+
+class Turnstile:
+    """So many places; whoever leaves hands theirs to the next in line, reads before writes."""
+
+    def __init__(self, places: int) -> None:
+        self._lock = threading.Lock()
+        self._free, self._went_ahead = places, 0
+        self._reads: deque[threading.Event] = deque()
+        self._writes: deque[threading.Event] = deque()
+
+    def enter(self, *, reads: bool) -> None:
+        """Take a place, or wait for one."""
+        with self._lock:
+            if self._free:
+                self._free -= 1
+                return
+            turn = threading.Event()
+            (self._reads if reads else self._writes).append(turn)
+        turn.wait()
+
+    def leave(self) -> None:
+        with self._lock:
+            if line := self._next():
+                line.popleft().set()
+            else:
+                self._free += 1
+
+    @property
+    def free(self) -> int:
+        return self._free
+
+    def _next(self) -> deque[threading.Event]:
+        if self._reads and (not self._writes or self._went_ahead < READS_AHEAD):
+            self._went_ahead += bool(self._writes)
+            return self._reads
+        self._went_ahead = 0
+        return self._writes
+
+
+_turnstile = Turnstile(settings.WEB_AT_ONCE)
 _mine = threading.local()
 
 
@@ -38,22 +82,23 @@ class TurnstileMiddleware:
             _ = request.body
         except UnreadablePostError:
             return HttpResponse("The connection broke before the request had arrived.", status=400)
-        with _places:
-            _mine.is_inside = True
-            try:
-                return self.get_response(request)
-            finally:
-                _mine.is_inside = False
+        _mine.reads = request.method in READS
+        _turnstile.enter(reads=_mine.reads)
+        try:
+            return self.get_response(request)
+        finally:
+            del _mine.reads
+            _turnstile.leave()
 
 
 @contextmanager
 def outside() -> Iterator[None]:
     """While a request waits for something, another is let in."""
-    if not getattr(_mine, "is_inside", False):
+    if not hasattr(_mine, "reads"):
         yield
         return
-    _places.release()
+    _turnstile.leave()
     try:
         yield
     finally:
-        _places.acquire()
+        _turnstile.enter(reads=_mine.reads)

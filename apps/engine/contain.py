@@ -44,7 +44,7 @@ PROBE_ADDRESS_SPACE = 4 * 1024**3
 MIN_ADDRESS_SPACE = 8 * 1024**3
 """Address space is not memory: thread stacks and allocator arenas reserve far more than they use."""
 
-NICENESS = 5
+NICENESS = 10
 
 OOM_SCORE = "800"
 """If memory runs out, the kernel should take the engine and not the database."""

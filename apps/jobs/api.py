@@ -43,6 +43,11 @@ class JobQuery(StrictFields):
     )
 
 
+def told(job: Job, *, status: int = 200, message: str = "") -> Response:
+    fields = representation.as_json(job)
+    return Response({"success": True, "message": message or f"Job {fields['status']}", **fields}, status=status)
+
+
 class JobsViewSet(ApiViewSet):
     lookup_value_converter = "id"
     queries = {"list": JobsQuery, "retrieve": JobQuery, "events": PageQuery}  # noqa: RUF012
@@ -61,8 +66,7 @@ class JobsViewSet(ApiViewSet):
 
     def one(self, job: Job, *, status: int = 200, message: str = "") -> Response:
         """A job as it is now, read again because what was done to it is in the database."""
-        fresh = representation.as_json(self.get_queryset().get(pk=job.pk))
-        return Response({"success": True, "message": message or f"Job {fresh['status']}", **fresh}, status=status)
+        return told(self.get_queryset().get(pk=job.pk), status=status, message=message)
 
     def origin(self, request: Request) -> dict[str, Any]:
         """Kept with a job for whoever has to find out later what went wrong."""
@@ -90,8 +94,7 @@ class JobsViewSet(ApiViewSet):
         happens once the file has been fetched; a job that is not covered then fails and costs nothing.
         """
         asked = wanted(self.user, request.data)
-        job = services.submit_request(self.user, asked, **self.origin(request))
-        return self.one(job, status=201)
+        return told(services.submit_request(self.user, asked, **self.origin(request)), status=201)
 
     @extend_schema(responses=shapes.JobJson, tags=["jobs"], operation_id="jobs_retrieve")
     def retrieve(self, request: Request, pk: str) -> Response:

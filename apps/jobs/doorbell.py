@@ -51,11 +51,11 @@ def workers() -> int:
 
 
 def _ring_for_work() -> int:
-    return _call("jobs", "apps.jobs.tasks.run_next", wanted=len(turns.ready(turns.WORK)))
+    return _call("jobs", "apps.jobs.tasks.run_next", wanted=turns.count_ready(turns.WORK))
 
 
 def _ring_for_fetches() -> int:
-    wanted = min(len(turns.ready(turns.FETCHES)), FETCHES_CALLED_FOR)
+    wanted = min(turns.count_ready(turns.FETCHES), FETCHES_CALLED_FOR)
     return _call("default", "apps.jobs.tasks.prepare_next", wanted=wanted)
 
 

@@ -241,7 +241,7 @@ def need_installed(options: Options) -> None:
 def _create(job: Job, options: Options, *, auto_start: bool, detail: Mapping[str, Any]) -> Job:
     """Write a new job inside the caller's transaction, so that a refusal to queue it leaves no row."""
     _set_options(job, options)
-    if job.asset and job.asset.status == Asset.Status.READY:
+    if not auto_start and job.asset and job.asset.status == Asset.Status.READY:
         job.estimated, plan, job.pricing_version = _price(options, job.asset.facts)
         job.held_seconds = plan.seconds
     job.save(force_insert=True)

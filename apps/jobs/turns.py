@@ -77,7 +77,7 @@ def line_up(line: Line) -> list[Turn]:
     rows = list(Job.objects.filter(line.waiting).order_by("queued_at", "id").values_list(*fields))
     if not rows:
         return []
-    rounds = Counter(_busy(line))
+    rounds = Counter(_per_owner(line.busy))
     since = _since(line, {owner_id: queued_at for _, _, owner_id, _, _, queued_at in reversed(rows)})
     order = []
     for job_id, attempt, owner_id, model, frames, queued_at in rows:
@@ -92,8 +92,17 @@ def ready(line: Line) -> list[Turn]:
     return [turn for turn in line_up(line) if turn.is_ready]
 
 
-def _busy(line: Line) -> dict[UUID | None, int]:
-    rows = Job.objects.filter(line.busy).order_by().values_list("owner_id").annotate(Count("pk"))
+def count_ready(line: Line) -> int:
+    """As many as `ready` would name, without putting them in order."""
+    busy = _per_owner(line.busy)
+    return sum(
+        waiting if owner_id is None else min(waiting, max(0, settings.MAX_JOBS_AT_ONCE - busy.get(owner_id, 0)))
+        for owner_id, waiting in _per_owner(line.waiting).items()
+    )
+
+
+def _per_owner(which: Q) -> dict[UUID | None, int]:
+    rows = Job.objects.filter(which).order_by().values_list("owner_id").annotate(Count("pk"))
     return dict(rows)
 
 

@@ -9,12 +9,13 @@ from django.http import HttpResponse
 from django.test import RequestFactory
 
 from apps.api import turnstile
-from apps.api.turnstile import TurnstileMiddleware, outside
+from apps.api.turnstile import READS_AHEAD, Turnstile, TurnstileMiddleware, outside
+from tests.live import wait_for
 
 
 @pytest.fixture
 def one_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turnstile, "_places", threading.BoundedSemaphore(1))
+    monkeypatch.setattr(turnstile, "_turnstile", Turnstile(1))
 
 
 def start(middleware: TurnstileMiddleware, request) -> threading.Thread:
@@ -60,11 +61,11 @@ def test_who_waits_outside_lets_another_in(one_place, rf: RequestFactory):
     first.join(20)
 
     assert second_was_there.is_set()
-    assert turnstile._places.acquire(blocking=False)
+    assert turnstile._turnstile.free == 1
 
 
 def test_a_large_body_does_not_take_a_place(one_place, rf: RequestFactory):
-    turnstile._places.acquire()
+    turnstile._turnstile.enter(reads=True)
 
     answer = TurnstileMiddleware(lambda request: HttpResponse(b"ok"))(
         rf.post("/v1/uploads", b"x" * (turnstile.LARGE_BODY_BYTES + 1), content_type="video/mp4")
@@ -80,13 +81,34 @@ def test_a_view_that_fails_gives_its_place_back(one_place, rf: RequestFactory):
     with pytest.raises(RuntimeError):
         TurnstileMiddleware(view)(rf.get("/"))
 
-    assert turnstile._places.acquire(blocking=False)
+    assert turnstile._turnstile.free == 1
 
 
 def test_outside_of_a_request_there_is_nothing_to_give_back(one_place):
     with outside():
-        assert turnstile._places.acquire(blocking=False)
-        turnstile._places.release()
+        assert turnstile._turnstile.free == 1
+
+
+def test_reads_go_before_writes_but_not_for_ever():
+    gate, went = Turnstile(1), []
+    gate.enter(reads=True)
+
+    def visit(kind: str) -> None:
+        gate.enter(reads=kind == "r")
+        went.append(kind)
+        gate.leave()
+
+    threads = []
+    for kind in "ww" + "r" * (READS_AHEAD + 2):
+        threads.append(threading.Thread(target=visit, args=(kind,), daemon=True))
+        threads[-1].start()
+        wait_for(lambda: len(gate._reads) + len(gate._writes) == len(threads), seconds=20)
+    gate.leave()
+    for thread in threads:
+        thread.join(20)
+
+    assert "".join(went) == "r" * READS_AHEAD + "w" + "rr" + "w"
+    assert gate.free == 1
 
 
 class Sender:
@@ -131,4 +153,4 @@ def test_a_body_that_breaks_off_is_a_400(one_place, rf: RequestFactory):
     answer = TurnstileMiddleware(lambda request: HttpResponse())(request)
 
     assert answer.status_code == 400
-    assert turnstile._places.acquire(blocking=False)
+    assert turnstile._turnstile.free == 1

@@ -131,6 +131,22 @@ def test_an_account_at_its_limit_is_passed_over(alice: User, charlie: User) -> N
     assert [turn.is_ready for turn in turns.line_up(turns.WORK)] == [False, False]
 
 
+def test_the_ready_are_counted_as_they_stand_in_line(alice: User, bea: User, charlie: User) -> None:
+    assert turns.count_ready(turns.WORK) == 0
+    for second in range(5):
+        waits(alice, second)
+    waits(bea, 10)
+    orphan = waits(charlie, 11)
+    Job.objects.filter(pk=orphan.pk).update(owner=None)
+
+    counted = []
+    for _ in range(5):
+        counted.append((turns.count_ready(turns.WORK), len(turns.ready(turns.WORK))))
+        attempts.claim_next("w")
+
+    assert counted == [(5, 5), (4, 4), (3, 3), (2, 2), (1, 1)]
+
+
 def test_a_job_given_back_is_its_accounts_next(alice: User) -> None:
     first, second = waits(alice, 0), waits(alice, 1)
     taken = attempts.claim_next("w")
