@@ -45,6 +45,8 @@ MIN_ADDRESS_SPACE = 8 * 1024**3
 """Address space is not memory: thread stacks and allocator arenas reserve far more than they use."""
 
 NICENESS = 10
+SESSION_NICENESS = 5
+"""Less, because a whole session stands against each other session: at 10 the work all but stops beside a busy one."""
 
 OOM_SCORE = "800"
 """If memory runs out, the kernel should take the engine and not the database."""
@@ -87,7 +89,7 @@ def _step_back() -> None:
     os.nice(NICENESS)
     # Where the kernel groups processes by session, it weighs the groups and not what is in them.
     with contextlib.suppress(OSError):
-        _write("/proc/self/autogroup", str(NICENESS))
+        _write("/proc/self/autogroup", str(SESSION_NICENESS))
 
 
 def _leave_the_network() -> bool:
