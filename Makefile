@@ -12,6 +12,11 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
 # `make run` is for one machine and one person: payments are pretended and the admin opens without MFA.
 SANDBOX ?= $(or $(shell sed -n 's/^SANDBOX=//p' .env 2>/dev/null),1)
 
+# What `make worker` takes, the preferred first.
+QUEUES ?= $(or $(WORKER_QUEUES),$(shell sed -n 's/^WORKER_QUEUES=\([a-z,]*\).*/\1/p' .env 2>/dev/null),$(ALL_QUEUES))
+ALL_QUEUES := preview,cpu,gpu
+comma := ,
+
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' Makefile
 
@@ -21,8 +26,8 @@ run: $(VENV)/run.stamp ## the whole site, until Ctrl-C (PORT=8000 HOST=127.0.0.1
 demo: $(VENV)/run.stamp ## the same with a demo account and a finished job of each model
 	@SANDBOX="$(SANDBOX)" exec $(MANAGE) demo --with-parent
 
-worker: $(VENV)/run.stamp ## one more worker for the site that runs on DATA_DIR or REDIS_URL
-	@SANDBOX="$(SANDBOX)" exec $(MANAGE) rqworker jobs --worker-class=apps.jobs.worker.Worker --serializer=rq.serializers.JSONSerializer
+worker: $(VENV)/run.stamp ## one more worker for the site that runs on DATA_DIR or REDIS_URL (QUEUES=gpu,cpu)
+	@SANDBOX="$(SANDBOX)" exec $(MANAGE) rqworker $(subst $(comma), ,$(QUEUES)) --worker-class=apps.jobs.worker.Worker --serializer=rq.serializers.JSONSerializer
 
 models: $(VENV)/run.stamp ## which networks are installed, their sources and licences
 	@$(MANAGE) models

@@ -67,6 +67,9 @@ class Job(models.Model):
     video_url = models.CharField(max_length=2000, blank=True, help_text="As given.")
     model = models.CharField(max_length=20)
     output_format = models.CharField(max_length=20)
+    need = models.CharField(
+        max_length=10, default="cpu", db_default="cpu", help_text="Of its worker: preview, cpu or gpu."
+    )
     options = models.JSONField(default=dict, help_text="Options.as_dict(): normalised, without model and format.")
     requested = models.JSONField(default=dict, help_text="The request's fields as the caller wrote them.")
     metadata = models.JSONField(default=dict)
