@@ -1,7 +1,7 @@
 # The verbs that people and CI share. All paths are relative, so the folder's own name may hold spaces.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run demo worker test check lint format types lock models doctor bench bench-given test-inputs fuzz soak cost load million
+.PHONY: help run demo worker test check lint format types lock models doctor bench bench-given test-inputs fuzz soak cost load fleet million
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -61,6 +61,10 @@ cost: $(VENV)/run.stamp ## the whole pipeline beside its stages alone (MODELS=ch
 
 load: $(VENV)/run.stamp ## fifty accounts at once for a minute: faults, waiting and fairness (ACCOUNTS=50 SECONDS=60 CORES=2)
 	@$(PY) -m trials.load $(if $(ACCOUNTS),--accounts "$(ACCOUNTS)") $(if $(SECONDS),--seconds "$(SECONDS)") $(if $(CORES),--cores "$(CORES)")
+
+fleet: $(VENV)/run.stamp ## jobs a minute of one worker and of two, and a hundred played from it (MODEL=light TURNS=5 JOBS=6 FRAMES=25 WRITE=docs/fleet.md)
+	@$(PY) -m trials.fleet $(if $(MODEL),--model "$(MODEL)") $(if $(TURNS),--turns "$(TURNS)") $(if $(JOBS),--jobs "$(JOBS)") \
+		$(if $(FRAMES),--frames "$(FRAMES)") $(if $(WRITE),--write "$(WRITE)")
 
 million: $(VENV)/dev.stamp ## every list, record and search with a million jobs on PostgreSQL (JOBS=1000000 DATABASE=URL ONLY=webhooks TURNS=5)
 	@$(PY) -m trials.million $(if $(JOBS),--jobs "$(JOBS)") $(if $(DATABASE),--database "$(DATABASE)") $(if $(ONLY),--only "$(ONLY)") \
