@@ -280,6 +280,7 @@ ENGINE_PRECISION = env.one_of("ENGINE_PRECISION", "auto", "fp32", "fp16", "int8"
 MODEL_LICENCES = env.one_of("MODEL_LICENCES", "all", "permissive")
 MODEL_SOURCE_DIR = env.str("MODEL_SOURCE_DIR", default="")
 ALIVE_FILE = env.str("ALIVE_FILE", default="")
+SCRATCH_BYTES = env.int("SCRATCH_BYTES", default=0)  # of SCRATCH_DIR, all that work in it together; 0: its disk
 LEASE_SECONDS = env.int("LEASE_SECONDS", default=30)
 MAX_ATTEMPTS = env.int("MAX_ATTEMPTS", default=3)
 MAX_JOBS_AT_ONCE = env.int("MAX_JOBS_AT_ONCE", default=3)  # of one account; more wait in the queue

@@ -92,6 +92,9 @@ class Job(models.Model):
     progress = models.FloatField(default=0, help_text="0–100.")
     frames_done = models.PositiveIntegerField(default=0)
     frames_total = models.PositiveIntegerField(default=0)
+    scratch_bytes = models.BigIntegerField(
+        default=0, db_default=0, help_text="That a worker may need of its disk, about and at most; 0 is not known."
+    )
     eta_seconds = models.FloatField(null=True)
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
 

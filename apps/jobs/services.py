@@ -24,7 +24,7 @@ from apps.engine.plan import Plan, make_plan
 from apps.engine.report import Facts
 from apps.engine.sizes import output_bytes
 from apps.errors import AppError
-from apps.jobs import caps, diary, doorbell, metadata, previews, turns, waiting
+from apps.jobs import caps, diary, doorbell, metadata, previews, room, turns, waiting
 from apps.jobs.attempts import claim, claim_preparation, expire, give_back, reap, requeue, tick
 from apps.jobs.endings import StoredFile, cancel, complete, fail, lock_wallet
 from apps.jobs.models import Job, JobEvent
@@ -290,13 +290,9 @@ def _hold(job: Job, sources: list[Asset]) -> dict[str, Any]:
     named = source_fields(job.requested)
     for asset in Asset.objects.select_for_update().filter(pk__in=[source.pk for source in sources]).order_by("pk"):
         _usable(asset, kind=asset.kind, param=named[asset.kind])
-    return {
-        "hold": held,
-        "estimated": amount,
-        "held_seconds": plan.seconds,
-        "pricing_version": version,
-        "frames_total": plan.frames,
-    }
+    need = room.need(options, plan, sources)
+    written = {"frames_total": plan.frames, "scratch_bytes": need, "held_seconds": plan.seconds}
+    return {"hold": held, "estimated": amount, "pricing_version": version, **written}
 
 
 def _price(options: Options, facts: Mapping[str, Any], list_: PriceList | None = None) -> tuple[int, Plan, int]:

@@ -64,6 +64,8 @@ class Turn:
     round: int
     model: str
     frames: int
+    scratch_bytes: int
+    queued_at: datetime
 
     @property
     def is_ready(self) -> bool:
@@ -73,16 +75,16 @@ class Turn:
 
 def line_up(line: Line) -> list[Turn]:
     """Everything that waits in a line, in the order in which workers will take it; a fixed number of queries."""
-    fields = ("pk", "attempt", "owner_id", "model", "frames_total", "queued_at")
+    fields = ("pk", "attempt", "owner_id", "model", "frames_total", "scratch_bytes", "queued_at")
     rows = list(Job.objects.filter(line.waiting).order_by("queued_at", "id").values_list(*fields))
     if not rows:
         return []
     rounds = Counter(_per_owner(line.busy))
-    since = _since(line, {owner_id: queued_at for _, _, owner_id, _, _, queued_at in reversed(rows)})
+    since = _since(line, {owner_id: queued_at for _, _, owner_id, *_, queued_at in reversed(rows)})
     order = []
-    for job_id, attempt, owner_id, model, frames, queued_at in rows:
+    for job_id, attempt, owner_id, model, frames, scratch_bytes, queued_at in rows:
         rounds[owner_id] += 1
-        turn = Turn(job_id, attempt, owner_id, rounds[owner_id], model, frames)
+        turn = Turn(job_id, attempt, owner_id, rounds[owner_id], model, frames, scratch_bytes, queued_at)
         order.append((turn.round, since[owner_id], queued_at, str(job_id), turn))
     return [entry[-1] for entry in sorted(order, key=lambda entry: entry[:-1])]
 

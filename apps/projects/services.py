@@ -270,7 +270,8 @@ def _made(project: Project) -> Project:
 def scratch(name: str = "") -> Iterator[Path]:
     """A folder of our own on the local disk, gone afterwards whatever happens."""
     folder = Path(settings.SCRATCH_DIR) / (name or f"ingest-{uuid.uuid4()}")
-    folder.mkdir(parents=True)
+    # One of that name may have been made, and room promised to it, when the work was claimed.
+    folder.mkdir(parents=True, exist_ok=bool(name))
     try:
         yield folder
     finally:
