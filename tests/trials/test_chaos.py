@@ -174,19 +174,19 @@ def test_an_event_may_come_twice_but_not_be_two() -> None:
     ]
 
 
-def test_memory_is_judged_by_its_end_against_its_settled_beginning() -> None:
+def test_memory_is_judged_by_its_end_against_its_middle() -> None:
     def life(seconds: int, megabytes: Callable[[int], float]) -> list[tuple[float, float]]:
         return [(float(at), megabytes(at)) for at in range(0, seconds, 2)]
 
     told = reckoning.of_memory(
         {
-            "flat": life(300, lambda at: 50 if at < 30 else 120),
-            "leaking": life(300, lambda at: 100 + at / 5),
-            "short": life(100, lambda at: 100 + at),
+            "flat": life(300, lambda at: 50 if at < 100 else 120),
+            "leaking": life(300, lambda at: 100 + at / 3),
+            "short": life(140, lambda at: 100 + at),
         }
     )
 
-    assert list(told) == ["the memory of leaking went from 117 to 155 MB"]
+    assert list(told) == ["the memory of leaking went from 150 to 190 MB"]
 
 
 # -- the records ----------------------------------------------------------------------------

@@ -50,7 +50,7 @@ class Report:
     rest_seconds: float = 0.0
     ended_by_themselves: dict[str, int] = field(default_factory=dict)
     memory: dict[str, tuple[float, float]] = field(default_factory=dict)
-    """Megabytes of what lived long: after settling, at the end."""
+    """Megabytes of what lived long: in the middle of its life, at the end."""
     complaints: list[str] = field(default_factory=list)
 
     def lines(self) -> Iterator[str]:
@@ -123,6 +123,7 @@ def chaos(folder: Path, given: argparse.Namespace) -> Report:
         if not report.jobs.get("completed"):
             report.complaints.append("no job was completed")
         stop(fleet)
+        (given.out / "memory.json").write_text(json.dumps(fleet.memory), encoding="utf-8")
         report.complaints += [*striker.failed, *left_behind(fleet)]
     return report
 

@@ -37,7 +37,7 @@ FORMATS = (
 PAY_PAGE = re.compile(r'href="(http[^"]+/pay/cs_[^"]+)"')
 ACTIONS = {
     "bring": 2, "bring_in_parts": 2, "submit": 8, "ask": 14, "wait": 4, "look_around": 2, "cancel": 2, "delete": 2,
-    "retry": 2, "download": 3, "pay": 1,
+    "retry": 2, "download": 3, "pay": 2,
 }  # fmt: skip
 """What it does next, and how gladly."""
 
@@ -91,6 +91,9 @@ class Patron:
         names, weights = list(ACTIONS), list(ACTIONS.values())
         while not self.stop.wait(self.chance.uniform(*PAUSE_SECONDS)):
             getattr(self, self.chance.choices(names, weights)[0])()
+        # Of what is still to do it leaves one job, so that rest comes within reach.
+        for job_id in self._unfinished()[1:]:
+            self._keep_job(self.surely("POST", f"/v1/jobs/{job_id}/cancel", json={}))
 
     # -- bringing ---------------------------------------------------------------------------
 

@@ -23,10 +23,10 @@ SHOWN = 5
 """Answers to one question that are named; the rest are counted."""
 GRACE_SECONDS = 6.0
 """After a part came back, in which requests that met its absence may still be answered so."""
-SETTLED_SECONDS = 60.0
-"""A process's memory is judged from then on, if it lived so long again."""
-GROWTH, GROWTH_MEGABYTES = 0.10, 8.0
-"""What it may grow by: the larger of the two."""
+LIFE_SECONDS = 150.0
+"""A process's memory is judged if it lived so long, and then in the later half of its life."""
+GROWTH, GROWTH_MEGABYTES = 0.10, 20.0
+"""What it may grow by: the larger of the two. A library that is loaded when it is first needed is 17 MB."""
 
 
 def of_records(answers: Mapping[str, Sequence[Sequence[Any]]]) -> Iterator[str]:
@@ -134,19 +134,18 @@ def of_events(heard: Sequence[tuple[str, str, str]]) -> Iterator[str]:
 
 
 def of_memory(memory: Mapping[str, Sequence[tuple[float, float]]]) -> Iterator[str]:
-    """End against beginning of whatever lived long enough, once it had settled."""
+    """The end of whatever lived long enough against the middle of its life."""
     for name, samples in memory.items():
         if (grown := growth(samples)) is not None and grown[1] - grown[0] > max(GROWTH * grown[0], GROWTH_MEGABYTES):
             yield f"the memory of {name} went from {grown[0]:.0f} to {grown[1]:.0f} MB"
 
 
 def growth(samples: Sequence[tuple[float, float]]) -> tuple[float, float] | None:
-    """The middles of the first and last fifth after settling; None for a life too short to judge."""
-    settled = [value for moment, value in samples if moment - samples[0][0] > SETTLED_SECONDS]
-    if not settled or samples[-1][0] - samples[0][0] < 2 * SETTLED_SECONDS:
+    """The middles of the third and the last fifth of a life; None for one too short to judge."""
+    if samples[-1][0] - samples[0][0] < LIFE_SECONDS:
         return None
-    fifth = max(1, len(settled) // 5)
-    return statistics.median(settled[:fifth]), statistics.median(settled[-fifth:])
+    values, fifth = [value for _, value in samples], len(samples) // 5
+    return statistics.median(values[2 * fifth : 3 * fifth]), statistics.median(values[-fifth:])
 
 
 def in_short(what: str, found: Iterable[str]) -> Iterator[str]:
