@@ -59,8 +59,9 @@ cost: $(VENV)/run.stamp ## the whole pipeline beside its stages alone (MODELS=ch
 	@$(PY) -m trials.cost $(if $(MODELS),--models "$(MODELS)") $(if $(FORMATS),--formats "$(FORMATS)") $(if $(SIZES),--sizes "$(SIZES)") \
 		$(if $(TURNS),--turns "$(TURNS)") $(if $(INPUTS),--inputs "$(INPUTS)")
 
-load: $(VENV)/run.stamp ## fifty accounts at once for a minute: faults, waiting and fairness (ACCOUNTS=50 SECONDS=60 CORES=2)
-	@$(PY) -m trials.load $(if $(ACCOUNTS),--accounts "$(ACCOUNTS)") $(if $(SECONDS),--seconds "$(SECONDS)") $(if $(CORES),--cores "$(CORES)")
+load: $(VENV)/$(if $(filter 1,$(CHAOS)),dev,run).stamp ## fifty accounts at once (ACCOUNTS=50 SECONDS=60 CORES=2); CHAOS=1 SEED=1: for 5 minutes on a fleet that is broken all the while
+	@$(PY) -m trials.$(if $(filter 1,$(CHAOS)),chaos $(if $(SEED),--seed "$(SEED)"),load $(if $(CORES),--cores "$(CORES)")) \
+		$(if $(ACCOUNTS),--accounts "$(ACCOUNTS)") $(if $(SECONDS),--seconds "$(SECONDS)")
 
 fleet: $(VENV)/run.stamp ## jobs a minute of one worker and of two, and a hundred played from it (MODEL=light TURNS=5 JOBS=6 FRAMES=25 WRITE=docs/fleet.md)
 	@$(PY) -m trials.fleet $(if $(MODEL),--model "$(MODEL)") $(if $(TURNS),--turns "$(TURNS)") $(if $(JOBS),--jobs "$(JOBS)") \
