@@ -79,6 +79,9 @@ UNREACHABLE = (OperationalError, RedisConnectionError, RedisTimeoutError)
 
 def handle(exc: Exception, context: Mapping[str, Any]) -> Response | None:
     """DRF's exception handler; None for a fault, which Django then logs and `EnvelopeMiddleware` words."""
+    if isinstance(exc, exceptions.UnsupportedMediaType):
+        taken = " or ".join(parser.media_type for parser in context["view"].get_parsers())
+        exc = exceptions.UnsupportedMediaType("", f"{exc.detail} This address takes {taken}.")
     error = as_refusal(exc)
     if error is None:
         return None
