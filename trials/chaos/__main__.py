@@ -39,8 +39,8 @@ class Report:
     accounts: int
     seconds: float
     faults: int
-    requests: int
-    refused_503: int
+    answers: dict[str, int]
+    """By status, and by code where refused."""
     jobs: dict[str, int] = field(default_factory=dict)
     failed_because: dict[str, int] = field(default_factory=dict)
     attempts: int = 0
@@ -56,7 +56,7 @@ class Report:
     def lines(self) -> Iterator[str]:
         yield (
             f"seed {self.seed}: {self.accounts} accounts, {self.seconds:.0f} s, {self.faults} faults; "
-            f"{self.requests} requests, {self.refused_503} of them told that a part is away"
+            f"{sum(self.answers.values())} requests: {told(self.answers)}"
         )
         yield (
             f"jobs: {sum(self.jobs.values())} ({told(self.jobs)}) in {self.attempts} attempts; "
@@ -222,8 +222,7 @@ def reckon(
         accounts=given.accounts,
         seconds=given.seconds,
         faults=0,
-        requests=len(answers),
-        refused_503=sum(answer.status == 503 for answer in answers),
+        answers=dict(Counter(f"× {answer.status} {answer.code}".strip() for answer in answers)),
         jobs=dict(Counter(Job.objects.order_by().values_list("status", flat=True))),
         failed_because=dict(Counter(Job.objects.filter(status="failed").values_list("error_code", flat=True))),
         attempts=Attempt.objects.count(),

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 
 from trials.chaos import store
@@ -273,11 +272,6 @@ def _bench(fault: Fault) -> str:
 def is_excused(away: Sequence[Away], began: float, ended: float, *, grace: float, parts: Sequence[str]) -> bool:
     """Whether one of these parts was away while something was asked, or had only just come back."""
     return any(one.part in parts and began <= one.until + grace and ended >= one.since for one in away)
-
-
-def overlaps(faults: Sequence[Fault]) -> int:
-    """How many of a course begin while the one before still lasts."""
-    return sum(later.at < earlier.at + earlier.lasts for earlier, later in pairwise(faults))
 
 
 def log_to(path: Path, began: float) -> Tell:

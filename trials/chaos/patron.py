@@ -117,7 +117,12 @@ class Patron:
         if self.chance.random() < ABANDONED:
             self.surely("DELETE", f"/v1/uploads/{upload}")
             return
-        status, made = self.surely("POST", f"/v1/uploads/{upload}/complete", json={})
+        for _ in range(MOST_TRIES):
+            status, made = self.surely("POST", f"/v1/uploads/{upload}/complete", json={})
+            # Another request is said to be at it: one of ours, whose end the database never heard of.
+            if status != 409:
+                break
+            time.sleep(5)
         self._keep_source(status, made)
 
     def _send(self, upload: str, part: dict[str, Any], content: bytes) -> bool:
