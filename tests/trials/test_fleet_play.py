@@ -34,7 +34,8 @@ def test_what_a_full_place_lets_through_is_all_there_is() -> None:
     assert one.jobs_a_minute == pytest.approx(60 / 10.5, rel=0.05)
     assert many.jobs_a_minute == pytest.approx(120, rel=0.05)
     assert many.use[DATABASE] == pytest.approx(1, abs=0.05)
-    assert one.wait[DATABASE] == 0
+    # Behind what it has submitted itself.
+    assert one.wait[DATABASE] < 0.1
     assert many.wait[DATABASE] > 10
 
 
