@@ -7,11 +7,12 @@ that was away too long finds zero rows and writes nothing.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import copy_context
 from datetime import datetime, timedelta
@@ -27,6 +28,7 @@ from apps.api import request_id
 from apps.engine.report import Progress
 from apps.jobs import diary, doorbell, endings, room, turns
 from apps.jobs.models import Attempt, Job, JobEvent
+from apps.jobs.needs import NEEDS
 from apps.jobs.states import move
 from apps.jobs.watch import Overtaken, Stalled
 
@@ -46,13 +48,17 @@ def worker_name(pid: int | None = None) -> str:
     return f"{socket.gethostname()}:{pid or os.getpid()}"
 
 
-def claim_next(worker: str) -> Job | None:
-    """Take the job whose turn it is; None when nothing waits that may be taken, room.Full when it has no room here.
+def claim_next(worker: str, needs: Sequence[str] = NEEDS) -> Job | None:
+    """Take the job of these needs whose turn it is; None when nothing waits that may be taken, room.Full when it has
+    no room here.
 
     One that has no room yet is passed by those that have, but not for long: they would go on passing it for ever.
     """
-    lacks_room = False
-    for turn in turns.ready(turns.WORK):
+    least_refused = math.inf
+    for turn in turns.ready_for(needs):
+        has_waited_long = timezone.now() - turn.queued_at > PASSED_FOR
+        if turn.scratch_bytes >= least_refused and not has_waited_long:
+            continue
         lease = uuid4()
         folder = f"{turn.job_id}-{lease}"
         fit = room.take(folder, turn.scratch_bytes)
@@ -61,10 +67,10 @@ def claim_next(worker: str) -> Job | None:
                 return job
             room.give_up(folder)
             continue
-        lacks_room = True
-        if fit is room.Fit.LATER and timezone.now() - turn.queued_at > PASSED_FOR:
+        least_refused = min(least_refused, turn.scratch_bytes)
+        if fit is room.Fit.LATER and has_waited_long:
             break
-    if lacks_room:
+    if least_refused < math.inf:
         raise room.Full
     return None
 
@@ -82,7 +88,7 @@ def claim(job_id: UUID, attempt: int, worker: str, *, lease: UUID | None = None)
         if job is None or job.status != S.QUEUED:
             return None
         endings.lock_wallet(job)
-        running = Job.objects.filter(status=S.PROCESSING, owner=job.owner_id).count()
+        running = Job.objects.filter(turns.line_of(job).busy, owner=job.owner_id).count()
         if job.owner_id and running >= settings.MAX_JOBS_AT_ONCE:
             return None
         now = timezone.now()
@@ -221,7 +227,7 @@ def reap(job: Job) -> str:
 def requeue(job: Job) -> bool:
     """By hand, from the admin: take a running job from its worker as a new attempt, or ring again for a waiting one."""
     if job.status == S.QUEUED and job.lease is None:
-        doorbell.ring(turns.WORK if job.stage == Job.Stage.WAITING else turns.FETCHES)
+        doorbell.ring(turns.line_of(job) if job.stage == Job.Stage.WAITING else turns.FETCHES)
         return True
     return _requeue(job, event="requeued", attempt=F("attempt") + 1, outcome="taken", detail={"by": "support"})
 
@@ -250,7 +256,7 @@ def _requeue(
         if moved:
             diary.end(job.pk, outcome)
     if moved:
-        doorbell.ring_on_commit(turns.WORK if is_work else turns.FETCHES)
+        doorbell.ring_on_commit(turns.line_of(job) if is_work else turns.FETCHES)
     return bool(moved)
 
 
