@@ -256,7 +256,9 @@ class Patron:
             self._note(f"POST {path}: {type(error).__name__}", began, 0)
             return ""
         # Pages have no envelope to miss.
-        self._note(f"POST {path}", began, answer.status_code, "service_unavailable")
+        self._note(
+            f"POST {path}", began, answer.status_code, "service_unavailable" if answer.status_code == 503 else ""
+        )
         return answer.text if answer.status_code == 200 else ""
 
     # -- the wire ---------------------------------------------------------------------------
