@@ -167,8 +167,12 @@ def answered(record: IdempotencyRecord, response: Response, *, is_required: bool
         raise in_progress()
 
 
+def passes(response: Response) -> bool:
+    return response.status_code == 429 or "Retry-After" in response.headers
+
+
 def refused(record: IdempotencyRecord, view: Any, error: BaseException) -> Response:
-    """Refusals are answers and are kept; faults are not, so that trying again can succeed."""
+    """Refusals are answers and are kept; faults and what passes by itself are not: trying again can succeed."""
     ours = IdempotencyRecord.objects.filter(pk=record.pk, lease=record.lease)
     response: Response | None = None
     try:
@@ -176,10 +180,11 @@ def refused(record: IdempotencyRecord, view: Any, error: BaseException) -> Respo
             # Raises the error itself when it is a fault.
             response = view.handle_exception(error)
     finally:
-        if response is None or response.status_code >= 500 or response.status_code == 429:
+        is_kept = response is not None and response.status_code < 500 and not passes(response)
+        if not is_kept:
             ours.delete()
     if response is None:
         raise error
-    if response.status_code < 500 and response.status_code != 429:
+    if is_kept:
         answered(record, response, is_required=False)
     return response

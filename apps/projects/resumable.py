@@ -33,6 +33,8 @@ MOST_PARTS = 1000
 """Of one upload: all their addresses are in one answer. Larger files get larger parts."""
 COMPLETING_FOR = timedelta(minutes=3)
 """After this without a sign the request that completes an upload is taken for dead, and another may try."""
+AGAIN_AFTER = 5.0
+"""Seconds after which whoever met another's completion asks again."""
 GRACE_SECONDS = 3600
 """A folder of parts without a row that is older than this belongs to nobody."""
 BATCH = 100
@@ -222,7 +224,7 @@ def _claim(upload: Upload) -> uuid.UUID:
         status=S.COMPLETING, lease=lease, lease_until=now + COMPLETING_FOR
     ):
         message = "Another request is completing this upload just now: ask for its state in a moment."
-        raise AppError("conflict", message)
+        raise AppError("conflict", message, wait=AGAIN_AFTER)
     return lease
 
 

@@ -92,6 +92,22 @@ def test_two_completions_at_once_make_one_asset(store, api, content, monkeypatch
     assert Asset.objects.count() == 1
 
 
+def test_who_met_another_completion_may_ask_again_under_the_same_key(store, api, content):
+    """That one may have died: its claim runs out in minutes, and the key must not keep the 409 for a day."""
+    begun, key = begin(api, content), {"idempotency-key": "complete-1"}
+    send(begun, content)
+    claimed = Upload.objects.filter(pk=begun["upload_id"])
+    claimed.update(status="completing", lease=uuid.uuid4(), lease_until=timezone.now() + timedelta(minutes=3))
+
+    met = complete(api, begun, **key)
+    claimed.update(lease_until=timezone.now() - timedelta(seconds=1))
+    again = complete(api, begun, **key)
+
+    assert refusal(met)[:2] == (409, "conflict")
+    assert int(met.headers["Retry-After"]) == 5
+    assert again.status_code == 201
+
+
 def test_one_that_was_overtaken_while_it_was_slow_writes_nothing(store, api, content, monkeypatch):
     begun = begin(api, content)
     send(begun, content)
