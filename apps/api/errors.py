@@ -53,7 +53,13 @@ MEANINGS = {
 }
 """Code → what it means to a caller; shown in the API's documentation."""
 
-CODE_BY_STATUS = {400: "invalid_request", 404: "not_found", 405: "method_not_allowed", 413: "file_too_large"}
+CODE_BY_STATUS = {
+    400: "invalid_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "file_too_large",
+    503: "service_unavailable",
+}
 MESSAGE_BY_CODE = {
     "invalid_request": "The request could not be read.",
     "not_found": "There is nothing at this address.",

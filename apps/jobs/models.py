@@ -70,6 +70,9 @@ class Job(models.Model):
     video_url = models.CharField(max_length=2000, blank=True, help_text="As given.")
     model = models.CharField(max_length=20)
     output_format = models.CharField(max_length=20)
+    need = models.CharField(
+        max_length=10, default="cpu", db_default="cpu", help_text="Of its worker: preview, cpu or gpu."
+    )
     options = models.JSONField(default=dict, help_text="Options.as_dict(): normalised, without model and format.")
     requested = models.JSONField(default=dict, help_text="The request's fields as the caller wrote them.")
     metadata = models.JSONField(default=dict)
@@ -95,6 +98,9 @@ class Job(models.Model):
     progress = models.FloatField(default=0, help_text="0–100.")
     frames_done = models.PositiveIntegerField(default=0)
     frames_total = models.PositiveIntegerField(default=0)
+    scratch_bytes = models.BigIntegerField(
+        default=0, db_default=0, help_text="That a worker may need of its disk, about and at most; 0 is not known."
+    )
     eta_seconds = models.FloatField(null=True)
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
 

@@ -55,7 +55,7 @@ def test_no_index_only_begins_another_one(db: None) -> None:
 
 def test_an_index_that_was_dropped_with_its_field_comes_back(transactional_db: None) -> None:
     """As `migrate jobs 0013` has it made again, for the version before."""
-    migration = importlib.import_module("apps.jobs.migrations.0014_fewer_indexes").Migration
+    migration = importlib.import_module("apps.jobs.migrations.0016_fewer_indexes").Migration
     (drop,) = [one for one in migration.operations if isinstance(one, DropFieldIndex) and one.name == "owner"]
     now = ProjectState.from_apps(apps)
     before = now.clone()

@@ -11,7 +11,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
-        ('jobs', '0013_attempts_are_cleared'),
+        ('jobs', '0015_jobs_by_need'),
         ('projects', '0008_lists_of_many_files'),
     ]
 
