@@ -67,8 +67,8 @@ fleet: $(VENV)/run.stamp ## jobs a minute of one worker and of two, and a hundre
 	@$(PY) -m trials.fleet $(if $(MODEL),--model "$(MODEL)") $(if $(TURNS),--turns "$(TURNS)") $(if $(JOBS),--jobs "$(JOBS)") \
 		$(if $(FRAMES),--frames "$(FRAMES)") $(if $(WRITE),--write "$(WRITE)")
 
-million: $(VENV)/dev.stamp ## every list, record and search with a million jobs on PostgreSQL (JOBS=1000000 DATABASE=URL ONLY=webhooks TURNS=5)
-	@$(PY) -m trials.million $(if $(JOBS),--jobs "$(JOBS)") $(if $(DATABASE),--database "$(DATABASE)") $(if $(ONLY),--only "$(ONLY)") \
+million: $(VENV)/dev.stamp ## every list, record and search with a million jobs on PostgreSQL (JOBS=1000000 DATABASE=URL FOLDER=DIR ONLY=webhooks TURNS=5)
+	@$(PY) -m trials.million $(if $(JOBS),--jobs "$(JOBS)") $(if $(DATABASE),--database "$(DATABASE)") $(if $(FOLDER),--folder "$(FOLDER)") $(if $(ONLY),--only "$(ONLY)") \
 		$(if $(TURNS),--turns "$(TURNS)")
 
 check: lint types ## everything that can be checked without running it

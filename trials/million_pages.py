@@ -25,8 +25,10 @@ Pages = Iterator[tuple[str, str]]
 """Name and address."""
 
 CHOICE = re.compile(r'href="\?([^"]+)"')
+OTHER_STATUSES = ("created", "queued", "processing", "failed", "canceled")
 ID = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}")
 LAST = "page=999999"
+MOST_NARROWED = 12
 DAYS = "since=2026-01-01&until=2026-02-01"
 
 
@@ -54,9 +56,14 @@ def _of_kind(client: Client, kind: ModelAdmin[Any], job: Job) -> Pages:
     if isinstance(kind, RecordAdmin) and kind.search_fields:
         for what, text in handles(job).items():
             yield f"{name}, search {what}", f"{listed}?{urlencode({SEARCH_VAR: text})}"
+        # As much as support narrows a search at once, and as little as it can find in many rows.
+        for query in sorted(text for text in choices if "__exact=" in text or "year" in text)[:MOST_NARROWED]:
+            yield f"{name}, search largest account, {query}", f"{listed}?{urlencode({SEARCH_VAR: FIRST})}&{query}"
+        yield f"{name}, search largest account, page 100", f"{listed}?{urlencode({SEARCH_VAR: FIRST, PAGE_VAR: 100})}"
     row = kind.model._default_manager.order_by().first()
     if row is not None:
         yield f"{name}, one", reverse(f"admin:{name}_change", args=[row.pk])
+        yield f"{name}, what was changed in one", reverse(f"admin:{name}_history", args=[row.pk])
 
 
 def handles(job: Job) -> dict[str, str]:
@@ -103,19 +110,26 @@ def of_customer(who: str, user: User) -> Pages:
     job = Job.objects.for_user(user).filter(status="completed").order_by("-created_at")[0]
     endpoint = Endpoint.objects.for_user(user)[0]
     delivery = Delivery.objects.filter(user=user).order_by("-created_at")[0]
+    purchase, key = user.purchases.all()[0], user.api_keys.all()[0]
+    others = [Job.objects.for_user(user).filter(status=status).first() for status in OTHER_STATUSES]
     asked: list[tuple[str, list[Any], list[str]]] = [
         ("projects", [], ["", "page=9", "q=Film", "show=media", "show=running"]),
         ("project", [project.pk], ["", LAST, "status=failed", "status=queued", "model=pro", DAYS]),
+        ("project-settings", [project.pk], [""]),
         ("project-delete", [project.pk], [""]),
         ("jobs", [], ["", LAST, "status=failed", "status=created", f"project={project.pk}"]),
-        ("job", [job.pk], [""]),
-        ("new", [], [""]),
+        *(("job", [found.pk], [""]) for found in (job, *others) if found),
+        ("job-status", [job.pk], [""]),
+        ("new", [], ["", f"project={project.pk}"]),
         ("usage", [], ["days=7", "days=30", "days=90"]),
+        ("usage-csv", [], ["days=90"]),
         ("credits", [], ["", LAST]),
+        ("purchase", [purchase.pk], [""]),
         ("webhooks", [], [""]),
         ("webhook", [endpoint.pk], ["", "state=failed"]),
         ("webhook-deliveries", [], ["", "state=failed", LAST]),
         ("webhook-delivery", [delivery.pk], [""]),
+        ("key", [key.pk], [""]),
         *((name, [], [""]) for name in ("account", "keys", "notices", "account-export", "account-delete")),
     ]
     for name, ids, queries in asked:
@@ -129,7 +143,7 @@ def of_program(who: str, user: User) -> Pages:
     job = Job.objects.for_user(user).filter(status="completed").order_by("-created_at")[0]
     endpoint = Endpoint.objects.for_user(user)[0]
     last = max(0, Job.objects.for_user(user).count() - 100)
-    jobs = ["", "limit=100", f"limit=100&offset={last}", "status=failed", "status=queued"]
+    jobs = ["", "limit=100", "limit=100&offset=10000", f"limit=100&offset={last}", "status=failed", "status=queued"]
     jobs += [f"project={project.pk}", f"project={project.external_id}", f"status=completed&project={project.pk}"]
     asked = {
         "jobs": jobs,
@@ -141,7 +155,9 @@ def of_program(who: str, user: User) -> Pages:
         "usage/events": ["limit=100", "limit=100&api_key=this"],
         "projects": ["limit=100", f"external_id={project.external_id}"],
         "webhooks": [""],
-        f"webhooks/{endpoint.pk}/deliveries": ["limit=100"],
+        f"projects/{project.pk}": [""],
+        f"webhooks/{endpoint.pk}": [""],
+        f"webhooks/{endpoint.pk}/deliveries": ["limit=100", "limit=100&offset=10000"],
     }
     for path, queries in asked.items():
         for query in queries:
@@ -153,8 +169,7 @@ def short(name: str) -> str:
 
 
 def at_the_door() -> Pages:
-    for address in ("/health/ready", "/metrics", "/v1/pricing"):
-        yield address, address
+    yield "/metrics", "/metrics"
 
 
 def some_job() -> Job:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar, cast
 
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
@@ -36,6 +36,30 @@ def owner(sought: Sought) -> User | None:
         return known
     closed = closing.deletions_of(sought.email).select_related("user").order_by("-created_at").first()
     return closed.user if closed else None
+
+
+class OfAccountAdmin(RecordAdmin):
+    """What belongs to an account: found by it, beside the record's own id, and with a link to it."""
+
+    belongs_to: ClassVar[str] = "user"
+    """The field that leads to the account."""
+
+    def of_account(self, sought: Sought) -> Q | None:
+        found = owner(sought)
+        return Q(**{self.belongs_to: found.pk}) if found else None
+
+    def condition(self, sought: Sought) -> Q | None:
+        return self.of_account(sought) or sought.ids()
+
+    def whose(self, record: Any) -> User | None:
+        for name in self.belongs_to.split("__"):
+            record = getattr(record, name)
+        return cast("User | None", record)
+
+    @admin.display(description="account")
+    def of(self, record: Any) -> str:
+        user = self.whose(record)
+        return link("accounts_user", user.pk, user) if user else "–"
 
 
 def _remove_factor(user: User, wish: Wish) -> str:
@@ -120,7 +144,7 @@ def _look(key: ApiKey) -> dict[str, Any]:
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(RecordAdmin):
+class ApiKeyAdmin(OfAccountAdmin):
     rank = 6
     list_display = ("prefix", "name", "user", "created_at", "last_used_at", "expires_at", "disabled_at")
     list_filter = (("disabled_at", admin.EmptyFieldListFilter), "created_at")
@@ -128,7 +152,7 @@ class ApiKeyAdmin(RecordAdmin):
     search_help_text = "The key or its first ten characters, key id, or e-mail or account id of its owner."
     # Without the digest: support has no use for it.
     fields = readonly_fields = (
-        "id", "owner", "name", "prefix", "scopes", "credits_a_month", "created_at", "last_used_at", "expires_at",
+        "id", "of", "name", "prefix", "scopes", "credits_a_month", "created_at", "last_used_at", "expires_at",
         "disabled_at", "previous_until",
     )  # fmt: skip
     buttons = (
@@ -146,15 +170,10 @@ class ApiKeyAdmin(RecordAdmin):
     def condition(self, sought: Sought) -> Q | None:
         if sought.text.startswith(services.KEY_PREFIX):
             return Q(prefix=sought.text[: services.SHOWN_CHARACTERS])
-        found = owner(sought)
-        return Q(user=found.pk) if found else sought.ids()
+        return super().condition(sought)
 
     def detail(self, record: ApiKey) -> str:
         return f"of {record.user}{', disabled' if record.disabled_at else ''}"
-
-    @admin.display(description="user")
-    def owner(self, key: ApiKey) -> str:
-        return link("accounts_user", key.user_id, key.user)
 
     @admin.display(description="credits a month")
     def credits_a_month(self, key: ApiKey) -> str:
@@ -162,7 +181,7 @@ class ApiKeyAdmin(RecordAdmin):
 
 
 @admin.register(Mail)
-class MailAdmin(RecordAdmin):
+class MailAdmin(OfAccountAdmin):
     """What people were mailed beside what concerns signing in, and whether it went out."""
 
     list_display = ("kind", "user", "created_at", "sent_at", "attempts", "next_attempt_at")
@@ -170,17 +189,13 @@ class MailAdmin(RecordAdmin):
     list_select_related = ("user",)
     search_help_text = "E-mail or account id, job id, mail id, or the occasion's key."
     fields = readonly_fields = (
-        "id", "owner", "kind", "key", "context", "created_at", "attempts", "next_attempt_at", "sent_at",
+        "id", "of", "kind", "key", "context", "created_at", "attempts", "next_attempt_at", "sent_at",
     )  # fmt: skip
 
     def condition(self, sought: Sought) -> Q | None:
-        if found := owner(sought):
-            return Q(user=found.pk)
+        if theirs := self.of_account(sought):
+            return theirs
         return Q(key__in=(sought.text, f"job:{sought.id}")) if not sought.first or sought.id else sought.ids()
-
-    @admin.display(description="user")
-    def owner(self, mail: Mail) -> str:
-        return link("accounts_user", mail.user_id, mail.user)
 
 
 @admin.register(Act)
@@ -206,7 +221,7 @@ class ActAdmin(RecordAdmin):
 
 
 @admin.register(DataRequest)
-class DataRequestAdmin(RecordAdmin):
+class DataRequestAdmin(OfAccountAdmin):
     """Who took a copy of their data, whose account was deleted, and whether all of it is gone."""
 
     list_display = ("created_at", "kind", "user", "cleared_at", "done_at")
@@ -218,8 +233,7 @@ class DataRequestAdmin(RecordAdmin):
     def condition(self, sought: Sought) -> Q | None:
         if sought.email and (closed := keys(closing.deletions_of(sought.email))):
             return Q(pk__in=closed)
-        found = owner(sought)
-        return Q(user=found.pk) if found else sought.ids()
+        return super().condition(sought)
 
 
 def _verify(address: EmailAddress, wish: Wish) -> str:
@@ -228,23 +242,18 @@ def _verify(address: EmailAddress, wish: Wish) -> str:
     return f"{address.email} counts as verified."
 
 
-class OfUserAdmin(RecordAdmin):
+class SignInAdmin(OfAccountAdmin):
     """What signing in leaves of an account; allauth's own pages of it show secrets and note no change."""
 
     list_select_related = ("user",)
     search_help_text = "E-mail or account id."
 
     def condition(self, sought: Sought) -> Q | None:
-        found = owner(sought)
-        return Q(user=found.pk) if found else None
-
-    @admin.display(description="user")
-    def of(self, record: Any) -> str:
-        return link("accounts_user", record.user_id, record.user)
+        return self.of_account(sought)
 
 
 @admin.register(EmailAddress)
-class EmailAddressAdmin(OfUserAdmin):
+class EmailAddressAdmin(SignInAdmin):
     list_display = ("email", "user", "primary", "verified")
     list_filter = ("primary", "verified")
     fields = readonly_fields = ("of", "email", "primary", "verified")
@@ -258,14 +267,14 @@ class EmailAddressAdmin(OfUserAdmin):
 
 
 @admin.register(Authenticator)
-class AuthenticatorAdmin(OfUserAdmin):
+class AuthenticatorAdmin(SignInAdmin):
     list_display = ("type", "user", "created_at", "last_used_at")
     list_filter = ("type", "created_at", "last_used_at")
     fields = readonly_fields = ("of", "type", "created_at", "last_used_at")
 
 
 @admin.register(UserSession)
-class UserSessionAdmin(OfUserAdmin):
+class UserSessionAdmin(SignInAdmin):
     list_display = ("user", "created_at", "last_seen_at", "ip", "user_agent")
     fields = readonly_fields = ("of", "created_at", "last_seen_at", "ip", "user_agent")
 

@@ -13,7 +13,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import mark_safe
 
 from apps.accounts.acts import Button, Field, Wish
-from apps.accounts.admin import owner
+from apps.accounts.admin import OfAccountAdmin, owner
 from apps.accounts.records import RecordAdmin, link, listing, one_of, page
 from apps.accounts.sought import Sought, among, keys
 from apps.credits import services
@@ -51,13 +51,8 @@ def _look(wallet: Wallet) -> dict[str, Any]:
     return {"balance": to_credits(fresh.balance), "held": to_credits(fresh.held)}
 
 
-def wallet_of(sought: Sought) -> Wallet | None:
-    found = owner(sought)
-    return Wallet.objects.filter(user=found.pk).first() if found else None
-
-
 @admin.register(Wallet)
-class WalletAdmin(RecordAdmin):
+class WalletAdmin(OfAccountAdmin):
     rank = 4
     list_display = ("user", "balance_credits", "held_credits", "available_credits")
     fields = readonly_fields = ("of", *list_display[1:], "low_credits", "stripe_customer")
@@ -76,9 +71,8 @@ class WalletAdmin(RecordAdmin):
     )  # fmt: skip
 
     def condition(self, sought: Sought) -> Q | None:
-        if found := owner(sought):
-            return Q(user=found.pk)
-        return Q(stripe_customer=sought.text) if sought.text.startswith("cus_") else None
+        theirs = self.of_account(sought)
+        return theirs or (Q(stripe_customer=sought.text) if sought.text.startswith("cus_") else None)
 
     def title(self, record: Wallet) -> str:
         return f"Wallet of {record.user}"
@@ -90,10 +84,6 @@ class WalletAdmin(RecordAdmin):
         kinds = {"Ledger": "credits_ledgerentry", "Holds": "credits_hold", "Purchases": "credits_purchase"}
         found = [(words, listing(kind, record.user_id)) for words, kind in kinds.items()]
         return [("Account", page("accounts_user", record.user_id)), *found]
-
-    @admin.display(description="user")
-    def of(self, wallet: Wallet) -> str:
-        return link("accounts_user", wallet.user_id, wallet.user)
 
     @admin.display(description="balance", ordering="balance")
     def balance_credits(self, wallet: Wallet) -> float:
@@ -112,24 +102,41 @@ class WalletAdmin(RecordAdmin):
         return to_credits(wallet.low_threshold)
 
 
+class OfWalletAdmin(OfAccountAdmin):
+    belongs_to = "wallet__user"
+    list_select_related = ("wallet__user",)
+
+    def of_account(self, sought: Sought) -> Q | None:
+        """By the wallet's own key: joined to it, a database may read all the lines to put them in order."""
+        found = owner(sought)
+        wallet = Wallet.objects.filter(user=found.pk).first() if found else None
+        return Q(wallet=wallet.pk) if wallet else None
+
+    def account_of(self, record: LedgerEntry | Hold) -> UUID | None:
+        return record.wallet.user_id
+
+    @admin.display(ordering="wallet__user__email")
+    def owner(self, record: LedgerEntry | Hold) -> str:
+        return record.wallet.user.email
+
+
 def referred(row: LedgerEntry | Hold, *, is_of_purchase: bool) -> str:
     """A link to the job or the purchase that a line is about."""
     return link("credits_purchase" if is_of_purchase else "jobs_job", row.reference, row.reference)
 
 
 @admin.register(LedgerEntry)
-class LedgerEntryAdmin(RecordAdmin):
+class LedgerEntryAdmin(OfWalletAdmin):
     list_display = ("created_at", "owner", "kind", "credits", "balance_then", "reference", "note", "staff_name")
     list_filter = ("kind",)
-    list_select_related = ("wallet__user",)
     search_help_text = "E-mail or id of the owner, job or purchase id, or key."
     fields = readonly_fields = (
         "id", "created_at", "of", "kind", "credits", "balance_then", "key", "about", "note", "staff_name",
     )  # fmt: skip
 
     def condition(self, sought: Sought) -> Q | None:
-        if wallet := wallet_of(sought):
-            return Q(wallet=wallet.pk)
+        if theirs := self.of_account(sought):
+            return theirs
         by_key = among(keys(LedgerEntry.objects.filter(key=sought.text)))
         return by_key or among(keys(LedgerEntry.objects.filter(reference=str(sought.id or sought.text))))
 
@@ -138,17 +145,6 @@ class LedgerEntryAdmin(RecordAdmin):
 
     def detail(self, record: LedgerEntry) -> str:
         return f"{record.wallet.user} · {record.note or record.reference}"
-
-    def account_of(self, record: LedgerEntry) -> UUID | None:
-        return record.wallet.user_id
-
-    @admin.display(ordering="wallet__user__email")
-    def owner(self, entry: LedgerEntry) -> str:
-        return entry.wallet.user.email
-
-    @admin.display(description="owner")
-    def of(self, entry: LedgerEntry) -> str:
-        return link("accounts_user", entry.wallet.user_id, entry.wallet.user)
 
     @admin.display(description="about")
     def about(self, entry: LedgerEntry) -> str:
@@ -164,10 +160,9 @@ class LedgerEntryAdmin(RecordAdmin):
 
 
 @admin.register(Hold)
-class HoldAdmin(RecordAdmin):
+class HoldAdmin(OfWalletAdmin):
     list_display = ("created_at", "owner", "state", "credits", "captured_credits", "reference", "settled_at")
     list_filter = ("state", "created_at")
-    list_select_related = ("wallet__user",)
     date_hierarchy = "created_at"
     search_help_text = "E-mail or id of the owner, job id, key or hold id."
     fields = readonly_fields = (
@@ -175,21 +170,13 @@ class HoldAdmin(RecordAdmin):
     )  # fmt: skip
 
     def condition(self, sought: Sought) -> Q | None:
-        if wallet := wallet_of(sought):
-            return Q(wallet=wallet.pk)
+        if theirs := self.of_account(sought):
+            return theirs
         by_reference = among(keys(Hold.objects.filter(reference=str(sought.id or sought.text))))
         return by_reference or among(keys(Hold.objects.filter(key=sought.text))) or sought.ids()
 
     def detail(self, record: Hold) -> str:
         return f"{to_credits(record.amount):g} credits of {record.wallet.user}"
-
-    @admin.display(ordering="wallet__user__email")
-    def owner(self, hold: Hold) -> str:
-        return hold.wallet.user.email
-
-    @admin.display(description="owner")
-    def of(self, hold: Hold) -> str:
-        return link("accounts_user", hold.wallet.user_id, hold.wallet.user)
 
     @admin.display(description="about")
     def about(self, hold: Hold) -> str:
@@ -205,7 +192,7 @@ class HoldAdmin(RecordAdmin):
 
 
 @admin.register(Purchase)
-class PurchaseAdmin(RecordAdmin):
+class PurchaseAdmin(OfAccountAdmin):
     rank = 5
     list_display = ("created_at", "user", "pack", "price", "status", "session_id")
     list_filter = ("status", "created_at")
@@ -220,8 +207,8 @@ class PurchaseAdmin(RecordAdmin):
     )  # fmt: skip
 
     def condition(self, sought: Sought) -> Q | None:
-        if found := owner(sought):
-            return Q(user=found.pk)
+        if theirs := self.of_account(sought):
+            return theirs
         if field := FIELD_OF.get(sought.text[:3]):
             return Q(**{field: sought.text})
         if sought.id is None:
@@ -244,10 +231,6 @@ class PurchaseAdmin(RecordAdmin):
         ]
         intent = record.payment_intent
         return [*found, ("Stripe's events", listing("credits_stripeevent", intent))] if intent else found
-
-    @admin.display(description="user")
-    def of(self, purchase: Purchase) -> str:
-        return link("accounts_user", purchase.user_id, purchase.user)
 
     @admin.display(description="job that waited for it")
     def job_waiting(self, purchase: Purchase) -> str:

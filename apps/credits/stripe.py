@@ -29,7 +29,9 @@ from apps.errors import AppError
 
 log = logging.getLogger(__name__)
 
-TIMEOUT_SECONDS = 20
+TIMEOUT_SECONDS = 10
+"""For each of two tries. Somebody waits for the page, and a thread of the web server with them: with a Stripe that took
+the call and said nothing, 20 s and three tries were a minute."""
 SWEEP_LIMIT = 50
 """Purchases read in one sweep, so that a slow Stripe cannot hold up the reconciler for long."""
 SESSION_LIFE = timedelta(hours=25)
@@ -52,7 +54,7 @@ def client() -> stripe.StripeClient:
         settings.STRIPE_SECRET_KEY,
         base_addresses={"api": settings.STRIPE_API_BASE} if settings.STRIPE_API_BASE else None,
         http_client=stripe.RequestsClient(timeout=TIMEOUT_SECONDS, session=session),
-        max_network_retries=2,
+        max_network_retries=1,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import socket
 import time
 from dataclasses import dataclass, field
@@ -29,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 WORKER_SILENCE = timedelta(seconds=90)
 """A worker that has not said a word for this long is not counted."""
+LEAST_FREE_BYTES = 32 * 2**20
+"""With less of a local disk neither an upload nor a job gets through, and SQLite on it writes no more."""
 STORAGE_ANSWER_SECONDS = 30
 """How long a good answer of a remote storage is believed: it costs a request, and /health is asked often."""
 remote_storage = {"believed_until": 0.0}
@@ -109,14 +112,15 @@ def is_alive(worker: BaseWorker) -> bool:
 
 
 def storage() -> Check:
-    """Local: the folder can be written. Remote: the store answers (believed for a while)."""
+    """Local: the folder can be written, and has room. Remote: the store answers (believed for a while)."""
     media = storages["media"]
     if isinstance(media, FileSystemStorage):
         folder = Path(media.location)
         nearest = next(path for path in (folder, *folder.parents) if path.exists())
-        if nearest.is_dir() and os.access(nearest, os.W_OK):
-            return Check(ok=True)
-        return Check(ok=False, detail="the media folder cannot be written")
+        if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
+            return Check(ok=False, detail="the media folder cannot be written")
+        is_full = shutil.disk_usage(nearest).free < LEAST_FREE_BYTES
+        return Check(ok=False, detail="the disk that holds the media is full") if is_full else Check(ok=True)
     if time.monotonic() < remote_storage["believed_until"]:
         return Check(ok=True)
     try:

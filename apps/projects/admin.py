@@ -8,8 +8,8 @@ from django.contrib import admin
 from django.db.models import Q
 from django.utils.html import format_html
 
-from apps.accounts.admin import owner
-from apps.accounts.records import RecordAdmin, link, listing, page
+from apps.accounts.admin import OfAccountAdmin
+from apps.accounts.records import link, listing, page
 from apps.accounts.sought import Sought, among, keys
 from apps.projects.models import Asset, Project, Upload
 from apps.projects.services import asset_url
@@ -22,9 +22,10 @@ def projects_called(text: str) -> list[Any]:
 
 
 @admin.register(Project)
-class ProjectAdmin(RecordAdmin):
+class ProjectAdmin(OfAccountAdmin):
     """Their rows outlive them, so that the records of their jobs can be found by them."""
 
+    belongs_to = "owner"
     rank = 1
     list_display = ("name", "external_id", "owner", "is_default", "created_at", "deleted_at")
     list_filter = ("is_default", ("deleted_at", admin.EmptyFieldListFilter), "created_at")
@@ -37,9 +38,7 @@ class ProjectAdmin(RecordAdmin):
     readonly_fields = ("of",)
 
     def condition(self, sought: Sought) -> Q | None:
-        if found := owner(sought):
-            return Q(owner=found.pk)
-        return among(projects_called(sought.text)) or sought.ids()
+        return self.of_account(sought) or among(projects_called(sought.text)) or sought.ids()
 
     def detail(self, record: Project) -> str:
         parts = (record.external_id, f"of {record.owner}", "deleted" if record.deleted_at else "")
@@ -50,13 +49,10 @@ class ProjectAdmin(RecordAdmin):
         found = {"Jobs": "jobs_job", "Files": "projects_asset"}
         return [*account, *((words, listing(kind, record.pk)) for words, kind in found.items())]
 
-    @admin.display(description="owner")
-    def of(self, project: Project) -> str:
-        return link("accounts_user", project.owner_id, project.owner)
-
 
 @admin.register(Asset)
-class AssetAdmin(RecordAdmin):
+class AssetAdmin(OfAccountAdmin):
+    belongs_to = "owner"
     rank = 3
     list_display = ("created_at", "kind", "status", "filename", "size", "owner", "project")
     list_filter = ("kind", "status", "created_at")
@@ -71,8 +67,8 @@ class AssetAdmin(RecordAdmin):
     def condition(self, sought: Sought) -> Q | None:
         if sought.sha256:
             return among(keys(Asset.objects.filter(sha256=sought.sha256)))
-        if found := owner(sought):
-            return Q(owner=found.pk)
+        if theirs := self.of_account(sought):
+            return theirs
         if sought.id and Project.objects.filter(pk=sought.id).exists():
             return Q(project=sought.id)
         return sought.ids()
@@ -86,10 +82,6 @@ class AssetAdmin(RecordAdmin):
     def ways(self, record: Asset) -> list[tuple[str, str]]:
         return [("Jobs with it", listing("jobs_job", record.sha256 or record.pk))]
 
-    @admin.display(description="owner")
-    def of(self, asset: Asset) -> str:
-        return link("accounts_user", asset.owner_id, asset.owner)
-
     @admin.display(description="project")
     def in_project(self, asset: Asset) -> str:
         return link("projects_project", asset.project_id, asset.project)
@@ -101,8 +93,10 @@ class AssetAdmin(RecordAdmin):
 
 
 @admin.register(Upload)
-class UploadAdmin(RecordAdmin):
+class UploadAdmin(OfAccountAdmin):
     """Files on their way in; what became an asset is found there, under the same id."""
+
+    belongs_to = "owner"
 
     list_display = ("created_at", "status", "kind", "filename", "size", "owner", "expires_at")
     list_filter = ("status", "kind", "created_at")
@@ -112,7 +106,3 @@ class UploadAdmin(RecordAdmin):
         "id", "created_at", "owner", "project_ref", "kind", "status", "filename", "size", "sha256", "part_size",
         "lease_until", "error_code", "error", "expires_at",
     )  # fmt: skip
-
-    def condition(self, sought: Sought) -> Q | None:
-        found = owner(sought)
-        return Q(owner=found.pk) if found else sought.ids()

@@ -9,8 +9,8 @@ from django.db.models import Q
 from django.http import HttpRequest
 
 from apps.accounts.acts import Button, Wish
-from apps.accounts.admin import owner
-from apps.accounts.records import RecordAdmin, link, listing, one_of, page
+from apps.accounts.admin import OfAccountAdmin
+from apps.accounts.records import link, listing, one_of, page
 from apps.accounts.sought import Sought
 from apps.webhooks import services
 from apps.webhooks.models import EVENTS, TEST_EVENT, Attempt, Delivery, Endpoint
@@ -44,7 +44,7 @@ def _look_at_endpoint(endpoint: Endpoint) -> dict[str, Any]:
 
 
 @admin.register(Endpoint)
-class EndpointAdmin(RecordAdmin):
+class EndpointAdmin(OfAccountAdmin):
     rank = 7
     list_display = ("url", "user", "events", "disabled_because", "disabled_at", "failing_since", "deleted_at")
     list_filter = ("disabled_because", ("failing_since", admin.EmptyFieldListFilter), "created_at")
@@ -65,18 +65,10 @@ class EndpointAdmin(RecordAdmin):
         ),
     )  # fmt: skip
 
-    def condition(self, sought: Sought) -> Q | None:
-        found = owner(sought)
-        return Q(user=found.pk) if found else sought.ids()
-
     def ways(self, record: Endpoint) -> list[tuple[str, str]]:
         return [
             ("Account", page("accounts_user", record.user_id)), ("Deliveries", listing("webhooks_delivery", record.pk)),
         ]  # fmt: skip
-
-    @admin.display(description="user")
-    def of(self, endpoint: Endpoint) -> str:
-        return link("accounts_user", endpoint.user_id, endpoint.user)
 
 
 def _replay(delivery: Delivery, wish: Wish) -> str:
@@ -96,7 +88,7 @@ def _why_not(delivery: Delivery) -> str:
 
 
 @admin.register(Delivery)
-class DeliveryAdmin(RecordAdmin):
+class DeliveryAdmin(OfAccountAdmin):
     rank = 7
     list_display = ("id", "event", "state", "attempts", "next_attempt_at", "created_at", "url")
     list_filter = ("state", one_of("event", (*EVENTS, TEST_EVENT)), "created_at")
@@ -115,8 +107,8 @@ class DeliveryAdmin(RecordAdmin):
         return super().get_queryset(request).select_related("endpoint").defer("body")
 
     def condition(self, sought: Sought) -> Q | None:
-        if found := owner(sought):
-            return Q(user=found.pk)
+        if theirs := self.of_account(sought):
+            return theirs
         for field in ("subject", "endpoint"):
             if sought.id and Delivery.objects.filter(**{field: sought.id}).exists():
                 return Q(**{field: sought.id})
@@ -124,10 +116,6 @@ class DeliveryAdmin(RecordAdmin):
 
     def detail(self, record: Delivery) -> str:
         return f"{record.state} after {record.attempts} attempts · {record.url}"
-
-    @admin.display(description="user")
-    def of(self, delivery: Delivery) -> str:
-        return link("accounts_user", delivery.user_id, delivery.user)
 
     @admin.display(description="endpoint")
     def to(self, delivery: Delivery) -> str:

@@ -94,6 +94,17 @@ def test_database_check_says_no_more_than_it_must(monkeypatch: pytest.MonkeyPatc
     assert checks.database() == Check(ok=False, detail="the database does not answer")
 
 
+def test_storage_says_when_its_disk_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder can still be written then, as far as its rights go."""
+    free = {"bytes": checks.LEAST_FREE_BYTES}
+    monkeypatch.setattr("apps.ops.checks.shutil.disk_usage", lambda path: SimpleNamespace(free=free["bytes"]))
+    before = checks.storage()
+    free["bytes"] -= 1
+
+    assert before.ok
+    assert checks.storage() == checks.Check(ok=False, detail="the disk that holds the media is full")
+
+
 def test_queue_and_workers_say_when_no_server_answers(settings: object) -> None:
     """The tests' settings name a server that is not there."""
     assert checks.queue() == Check(ok=False, detail="the queue server does not answer")
