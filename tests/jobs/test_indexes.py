@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 
+import pytest
 from django.apps import apps
 from django.db import connection
 from django.db.migrations.state import ProjectState
@@ -53,7 +54,8 @@ def test_no_index_only_begins_another_one(db: None) -> None:
     assert begun == []
 
 
-def test_an_index_that_was_dropped_with_its_field_comes_back(transactional_db: None) -> None:
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+def test_an_index_that_was_dropped_with_its_field_comes_back() -> None:
     """As `migrate jobs 0013` has it made again, for the version before."""
     migration = importlib.import_module("apps.jobs.migrations.0016_fewer_indexes").Migration
     (drop,) = [one for one in migration.operations if isinstance(one, DropFieldIndex) and one.name == "owner"]
