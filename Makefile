@@ -1,7 +1,7 @@
 # The verbs that people and CI share. All paths are relative, so the folder's own name may hold spaces.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run demo worker test check lint format types lock models doctor bench bench-given test-inputs fuzz soak cost load million
+.PHONY: help run demo worker test check lint format types lock models doctor bench bench-given test-inputs fuzz soak cost load million pages
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -60,6 +60,9 @@ load: $(VENV)/run.stamp ## fifty accounts at once for a minute: faults, waiting 
 million: $(VENV)/dev.stamp ## every list, record and search with a million jobs on PostgreSQL (JOBS=1000000 DATABASE=URL ONLY=webhooks TURNS=5)
 	@$(PY) -m trials.million $(if $(JOBS),--jobs "$(JOBS)") $(if $(DATABASE),--database "$(DATABASE)") $(if $(ONLY),--only "$(ONLY)") \
 		$(if $(TURNS),--turns "$(TURNS)")
+
+pages: $(VENV)/dev.stamp ## what each page costs and weighs for an account with fifty jobs (JOBS=50 TURNS=20 ONLY=History)
+	@$(PY) -m trials.pages $(if $(JOBS),--jobs "$(JOBS)") $(if $(TURNS),--turns "$(TURNS)") $(if $(ONLY),--only "$(ONLY)")
 
 check: lint types ## everything that can be checked without running it
 	@$(PY) -c 'from importlinter.cli import lint_imports_command as main; main()'
