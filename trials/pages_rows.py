@@ -38,7 +38,7 @@ class Account:
 
     def pages(self) -> Iterator[tuple[str, str]]:
         clips = [f"asset={clip.pk}" for clip in self.clips]
-        done, working = self.jobs["completed"].pk, self.jobs["processing"].pk
+        working = self.jobs["processing"].pk
         asked: list[tuple[str, str, list[Any], str]] = [
             ("Front page", "web:home", [], ""),
             ("Pricing", "web:pricing", [], ""),
@@ -51,7 +51,6 @@ class Account:
             ("Projects", "web:projects", [], ""),
             ("One project", "web:project", [self.project], ""),
             ("Its settings", "web:project-settings", [self.project], ""),
-            ("Deleting its media", "web:job-delete-media", [done], ""),
             ("Usage", "web:usage", [], ""),
             ("Balance and ledger", "web:credits", [], ""),
             ("API keys", "web:keys", [], ""),
