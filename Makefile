@@ -1,7 +1,7 @@
 # The verbs that people and CI share. All paths are relative, so the folder's own name may hold spaces.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run demo worker test check lint format types lock models doctor bench bench-given test-inputs fuzz soak cost load million pages
+.PHONY: help run demo worker test check lint format types lock models doctor bench bench-given test-inputs fuzz soak cost load fleet million pages
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -12,6 +12,11 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
 # `make run` is for one machine and one person: payments are pretended and the admin opens without MFA.
 SANDBOX ?= $(or $(shell sed -n 's/^SANDBOX=//p' .env 2>/dev/null),1)
 
+# What `make worker` takes, the preferred first.
+QUEUES ?= $(or $(WORKER_QUEUES),$(shell sed -n 's/^WORKER_QUEUES=\([a-z,]*\).*/\1/p' .env 2>/dev/null),$(ALL_QUEUES))
+ALL_QUEUES := preview,cpu,gpu
+comma := ,
+
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' Makefile
 
@@ -21,8 +26,8 @@ run: $(VENV)/run.stamp ## the whole site, until Ctrl-C (PORT=8000 HOST=127.0.0.1
 demo: $(VENV)/run.stamp ## the same with a demo account and a finished job of each model
 	@SANDBOX="$(SANDBOX)" exec $(MANAGE) demo --with-parent
 
-worker: $(VENV)/run.stamp ## one more worker for the site that runs on DATA_DIR or REDIS_URL
-	@SANDBOX="$(SANDBOX)" exec $(MANAGE) rqworker jobs --worker-class=apps.jobs.worker.Worker --serializer=rq.serializers.JSONSerializer
+worker: $(VENV)/run.stamp ## one more worker for the site that runs on DATA_DIR or REDIS_URL (QUEUES=gpu,cpu)
+	@SANDBOX="$(SANDBOX)" exec $(MANAGE) rqworker $(subst $(comma), ,$(QUEUES)) --worker-class=apps.jobs.worker.Worker --serializer=rq.serializers.JSONSerializer
 
 models: $(VENV)/run.stamp ## which networks are installed, their sources and licences
 	@$(MANAGE) models
@@ -54,8 +59,13 @@ cost: $(VENV)/run.stamp ## the whole pipeline beside its stages alone (MODELS=ch
 	@$(PY) -m trials.cost $(if $(MODELS),--models "$(MODELS)") $(if $(FORMATS),--formats "$(FORMATS)") $(if $(SIZES),--sizes "$(SIZES)") \
 		$(if $(TURNS),--turns "$(TURNS)") $(if $(INPUTS),--inputs "$(INPUTS)")
 
-load: $(VENV)/run.stamp ## fifty accounts at once for a minute: faults, waiting and fairness (ACCOUNTS=50 SECONDS=60 CORES=2)
-	@$(PY) -m trials.load $(if $(ACCOUNTS),--accounts "$(ACCOUNTS)") $(if $(SECONDS),--seconds "$(SECONDS)") $(if $(CORES),--cores "$(CORES)")
+load: $(VENV)/$(if $(filter 1,$(CHAOS)),dev,run).stamp ## fifty accounts at once (ACCOUNTS=50 SECONDS=60 CORES=2); CHAOS=1 SEED=1: for 5 minutes on a fleet that is broken all the while
+	@$(PY) -m trials.$(if $(filter 1,$(CHAOS)),chaos $(if $(SEED),--seed "$(SEED)"),load $(if $(CORES),--cores "$(CORES)")) \
+		$(if $(ACCOUNTS),--accounts "$(ACCOUNTS)") $(if $(SECONDS),--seconds "$(SECONDS)")
+
+fleet: $(VENV)/run.stamp ## jobs a minute of one worker and of two, and a hundred played from it (MODEL=light TURNS=5 JOBS=6 FRAMES=25 WRITE=docs/fleet.md)
+	@$(PY) -m trials.fleet $(if $(MODEL),--model "$(MODEL)") $(if $(TURNS),--turns "$(TURNS)") $(if $(JOBS),--jobs "$(JOBS)") \
+		$(if $(FRAMES),--frames "$(FRAMES)") $(if $(WRITE),--write "$(WRITE)")
 
 million: $(VENV)/dev.stamp ## every list, record and search with a million jobs on PostgreSQL (JOBS=1000000 DATABASE=URL ONLY=webhooks TURNS=5)
 	@$(PY) -m trials.million $(if $(JOBS),--jobs "$(JOBS)") $(if $(DATABASE),--database "$(DATABASE)") $(if $(ONLY),--only "$(ONLY)") \

@@ -37,3 +37,26 @@ class AddIndex(migrations.AddIndex):
             cursor.execute(INVALID, [name])
             if cursor.fetchone():
                 cursor.execute(f"DROP INDEX CONCURRENTLY {schema_editor.quote_name(name)}")
+
+
+class DropFieldIndex(migrations.AlterField):
+    """`db_index` becomes False. Unlike Django's own it keeps nobody waiting: constraints are not made anew."""
+
+    def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        model = to_state.apps.get_model(app_label, self.model_name)
+        connection = schema_editor.connection
+        if not self.allow_migrate_model(connection.alias, model):
+            return
+        column, kept = model._meta.get_field(self.name).column, {index.name for index in model._meta.indexes}
+        with connection.cursor() as cursor:
+            found = connection.introspection.get_constraints(cursor, model._meta.db_table)
+        beside = "CONCURRENTLY " if connection.vendor == "postgresql" else ""
+        for name, facts in found.items():
+            if facts["index"] and not facts["unique"] and facts["columns"] == [column] and name not in kept:
+                schema_editor.execute(f"DROP INDEX {beside}{schema_editor.quote_name(name)}")
+
+    def database_backwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        model = to_state.apps.get_model(app_label, self.model_name)
+        if self.allow_migrate_model(schema_editor.connection.alias, model):
+            for statement in schema_editor._field_indexes_sql(model, model._meta.get_field(self.name)):
+                schema_editor.execute(statement)

@@ -30,6 +30,13 @@ class Environment(environ.FileAwareEnv):  # type: ignore[misc]
         except ValueError:
             raise ImproperlyConfigured(f"{var} must be a whole number, not {super().str(var)!r}.") from None
 
+    def some_of(self, var: str, *allowed: str) -> list[str]:
+        """A list, in the order given; all of them by default."""
+        values = [str(value).strip() for value in super().list(var, default=list(allowed))]
+        if not values or len(set(values)) < len(values) or not set(values) <= set(allowed):
+            raise ImproperlyConfigured(f"{var} must name some of {', '.join(allowed)}, each once, not {values}.")
+        return values
+
     def one_of(self, var: str, *allowed: str) -> str:
         """The first is the default."""
         value = str(super().str(var, default=allowed[0]))

@@ -133,9 +133,9 @@ RQ_QUEUES = {
         "SERIALIZER": "rq.serializers.JSONSerializer",
         "DEFAULT_TIMEOUT": -1,
     }
-    for name in ("jobs", "default", "webhooks")
+    for name in ("preview", "cpu", "gpu", "default", "webhooks")
 }
-"""`jobs` carries the long work, `default` imports and mail, `webhooks` deliveries: none delays another."""
+"""Three carry jobs by what they need, `default` imports and mail, `webhooks` deliveries: none delays another."""
 RQ = {"COMMIT_MODE": "on_db_commit"}
 RQ_SHOW_ADMIN_LINK = False  # its screens act on the queue past the services, and part of them without a second factor
 
@@ -274,12 +274,15 @@ EGRESS_ALLOW = env.list("EGRESS_ALLOW", default=[])
 
 # --- the work ----------------------------------------------------------------------------------
 WORKERS = env.int("WORKERS", default=1)
+WORKER_QUEUES = env.some_of("WORKER_QUEUES", "preview", "cpu", "gpu")  # what those take, the preferred first
+PREVIEW_WORKERS = env.int("PREVIEW_WORKERS", default=1)  # beside them, for nothing else
 ENGINE_THREADS = env.int("ENGINE_THREADS", default=0)  # 0: all cores this process may use
 ENGINE_DEVICE = env.one_of("ENGINE_DEVICE", "auto", "cpu", "cuda")
 ENGINE_PRECISION = env.one_of("ENGINE_PRECISION", "auto", "fp32", "fp16", "int8")
 MODEL_LICENCES = env.one_of("MODEL_LICENCES", "all", "permissive")
 MODEL_SOURCE_DIR = env.str("MODEL_SOURCE_DIR", default="")
 ALIVE_FILE = env.str("ALIVE_FILE", default="")
+SCRATCH_BYTES = env.int("SCRATCH_BYTES", default=0)  # of SCRATCH_DIR, all that work in it together; 0: its disk
 LEASE_SECONDS = env.int("LEASE_SECONDS", default=30)
 MAX_ATTEMPTS = env.int("MAX_ATTEMPTS", default=3)
 MAX_JOBS_AT_ONCE = env.int("MAX_JOBS_AT_ONCE", default=3)  # of one account; more wait in the queue

@@ -58,3 +58,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("accounts/", include("allauth.urls")),
     path("", include((pages, "web"))),
 ]
+
+handler500 = "apps.ops.views.fault"

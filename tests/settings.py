@@ -29,6 +29,7 @@ if "TEST_DATABASE_URL" not in os.environ:
 MODELS_DIR = BASE_DIR / "data" / "models"
 LEASE_SECONDS = 5
 QUEUE_SEEN_SECONDS = 0
+PREVIEW_WORKERS = 0  # each process costs a house of tests seconds; its other workers take previews too
 # Nobody answers there, unless a test starts a queue server on it (tests/queue_server.py).
 for queue in RQ_QUEUES.values():
     queue["URL"] = f"unix://{TEST_DIR / 'queue.sock'}"

@@ -13,14 +13,11 @@ import django
 CREDITS = 1_000_00
 
 
-def main(argv: list[str]) -> int:
-    django.setup()
+def price_keyer() -> None:
+    """A price list that has the keyer too."""
     from django.utils import timezone
 
-    from apps.accounts.models import User
-    from apps.accounts.services import issue_key
     from apps.credits import prices
-    from apps.credits import services as credits
     from apps.credits.models import PriceList
     from trials.keyer import KEYER, RATE
 
@@ -33,6 +30,15 @@ def main(argv: list[str]) -> int:
         free_grant=now.free_grant,
         preview_allowance=now.preview_allowance,
     )
+
+
+def main(argv: list[str]) -> int:
+    django.setup()
+    from apps.accounts.models import User
+    from apps.accounts.services import issue_key
+    from apps.credits import services as credits
+
+    price_keyer()
     keys = []
     for number in range(int(argv[0])):
         user = User.objects.create_user(f"trial-{number}@example.org")

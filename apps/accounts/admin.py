@@ -13,25 +13,29 @@ from django.contrib import admin
 from django.db.models import Q
 from django.http import HttpRequest
 
-from apps.accounts import services
+from apps.accounts import closing, services
 from apps.accounts.acts import Button, Wish
 from apps.accounts.models import Act, ApiKey, DataRequest, Mail, User
 from apps.accounts.records import RecordAdmin, link, listing, one_of
-from apps.accounts.sought import Sought
+from apps.accounts.sought import Sought, keys
 from apps.errors import AppError
 
 MAILS = ("job_finished", "low_credits", "webhook_disabled", "second_factor_removed")
 
 
 def owner(sought: Sought) -> User | None:
-    """Whose id or e-mail this is."""
+    """Whose id or e-mail this is; that of a deleted account only whole, and while nobody else signed up with it."""
     if sought.id:
         return User.objects.filter(pk=sought.id).first()
     if not sought.email:
         return None
     # Typed only in part it has to begin one address, not several.
     found = User.objects.filter(email__startswith=sought.email).order_by("email")[:2]
-    return next((user for user in found if user.email == sought.email or len(found) == 1), None)
+    known = next((user for user in found if user.email == sought.email or len(found) == 1), None)
+    if known or found:
+        return known
+    closed = closing.deletions_of(sought.email).select_related("user").order_by("-created_at").first()
+    return closed.user if closed else None
 
 
 def _remove_factor(user: User, wish: Wish) -> str:
@@ -208,10 +212,12 @@ class DataRequestAdmin(RecordAdmin):
     list_display = ("created_at", "kind", "user", "cleared_at", "done_at")
     list_filter = ("kind", "created_at", ("done_at", admin.EmptyFieldListFilter))
     list_select_related = ("user",)
-    search_help_text = "Id of the request or of the account, or an e-mail address that is still known."
+    search_help_text = "Id of the request or of the account, or an e-mail address; a deleted account's only whole."
     fields = readonly_fields = ("id", "user", "kind", "created_at", "cleared_at", "done_at")
 
     def condition(self, sought: Sought) -> Q | None:
+        if sought.email and (closed := keys(closing.deletions_of(sought.email))):
+            return Q(pk__in=closed)
         found = owner(sought)
         return Q(user=found.pk) if found else sought.ids()
 

@@ -12,6 +12,7 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.core.mail import EmailMultiAlternatives
 from django.db import transaction
+from django.db.models import QuerySet
 from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
@@ -27,8 +28,13 @@ NO_ADDRESS = "deleted.invalid"
 
 def had_account(email: str) -> bool:
     """Whether an account with this address was deleted."""
+    return deletions_of(email).exists()
+
+
+def deletions_of(email: str) -> QuerySet[DataRequest]:
+    """Of accounts that had this address; nobody learns the address from them who does not know it."""
     marks = [mark_of(email, secret=secret) for secret in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)]
-    return DataRequest.objects.filter(mark__in=marks).exists()
+    return DataRequest.objects.filter(mark__in=marks)
 
 
 def mark_of(email: str, *, secret: str | bytes | None = None) -> str:

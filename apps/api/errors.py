@@ -53,7 +53,13 @@ MEANINGS = {
 }
 """Code → what it means to a caller; shown in the API's documentation."""
 
-CODE_BY_STATUS = {400: "invalid_request", 404: "not_found", 405: "method_not_allowed", 413: "file_too_large"}
+CODE_BY_STATUS = {
+    400: "invalid_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "file_too_large",
+    503: "service_unavailable",
+}
 MESSAGE_BY_CODE = {
     "invalid_request": "The request could not be read.",
     "not_found": "There is nothing at this address.",
@@ -73,6 +79,9 @@ UNREACHABLE = (OperationalError, RedisConnectionError, RedisTimeoutError)
 
 def handle(exc: Exception, context: Mapping[str, Any]) -> Response | None:
     """DRF's exception handler; None for a fault, which Django then logs and `EnvelopeMiddleware` words."""
+    if isinstance(exc, exceptions.UnsupportedMediaType):
+        taken = " or ".join(parser.media_type for parser in context["view"].get_parsers())
+        exc = exceptions.UnsupportedMediaType("", f"{exc.detail} This address takes {taken}.")
     error = as_refusal(exc)
     if error is None:
         return None

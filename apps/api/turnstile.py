@@ -82,23 +82,25 @@ class TurnstileMiddleware:
             _ = request.body
         except UnreadablePostError:
             return HttpResponse("The connection broke before the request had arrived.", status=400)
-        _mine.reads = request.method in READS
-        _turnstile.enter(reads=_mine.reads)
+        reads = request.method in READS
+        _turnstile.enter(reads=reads)
+        before, _mine.reads = getattr(_mine, "reads", None), reads
         try:
             return self.get_response(request)
         finally:
-            del _mine.reads
+            _mine.reads = before
             _turnstile.leave()
 
 
 @contextmanager
 def outside() -> Iterator[None]:
     """While a request waits for something, another is let in."""
-    if not hasattr(_mine, "reads"):
+    reads = getattr(_mine, "reads", None)
+    if reads is None:
         yield
         return
     _turnstile.leave()
     try:
         yield
     finally:
-        _turnstile.enter(reads=_mine.reads)
+        _turnstile.enter(reads=reads)

@@ -154,13 +154,16 @@ class Decoder:
             yield frame, time
 
     def _time(self, frame: VideoFrame) -> Fraction:
+        untimed = self._survey.has_untimed
+        start = self._survey.video_start - self._survey.origin
         if frame.pts is None:
-            self._repaired += 1
-            return self._survey.video_start - self._survey.origin if self._last is None else self._last + self._typical
+            self._repaired += not untimed
+            return start if self._last is None else self._last + self._typical
         time = frame.pts * Fraction(frame.time_base or self.clock) - self._survey.origin
         if self._last is not None and time <= self._last:
-            self._repaired += 1
-            return self._last + self.clock
+            # Of several frames in one packet more than one may get its time.
+            self._repaired += not untimed
+            return self._last + (self._typical if untimed else self.clock)
         return time
 
     @property
@@ -217,9 +220,9 @@ class Decoder:
 
     def _is_wanted(self, packet: Packet[av.VideoStream]) -> bool:
         """Whether a frame is expected of it: a second field has no time of its own, and a trim leaves frames out."""
-        if packet.pts is None or packet.is_discard:
+        if packet.is_discard or (packet.pts is None and (self._trim or not self._survey.has_untimed)):
             return False
-        if self._trim is None:
+        if self._trim is None or packet.pts is None:
             return True
         time = packet.pts * self.clock - self._survey.video_start
         start, end = self._trim

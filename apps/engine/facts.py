@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import statistics
 from array import array
+from collections import Counter
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -52,6 +53,8 @@ class Track:
     keys: array[int] = field(default_factory=lambda: array("q"))
     """Of the stamps, those at which decoding can begin; whether exactly is seek.py's to judge."""
     has_all_stamps: bool = True
+    untimed: Counter[int] = field(default_factory=Counter)
+    """Packets without a time, by their duration: program streams time only some frames, and second fields none."""
     jumps: Jumps = field(default_factory=Jumps)
     last_position: int = 0
     """In the file, of a packet."""
@@ -65,6 +68,8 @@ class Track:
         self._latest = packet.dts
         if packet.pts is None or packet.is_discard:
             self.has_all_stamps = False
+            if not packet.is_discard:
+                self.untimed[packet.duration or 0] += 1
             return
         self.stamps.append(packet.pts)
         if packet.is_keyframe:
@@ -120,6 +125,8 @@ class Survey:
     """The share of the video that its packets hold, 1 when nothing is missing."""
     is_cut_off: bool
     """Clearly less is there than was recorded, or the last packet is torn."""
+    has_untimed: bool = False
+    """Some frames come without a time, as is usual in their container, and follow the one before."""
     entries: array[int] = field(default_factory=lambda: array("q"))
     """Keyframes, in the video's ticks, that are as good to begin at as the start; none where that is not sure."""
     splices: Splices = field(default_factory=Splices)
@@ -203,11 +210,14 @@ def _judge(
     keep_audio: bool,
 ) -> Survey:
     stamps = sorted(set(video.stamps))
-    gaps = [after - before for before, after in itertools.pairwise(stamps)]
-    typical = statistics.median(gaps) if gaps else _lone_duration(source, video)
+    # A second field is no frame of its own.
+    untimed = 0 if frame.interlaced_frame else video.untimed.total()
+    typical = _typical(source, video, stamps, untimed)
     frame_time = Fraction(typical) * video.time_base
     if stamps:
-        video.end = max(video.end or 0, stamps[-1] + (0 if (video.end or 0) > stamps[-1] else round(typical)))
+        last = stamps[-1] + (0 if (video.end or 0) > stamps[-1] else round(typical))
+        # Those without a time may be the last ones too.
+        video.end = max(video.end or 0, last, stamps[0] + round(typical * (len(stamps) + untimed)) if untimed else 0)
     has_audio = audio is not None and bool(audio.stamps)
     audio_span = None
     if audio is not None and has_audio and keep_audio:
@@ -216,16 +226,17 @@ def _judge(
     span = Fraction(stamps[-1] - stamps[0]) * video.time_base if len(stamps) > 1 else Fraction(0)
     # Some codecs have hidden frames, at the time of one that is shown; more of them than that are no codec's doing.
     counted = len(stamps) if len(video.stamps) <= 2 * len(stamps) else len(video.stamps)
-    rate = _rate(counted, span, frame_time)
-    facts = _facts(source, video, frame, frame_time, rate, has_audio=has_audio, length=video.end_time - origin)
+    rate = 1 / frame_time if untimed and frame_time else _rate(counted, span, frame_time)
+    length = video.end_time - origin
+    facts = _facts(source, video, frame, frame_time, rate, untimed, has_audio=has_audio, length=length)
     end = max(video.end_time, audio.end_time if audio is not None else Fraction(0))
     length = video.end_time - stamps[0] * video.time_base if stamps else Fraction(0)
-    share = present(source, frames=len(video.stamps), span=length, end=end, missing=missing)
+    share = present(source, frames=facts.frames, span=length, end=end, missing=missing)
     # Headers round: a frame or two and five hundredths are nothing.
-    is_cut_off = share < Fraction(19, 20) and (1 - share) * len(video.stamps) > 2
+    is_cut_off = share < Fraction(19, 20) and (1 - share) * facts.frames > 2
     is_sound_torn = audio is not None and audio.is_torn
-    is_cut_off = is_broken or is_cut_off
-    return Survey(facts, origin, video.start_time, frame_time, audio_span, is_sound_torn, share, is_cut_off)
+    told = facts, origin, video.start_time, frame_time, audio_span, is_sound_torn, share
+    return Survey(*told, is_broken or is_cut_off, bool(untimed))
 
 
 def _facts(
@@ -234,6 +245,7 @@ def _facts(
     frame: VideoFrame,
     frame_time: Fraction,
     rate: Fraction,
+    untimed: int,
     *,
     has_audio: bool,
     length: Fraction,
@@ -251,7 +263,7 @@ def _facts(
         width=orientation.width,
         height=orientation.height,
         fps=round(float(rate), 3),
-        frames=len(video.stamps),
+        frames=len(video.stamps) + untimed,
         duration=round(float(max(length, frame_time)), 6),
         rotation=orientation.degrees,
         has_audio=sound is not None,
@@ -261,8 +273,18 @@ def _facts(
         has_alpha=source.has_alpha,
         is_hdr=is_hdr(frame, source.video.codec_context),
         is_interlaced=bool(frame.interlaced_frame),
-        is_variable_rate=spread > 2 and spread > frame_time / video.time_base / 20,
+        # Where frames between have no time, gaps of different lengths say nothing.
+        is_variable_rate=not untimed and spread > 2 and spread > frame_time / video.time_base / 20,
     )
+
+
+def _typical(source: Source, video: Track, stamps: list[int], untimed: int) -> float:
+    """Ticks from frame to frame; where only some have a time, what the others' packets say, else an equal share."""
+    gaps = [after - before for before, after in itertools.pairwise(stamps)]
+    typical = statistics.median(gaps) if gaps else _lone_duration(source, video)
+    if not untimed:
+        return typical
+    return video.untimed.most_common(1)[0][0] or typical * len(stamps) / (len(stamps) + untimed)
 
 
 def _rate(frames: int, span: Fraction, frame_time: Fraction) -> Fraction:

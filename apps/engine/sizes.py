@@ -1,4 +1,4 @@
-"""About how large a result will be, before it is made: a range, from what results weighed."""
+"""About how large a result, and all that the work on it writes, will be: from what results weighed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from apps.engine.formats import FORMATS
 from apps.engine.options import Options
-from apps.engine.plan import Plan
+from apps.engine.plan import PREVIEW_SIDE, Plan
 from apps.engine.report import Facts
 
 REFERENCE_PIXELS = 480 * 270
@@ -19,6 +19,17 @@ PCM_BYTES = 2
 
 SOUND_BYTES = (4_000, 40_000)
 """Of a second of compressed sound: from speech in mono to what the best cameras write."""
+
+
+MATTE_BYTES, MATTE_FALLS = 0.05, 0.3
+PREVIEW_BYTES = 0.09
+"""Per pixel and frame of the lossless matte, at the reference size, and of the preview: twice the demo's."""
+
+RECORD_BYTES = 6_000
+"""Of a frame's small picture, twice the demo's."""
+
+FIXED_BYTES = 2_000_000
+"""Log, poster, newest frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +78,19 @@ def _sound(weight: Weight, plan: Plan, options: Options, facts: Facts) -> tuple[
     if weight.may_be_pcm:
         high = (facts.audio_rate or 48_000) * (facts.audio_channels or 2) * PCM_BYTES
     return plan.seconds * low, plan.seconds * high
+
+
+def work_bytes(plan: Plan, options: Options, facts: Facts) -> int:
+    """About the most that the work writes beside its source: result, matte, preview, what it needs on the way."""
+    layout = plan.layout
+    matted = _matte_bytes(facts.width * facts.height)
+    if plan.edge.reshapes or not layout.is_plain(facts.width, facts.height):
+        # A second one, to prove the result by.
+        matted += _matte_bytes(layout.width * layout.height)
+    small = layout.shrunk(min(1.0, PREVIEW_SIDE / max(layout.width, layout.height)))
+    a_frame = matted + PREVIEW_BYTES * small.width * small.height + RECORD_BYTES
+    return round(output_bytes(plan, options, facts)[1] + plan.frames * a_frame + FIXED_BYTES)
+
+
+def _matte_bytes(pixels: int) -> float:
+    return float(MATTE_BYTES * pixels * (pixels / REFERENCE_PIXELS) ** -MATTE_FALLS)

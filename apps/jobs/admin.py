@@ -78,7 +78,11 @@ class JobAdmin(RecordAdmin):
 
     def ways(self, record: Job) -> list[tuple[str, str]]:
         whose = self.account_of(record)
-        found = [("Account", page("accounts_user", whose)), ("Their ledger", listing("credits_ledgerentry", whose))]
+        theirs = {"Their ledger": "credits_ledgerentry", "Their purchases": "credits_purchase"}
+        found = [
+            ("Account", page("accounts_user", whose)),
+            *((words, listing(kind, whose)) for words, kind in theirs.items()),
+        ]
         if record.project_id:
             found += [("Project", page("projects_project", record.project_id))]
             found += [("Jobs of the project", listing("jobs_job", record.project_id))]
@@ -86,7 +90,7 @@ class JobAdmin(RecordAdmin):
             found += [("Source", page("projects_asset", record.asset_id))]
         of_job = {"Ledger lines": "credits_ledgerentry", "Deliveries": "webhooks_delivery", "Mail": "accounts_mail"}
         return [
-            *(found if whose else found[2:]),
+            *(found if whose else found[1 + len(theirs) :]),
             *((words, listing(kind, record.pk)) for words, kind in of_job.items()),
         ]
 

@@ -7,11 +7,12 @@ that was away too long finds zero rows and writes nothing.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import copy_context
 from datetime import datetime, timedelta
@@ -25,14 +26,18 @@ from django.utils import timezone
 
 from apps.api import request_id
 from apps.engine.report import Progress
-from apps.jobs import diary, doorbell, endings, turns
+from apps.jobs import diary, doorbell, endings, room, turns
 from apps.jobs.models import Attempt, Job, JobEvent
+from apps.jobs.needs import NEEDS
 from apps.jobs.states import move
 from apps.jobs.watch import Overtaken, Stalled
 
 log = logging.getLogger(__name__)
 
 S = Job.Status
+
+PASSED_FOR = timedelta(minutes=10)
+"""So long smaller jobs may be taken past one that finds no room; after that its place is kept free for it."""
 
 BEAT_SECONDS = 1.0
 """A canceled job stops within so long; the lease would need far fewer."""
@@ -43,10 +48,31 @@ def worker_name(pid: int | None = None) -> str:
     return f"{socket.gethostname()}:{pid or os.getpid()}"
 
 
-def claim_next(worker: str) -> Job | None:
-    """Take the job whose turn it is; None when nothing waits that may be taken."""
-    claims = (claim(turn.job_id, turn.attempt, worker) for turn in turns.ready(turns.WORK))
-    return next((job for job in claims if job), None)
+def claim_next(worker: str, needs: Sequence[str] = NEEDS) -> Job | None:
+    """Take the job of these needs whose turn it is; None when nothing waits that may be taken, room.Full when it has
+    no room here.
+
+    One that has no room yet is passed by those that have, but not for long: they would go on passing it for ever.
+    """
+    least_refused = math.inf
+    for turn in turns.ready_for(needs):
+        has_waited_long = timezone.now() - turn.queued_at > PASSED_FOR
+        if turn.scratch_bytes >= least_refused and not has_waited_long:
+            continue
+        lease = uuid4()
+        folder = f"{turn.job_id}-{lease}"
+        fit = room.take(folder, turn.scratch_bytes)
+        if fit is room.Fit.NOW:
+            if job := claim(turn.job_id, turn.attempt, worker, lease=lease):
+                return job
+            room.give_up(folder)
+            continue
+        least_refused = min(least_refused, turn.scratch_bytes)
+        if fit is room.Fit.LATER and has_waited_long:
+            break
+    if least_refused < math.inf:
+        raise room.Full
+    return None
 
 
 def claim_next_preparation(worker: str) -> Job | None:
@@ -55,18 +81,18 @@ def claim_next_preparation(worker: str) -> Job | None:
     return next((job for job in claims if job), None)
 
 
-def claim(job_id: UUID, attempt: int, worker: str) -> Job | None:
+def claim(job_id: UUID, attempt: int, worker: str, *, lease: UUID | None = None) -> Job | None:
     """Take a waiting job for this worker; None when it is not waiting any more, or its account has enough running."""
     with transaction.atomic():
         job = Job.objects.filter(pk=job_id).first()
         if job is None or job.status != S.QUEUED:
             return None
         endings.lock_wallet(job)
-        running = Job.objects.filter(status=S.PROCESSING, owner=job.owner_id).count()
+        running = Job.objects.filter(turns.line_of(job).busy, owner=job.owner_id).count()
         if job.owner_id and running >= settings.MAX_JOBS_AT_ONCE:
             return None
         now = timezone.now()
-        lease = _new_lease(now)
+        held = _new_lease(now, lease)
         if not move(
             job_id,
             (S.QUEUED,),
@@ -79,10 +105,10 @@ def claim(job_id: UUID, attempt: int, worker: str) -> Job | None:
             worker=worker[:120],
             progress=0,
             frames_done=0,
-            **lease,
+            **held,
         ):
             return None
-        diary.begin(job_id, Attempt.Task.WORK, number=attempt, worker=worker, lease=lease["lease"])
+        diary.begin(job_id, Attempt.Task.WORK, number=attempt, worker=worker, lease=held["lease"])
         claimed = Job.objects.with_details().get(pk=job_id)
         if job.started_at is None:
             endings.tell(claimed, "job.started")
@@ -166,9 +192,10 @@ def note(job: Job, name: str, **detail: Any) -> None:
     JobEvent.objects.create(job_id=job.pk, name=name, attempt=job.attempt, detail=detail)
 
 
-def give_back(job: Job) -> bool:
-    """Put the job back into the queue unharmed because its worker is told to stop: costs no attempt."""
-    return _requeue(job, event="given_back", attempt=job.attempt, outcome="given_back")
+def give_back(job: Job, *, scratch_bytes: int | None = None) -> bool:
+    """Put the job back into the queue unharmed: its worker is told to stop, or it needs more room. Costs no attempt."""
+    grown = {} if scratch_bytes is None else {"scratch_bytes": scratch_bytes}
+    return _requeue(job, event="given_back", attempt=job.attempt, outcome="given_back", **grown)
 
 
 def expire(job_id: UUID, attempt: int) -> bool:
@@ -200,12 +227,14 @@ def reap(job: Job) -> str:
 def requeue(job: Job) -> bool:
     """By hand, from the admin: take a running job from its worker as a new attempt, or ring again for a waiting one."""
     if job.status == S.QUEUED and job.lease is None:
-        doorbell.ring(turns.WORK if job.stage == Job.Stage.WAITING else turns.FETCHES)
+        doorbell.ring(turns.line_of(job) if job.stage == Job.Stage.WAITING else turns.FETCHES)
         return True
     return _requeue(job, event="requeued", attempt=F("attempt") + 1, outcome="taken", detail={"by": "support"})
 
 
-def _requeue(job: Job, *, event: str, attempt: Any, outcome: str, where: Any = None, detail: Any = None) -> bool:
+def _requeue(
+    job: Job, *, event: str, attempt: Any, outcome: str, where: Any = None, detail: Any = None, **more: Any
+) -> bool:
     is_work = job.status == S.PROCESSING
     with transaction.atomic():
         moved = move(
@@ -222,16 +251,17 @@ def _requeue(job: Job, *, event: str, attempt: Any, outcome: str, where: Any = N
             eta_seconds=None,
             progress=0,
             frames_done=0,
+            **more,
         )
         if moved:
             diary.end(job.pk, outcome)
     if moved:
-        doorbell.ring_on_commit(turns.WORK if is_work else turns.FETCHES)
+        doorbell.ring_on_commit(turns.line_of(job) if is_work else turns.FETCHES)
     return bool(moved)
 
 
-def _new_lease(now: datetime) -> dict[str, Any]:
-    return {"lease": uuid4(), "lease_until": _lease_until(now)}
+def _new_lease(now: datetime, lease: UUID | None = None) -> dict[str, Any]:
+    return {"lease": lease or uuid4(), "lease_until": _lease_until(now)}
 
 
 def _lease_until(now: datetime) -> datetime:

@@ -15,9 +15,10 @@ from django.conf import settings
 from django.db import transaction
 from redis import Redis
 from redis.exceptions import RedisError
-from rq import Queue, Worker
+from rq import Queue
 
-from apps.jobs import turns
+from apps.jobs import fleet, turns
+from apps.jobs.needs import CPU, NEEDS, PREVIEW
 
 log = logging.getLogger(__name__)
 
@@ -36,22 +37,35 @@ def ring_on_commit(line: turns.Line) -> None:
 def ring(line: turns.Line) -> int:
     """Have as many calls in the queue as jobs could be taken; how many were added. Safe to call at any time."""
     try:
-        return _ring_for_work() if line is turns.WORK else _ring_for_fetches()
+        return _ring_for_fetches() if line is turns.FETCHES else _ring_for_work(line)
     except (RedisError, OSError) as error:
         log.warning("workers cannot be called now: %s", error)
         return 0
 
 
-def workers() -> int:
-    """How many listen for the long work; 0 while the queue cannot tell."""
+def listeners() -> list[fleet.Member]:
+    """The living workers that take jobs; none while the queue cannot tell."""
     try:
-        return Worker.count(queue=_queue("jobs"))
+        return [member for member in fleet.members(_queue(CPU).connection) if member.needs]
     except (RedisError, OSError):
-        return 0
+        return []
 
 
-def _ring_for_work() -> int:
-    return _call("jobs", "apps.jobs.tasks.run_next", wanted=turns.count_ready(turns.WORK))
+def workers() -> int:
+    """How many of them take the long work."""
+    return sum(set(member.needs) != {PREVIEW} for member in listeners())
+
+
+def largest_budgets() -> dict[str, int]:
+    """By need, the most scratch that a living worker may fill; not in it: without a limit, or nobody listens."""
+    heard = listeners()
+    budgets = {need: [member.budget for member in heard if need in member.needs] for need in NEEDS}
+    return {need: max(sizes) for need, sizes in budgets.items() if sizes and all(sizes)}
+
+
+def _ring_for_work(line: turns.Line) -> int:
+    """In the queue of each need; calls beyond an account's limit find nothing to take."""
+    return sum(_call(need, "apps.jobs.tasks.run_next", wanted=turns.count_ready(line, need)) for need in line.needs)
 
 
 def _ring_for_fetches() -> int:

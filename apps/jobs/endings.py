@@ -160,7 +160,7 @@ def _finish(
         tell(final, f"job.{to}")
         _mail(final)
         # A worker is free, and an account that was at its limit has room for one more.
-        doorbell.ring_on_commit(turns.WORK)
+        doorbell.ring_on_commit(turns.line_of(final))
     return True
 
 

@@ -57,8 +57,11 @@ class Job(models.Model):
         STORING = "storing"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    owner = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="jobs")
-    project = models.ForeignKey(Project, null=True, on_delete=models.SET_NULL, related_name="jobs")
+    # Both are found by indexes that begin with them, below.
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="jobs", db_index=False
+    )
+    project = models.ForeignKey(Project, null=True, on_delete=models.SET_NULL, related_name="jobs", db_index=False)
     asset = models.ForeignKey(Asset, null=True, on_delete=models.SET_NULL, related_name="jobs")
     background_asset = models.ForeignKey(Asset, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     retried_from = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="retries")
@@ -67,11 +70,14 @@ class Job(models.Model):
     video_url = models.CharField(max_length=2000, blank=True, help_text="As given.")
     model = models.CharField(max_length=20)
     output_format = models.CharField(max_length=20)
+    need = models.CharField(
+        max_length=10, default="cpu", db_default="cpu", help_text="Of its worker: preview, cpu or gpu."
+    )
     options = models.JSONField(default=dict, help_text="Options.as_dict(): normalised, without model and format.")
     requested = models.JSONField(default=dict, help_text="The request's fields as the caller wrote them.")
     metadata = models.JSONField(default=dict)
     webhook_url = models.URLField(max_length=2000, blank=True)
-    request_id = models.CharField(max_length=64, blank=True, db_index=True)
+    request_id = models.CharField(max_length=64, blank=True)
     client_address = models.GenericIPAddressField(null=True, blank=True, help_text="Who asked; goes with the account.")
     client_agent = models.CharField(
         max_length=300, blank=True, default="", db_default="", help_text="As the program or browser calls itself."
@@ -92,6 +98,9 @@ class Job(models.Model):
     progress = models.FloatField(default=0, help_text="0–100.")
     frames_done = models.PositiveIntegerField(default=0)
     frames_total = models.PositiveIntegerField(default=0)
+    scratch_bytes = models.BigIntegerField(
+        default=0, db_default=0, help_text="That a worker may need of its disk, about and at most; 0 is not known."
+    )
     eta_seconds = models.FloatField(null=True)
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
 
@@ -114,7 +123,7 @@ class Job(models.Model):
     result = models.JSONField(default=dict, help_text="The engine's closing report.")
     quality = models.JSONField(null=True, blank=True, help_text="The engine's report on the matte over time.")
     warnings = models.JSONField(default=list, help_text="[{code, message}]")
-    error_code = models.CharField(max_length=40, blank=True, db_index=True)
+    error_code = models.CharField(max_length=40, blank=True)
     error = models.CharField(max_length=1000, blank=True)
 
     created_at = models.DateTimeField(auto_now_add=True, db_index=True)
@@ -131,12 +140,16 @@ class Job(models.Model):
 
     class Meta:
         ordering = ("-created_at",)
+        # None has a column of a worker's tick (apps/jobs/attempts.py): a database that finds one of them changed writes
+        # every index of the row anew, each second of each job.
         indexes = (
             # With the key, so that whatever a long list skips is not read.
             models.Index(fields=("owner", "-created_at", "id"), name="job_list_of_owner"),
             models.Index(fields=("project", "-created_at", "id"), name="job_list_of_project"),
-            models.Index(fields=("status", "lease_until"), name="job_by_lease"),
+            models.Index(fields=("request_id",), name="job_by_request"),
+            models.Index(fields=("error_code", "-created_at"), name="job_by_error", condition=~Q(error_code="")),
             models.Index(fields=("model", "-completed_at"), name="job_by_pace", condition=Q(status="completed")),
+            # Also for whoever looks for those of one status: workers, the reconciler, support.
             models.Index(fields=("status", "model", "error_code", "held_seconds"), name="job_by_outcome"),
             # Lists that are filtered and counted, of an account and of a project, read these and no row in vain.
             models.Index(fields=("owner", "status", "model", "-created_at"), name="job_of_owner"),

@@ -9,13 +9,14 @@ import logging
 from collections.abc import Callable
 from datetime import timedelta
 
+from django.conf import settings
 from django.db import DatabaseError
 from django.utils import timezone
 
 from apps.accounts import mail
 from apps.api import idempotency, request_id
 from apps.credits import stripe
-from apps.jobs import audit, doorbell, leaving, paid, remains, retention, services, turns
+from apps.jobs import audit, doorbell, leaving, paid, remains, retention, room, services, turns
 from apps.jobs.models import Job
 from apps.webhooks import sending
 from apps.webhooks import services as webhooks
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 
 LOOK_AT_STRIPE_AFTER = timedelta(minutes=2)
 AUDIT_EVERY = timedelta(minutes=10)
+TOO_LARGE_FOR = timedelta(minutes=10)
 
 
 def reconcile() -> dict[str, int]:
@@ -33,7 +35,7 @@ def reconcile() -> dict[str, int]:
 
 def ring_again() -> int:
     """For jobs that wait without a call for them in the queue, whatever became of it."""
-    return doorbell.ring(turns.WORK) + doorbell.ring(turns.FETCHES)
+    return sum(doorbell.ring(line) for line in (turns.PREVIEWS, turns.WORK, turns.FETCHES))
 
 
 def reap_lost() -> int:
@@ -45,6 +47,20 @@ def reap_lost() -> int:
             if services.reap(job):
                 count += 1
                 remains.discard_now(job)
+    return count
+
+
+def fail_too_large() -> int:
+    """Jobs for which no living worker's scratch has room, even alone; elsewhere one may be away for a moment."""
+    most = doorbell.largest_budgets()
+    waiting = Job.objects.filter(turns.WORK.waiting | turns.PREVIEWS.waiting)
+    if settings.SEVERAL_HOSTS:
+        waiting = waiting.filter(queued_at__lt=timezone.now() - TOO_LARGE_FOR)
+    count = 0
+    for need, size in most.items():
+        for job in waiting.filter(need=need, scratch_bytes__gt=size):
+            log.error("job=%s needs %s of scratch: raise SCRATCH_BYTES (%s)", job.pk, job.scratch_bytes, size)
+            count += services.fail(job, "limit_exceeded", room.too_large(job.scratch_bytes))
     return count
 
 
@@ -81,8 +97,8 @@ def sweep() -> int:
 
 
 STEPS = (
-    reap_lost, ring_again, start_paid, send_due, delete_media, delete_accounts, ask_stripe, audit_books, forget_answers,
-    sweep,
+    reap_lost, fail_too_large, ring_again, start_paid, send_due, delete_media, delete_accounts, ask_stripe, audit_books,
+    forget_answers, sweep,
 )  # fmt: skip
 
 

@@ -36,7 +36,8 @@ SCRATCH_SECONDS = 3600
 """A folder untouched so long belongs to a process that is gone, unless a lease says otherwise."""
 
 CLAIM_SECONDS = 60
-"""The same for the folder of a claim, which nobody may go on with once its lease has gone."""
+"""The same for the folder of a claim, which nobody may go on with once its lease has gone, and for one whose maker
+the kernel knows to be gone; a young one may only just be being made."""
 
 CLAIMED = re.compile(r"[0-9a-f-]{36}-[0-9a-f-]{36}")
 
@@ -123,12 +124,13 @@ def sweep_scratch() -> int:
     in_use = {f"{job_id}-{lease}" for job_id, lease in leases}
     removed = 0
     for path in Path(settings.SCRATCH_DIR).iterdir():
-        spared = CLAIM_SECONDS if CLAIMED.fullmatch(path.name) else SCRATCH_SECONDS
+        is_ingest = path.name.startswith(projects.INGEST)
+        spared = CLAIM_SECONDS if is_ingest or CLAIMED.fullmatch(path.name) else SCRATCH_SECONDS
         try:
             is_old = time.time() - path.stat().st_mtime > spared
         except FileNotFoundError:
             continue
-        if path.name in in_use or not is_old:
+        if path.name in in_use or not is_old or (is_ingest and not projects.is_abandoned(path)):
             continue
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from django.conf import settings
@@ -20,7 +21,7 @@ from apps.engine import child, errors
 from apps.engine.formats import FORMATS
 from apps.engine.report import OutputFile, Progress, Result
 from apps.errors import AppError, Unavailable, disk_trouble
-from apps.jobs import diary, newest, retention, services
+from apps.jobs import diary, newest, retention, room, services
 from apps.jobs.attempts import heartbeat, note
 from apps.jobs.models import Job
 from apps.jobs.representation import options_of
@@ -65,6 +66,11 @@ def run(job: Job) -> None:
         patiently(lambda: diary.keep_log(job, engine_log))
         patiently(lambda: services.give_back(job))
         log.info("job=%s given back", job.pk)
+    except room.Outgrown as error:
+        # Nobody's fault: whoever takes it next promises it more.
+        patiently(partial(diary.keep_log, job, f"{error}\n{engine_log}"))
+        patiently(partial(services.give_back, job, scratch_bytes=error.size))
+        log.info("job=%s given back: %s", job.pk, error)
     except DatabaseError:
         # Not the job's fault: the lease runs out and the job is tried again.
         log.exception("job=%s left to the reconciler", job.pk)
@@ -252,6 +258,7 @@ def _watched(job: Job, run: child.Run, folder: Path) -> Result:
         progress = run.poll(TICK_SECONDS) or progress
         stop_sign.obey()
         watch.look(progress)
+        room.keep(folder)
         if time.monotonic() >= next_tick:
             if not patiently(lambda now=progress: _ticked(job, now, folder, relay, entered)):  # type: ignore[misc]
                 raise Overtaken

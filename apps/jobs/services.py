@@ -24,10 +24,11 @@ from apps.engine.plan import Plan, make_plan
 from apps.engine.report import Facts
 from apps.engine.sizes import output_bytes
 from apps.errors import AppError
-from apps.jobs import caps, diary, doorbell, metadata, previews, turns, waiting
+from apps.jobs import caps, diary, doorbell, metadata, previews, room, turns, waiting
 from apps.jobs.attempts import claim, claim_preparation, expire, give_back, reap, requeue, tick
 from apps.jobs.endings import StoredFile, cancel, complete, fail, lock_wallet
 from apps.jobs.models import Job, JobEvent
+from apps.jobs.needs import need_of
 from apps.jobs.options import JobRequest, as_fields, merge, parse_request, refusal, source_fields
 from apps.jobs.pricing import price
 from apps.jobs.representation import options_of
@@ -145,7 +146,7 @@ def start(job: Job, *, api_key: ApiKey | None = None, **overrides: Any) -> Job:
         # The starter's from now on, whoever wrote the draft: it is the start that spends.
         job.api_key = api_key
         written = ("project", "asset", "background_asset", "video_url", "metadata", "webhook_url", "requested",
-                   "model", "output_format", "options", "api_key")  # fmt: skip
+                   "model", "output_format", "options", "need", "api_key")  # fmt: skip
         changes = {name: getattr(job, name) for name in written}
         if not Job.objects.filter(pk=job.pk, status=S.CREATED).update(**changes):
             raise AppError("conflict", "The job was started or canceled just now.")
@@ -269,7 +270,7 @@ def _queue(job: Job, from_: tuple[str, ...], *, where: Mapping[str, Any] | None 
         raise Overtaken
     if S.QUEUED in from_:
         diary.end(job.pk, "fetched")
-    doorbell.ring_on_commit(turns.WORK if fields["stage"] == Job.Stage.WAITING else turns.FETCHES)
+    doorbell.ring_on_commit(turns.line_of(job) if fields["stage"] == Job.Stage.WAITING else turns.FETCHES)
 
 
 def _hold(job: Job, sources: list[Asset]) -> dict[str, Any]:
@@ -290,13 +291,9 @@ def _hold(job: Job, sources: list[Asset]) -> dict[str, Any]:
     named = source_fields(job.requested)
     for asset in Asset.objects.select_for_update().filter(pk__in=[source.pk for source in sources]).order_by("pk"):
         _usable(asset, kind=asset.kind, param=named[asset.kind])
-    return {
-        "hold": held,
-        "estimated": amount,
-        "held_seconds": plan.seconds,
-        "pricing_version": version,
-        "frames_total": plan.frames,
-    }
+    need = room.need(options, plan, sources)
+    written = {"frames_total": plan.frames, "scratch_bytes": need, "held_seconds": plan.seconds}
+    return {"hold": held, "estimated": amount, "pricing_version": version, **written}
 
 
 def _price(options: Options, facts: Mapping[str, Any], list_: PriceList | None = None) -> tuple[int, Plan, int]:
@@ -317,7 +314,7 @@ def _price(options: Options, facts: Mapping[str, Any], list_: PriceList | None =
 def _set_options(job: Job, options: Options) -> None:
     asked = options.as_dict()
     job.model, job.output_format = asked.pop("model"), asked.pop("format")
-    job.options = asked
+    job.options, job.need = asked, need_of(options)
 
 
 def _id(asset: Asset | None) -> str | None:

@@ -11,6 +11,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from apps.accounts.acts import Button, Field, Wish
+from apps.accounts.models import DataRequest
 from apps.credits import services as credits
 from apps.credits.amounts import to_credits
 from apps.credits.models import Hold, LedgerEntry
@@ -95,6 +96,8 @@ def _not_refunded(job: Job) -> str:
         return "Nothing was charged."
     if LedgerEntry.objects.filter(key=credits.return_key(job.hold)).exists():
         return "It was refunded before."
+    if DataRequest.objects.filter(user=job.owner_id, kind=DataRequest.Kind.DELETION).exists():
+        return "Its account is deleted and has no use for credits: refund the payment at Stripe."
     return ""
 
 

@@ -1,6 +1,6 @@
 """Whose turn it is: accounts take turns, so that one account's hundred jobs do not delay another's one.
 
-Each account's jobs stand in the order they came. An account's first waiting
+Each account's jobs of one need stand in the order they came. Its first waiting
 job belongs to the round after those it has running, its second to the next
 round, and so on; earlier rounds come first. Within a round that account is
 first which has had to do without the longest.
@@ -9,9 +9,10 @@ first which has had to do without the longest.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 from django.conf import settings
@@ -19,6 +20,7 @@ from django.db.models import Count, Max, Q
 from django.utils import timezone
 
 from apps.jobs.models import Job
+from apps.jobs.needs import CPU, GPU, PREVIEW, preference
 
 S = Job.Status
 
@@ -29,9 +31,11 @@ MEMORY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One of the two places where jobs wait for a worker."""
+    """One of the places where jobs wait for a worker. An account's limit and its rounds count by line."""
 
     name: str
+    needs: tuple[str, ...]
+    """Of the jobs in it."""
     waiting: Q
     busy: Q
     served_at: str
@@ -41,13 +45,24 @@ class Line:
 
 WORK = Line(
     name="work",
-    waiting=Q(status=S.QUEUED, stage=Job.Stage.WAITING),
-    busy=Q(status=S.PROCESSING),
+    needs=(CPU, GPU),
+    waiting=Q(status=S.QUEUED, stage=Job.Stage.WAITING) & ~Q(need=PREVIEW),
+    busy=Q(status=S.PROCESSING) & ~Q(need=PREVIEW),
     served_at="completed_at",
-    served=Q(started_at__isnull=False),
+    served=Q(started_at__isnull=False) & ~Q(need=PREVIEW),
+)
+# Apart, so that nobody's preview waits for their own films either.
+PREVIEWS = Line(
+    name="preview",
+    needs=(PREVIEW,),
+    waiting=Q(status=S.QUEUED, stage=Job.Stage.WAITING, need=PREVIEW),
+    busy=Q(status=S.PROCESSING, need=PREVIEW),
+    served_at="completed_at",
+    served=Q(started_at__isnull=False, need=PREVIEW),
 )
 FETCHES = Line(
     name="fetch",
+    needs=(),
     waiting=Q(status=S.QUEUED, stage__in=PREPARING, lease=None),
     busy=Q(status=S.QUEUED, stage__in=PREPARING, lease__isnull=False),
     # Written anew when what was fetched has been priced and joins the other line.
@@ -55,36 +70,53 @@ FETCHES = Line(
     served=~Q(stage__in=PREPARING),
 )
 
+HELP_AFTER = timedelta(seconds=30)
+"""So much longer an account must have done without before a worker takes its job over one that the worker is for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Turn:
     job_id: UUID
     attempt: int
     owner_id: UUID | None
-    round: int
     model: str
     frames: int
-
-    @property
-    def is_ready(self) -> bool:
-        """Its account has no more running than it may. Jobs of accounts that are gone belong to nobody's limit."""
-        return self.owner_id is None or self.round <= settings.MAX_JOBS_AT_ONCE
+    scratch_bytes: int
+    need: str
+    queued_at: datetime
+    round: int
+    since: datetime
+    """Its account does without."""
+    is_ready: bool
+    """Its account has no more running than it may. Jobs of accounts that are gone belong to nobody's limit."""
 
 
 def line_up(line: Line) -> list[Turn]:
-    """Everything that waits in a line, in the order in which workers will take it; a fixed number of queries."""
-    fields = ("pk", "attempt", "owner_id", "model", "frames_total", "queued_at")
+    """Everything that waits in a line, in the order of turns; a fixed number of queries."""
+    fields = ("pk", "attempt", "owner_id", "model", "frames_total", "scratch_bytes", "need", "queued_at")
     rows = list(Job.objects.filter(line.waiting).order_by("queued_at", "id").values_list(*fields))
     if not rows:
         return []
-    rounds = Counter(_per_owner(line.busy))
-    since = _since(line, {owner_id: queued_at for _, _, owner_id, _, _, queued_at in reversed(rows)})
+    busy = _by_group(line, line.busy)
+    running: Counter[UUID | None] = Counter()
+    for group, count in busy.items():
+        running[group.owner_id] += count
+    rounds, waiting = Counter(busy), Counter[Group]()
+    since = _since(line, {Group.of(line, row[2], row[6]): row[7] for row in reversed(rows)})
     order = []
-    for job_id, attempt, owner_id, model, frames, queued_at in rows:
-        rounds[owner_id] += 1
-        turn = Turn(job_id, attempt, owner_id, rounds[owner_id], model, frames)
-        order.append((turn.round, since[owner_id], queued_at, str(job_id), turn))
-    return [entry[-1] for entry in sorted(order, key=lambda entry: entry[:-1])]
+    for job_id, attempt, owner_id, model, frames, scratch_bytes, need, queued_at in rows:
+        group = Group.of(line, owner_id, need)
+        rounds[group] += 1
+        waiting[group] += 1
+        is_ready = group.owner_id is None or running[group.owner_id] + waiting[group] <= settings.MAX_JOBS_AT_ONCE
+        about = (model, frames, scratch_bytes, need, queued_at, rounds[group], since[group], is_ready)
+        order.append(Turn(job_id, attempt, owner_id, *about))
+    return sorted(order, key=_place)
+
+
+def line_of(job: Job) -> Line:
+    """Where it waits once its source is here."""
+    return PREVIEWS if job.need == PREVIEW else WORK
 
 
 def ready(line: Line) -> list[Turn]:
@@ -92,23 +124,63 @@ def ready(line: Line) -> list[Turn]:
     return [turn for turn in line_up(line) if turn.is_ready]
 
 
-def count_ready(line: Line) -> int:
-    """As many as `ready` would name, without putting them in order."""
-    busy = _per_owner(line.busy)
+def ready_for(needs: Sequence[str]) -> list[Turn]:
+    """What a worker that listens for these could take now: previews, then the rest by turns, its own kind preferred."""
+    lines = [line for line in (PREVIEWS, WORK) if set(needs) & set(line.needs)]
+    return for_worker([turn for line in lines for turn in ready(line)], needs)
+
+
+def for_worker(turns: Iterable[Turn], needs: Sequence[str]) -> list[Turn]:
+    """Those it takes, in its order. Within each need nothing changes places."""
+    later = preference(needs)
+    mine = [turn for turn in turns if turn.need in later]
+    return sorted(mine, key=lambda turn: (turn.need != PREVIEW, *_place(turn, later[turn.need] * HELP_AFTER)))
+
+
+def _place(turn: Turn, later: timedelta = timedelta()) -> tuple[int, datetime, datetime, str]:
+    return turn.round, turn.since + later, turn.queued_at, str(turn.job_id)
+
+
+def count_ready(line: Line, need: str = "") -> int:
+    """As many as `ready` would name, without putting them in order; of one need, or of all."""
+    running: Counter[UUID | None] = Counter()
+    for group, count in _by_group(line, line.busy).items():
+        running[group.owner_id] += count
+    waiting = _by_group(line, line.waiting)
     return sum(
-        waiting if owner_id is None else min(waiting, max(0, settings.MAX_JOBS_AT_ONCE - busy.get(owner_id, 0)))
-        for owner_id, waiting in _per_owner(line.waiting).items()
+        count if group.owner_id is None else min(count, max(0, settings.MAX_JOBS_AT_ONCE - running[group.owner_id]))
+        for group, count in waiting.items()
+        if not need or group.need == need
     )
 
 
-def _per_owner(which: Q) -> dict[UUID | None, int]:
-    rows = Job.objects.filter(which).order_by().values_list("owner_id").annotate(Count("pk"))
-    return dict(rows)
+class Group(NamedTuple):
+    """Whose jobs with one need; they stand in the order they came, and take turns with the others of that need."""
+
+    owner_id: UUID | None
+    need: str
+
+    @classmethod
+    def of(cls, line: Line, owner_id: UUID | None, need: str) -> Group:
+        return cls(owner_id, need if line.needs else "")
 
 
-def _since(line: Line, first: Mapping[UUID | None, datetime]) -> dict[UUID | None, datetime]:
-    """Since when each account does without: its `first` waiting job was queued, or the last one of it was done."""
-    recent = Job.objects.filter(line.served, owner_id__in=[owner for owner in first if owner is not None])
+def _by_group(line: Line, which: Q) -> dict[Group, int]:
+    rows = Job.objects.filter(which).order_by().values_list("owner_id", "need").annotate(Count("pk"))
+    counts: Counter[Group] = Counter()
+    for owner_id, need, count in rows:
+        counts[Group.of(line, owner_id, need)] += count
+    return counts
+
+
+def _since(line: Line, first: Mapping[Group, datetime]) -> dict[Group, datetime]:
+    """Since when each does without: its `first` waiting job was queued, or the last one of it was done."""
+    owners = {group.owner_id for group in first if group.owner_id is not None}
+    recent = Job.objects.filter(line.served, owner_id__in=owners)
     recent = recent.filter(created_at__gt=timezone.now() - MEMORY, **{f"{line.served_at}__isnull": False})
-    served = dict(recent.order_by().values_list("owner_id").annotate(Max(line.served_at)))
-    return {owner: max(queued_at, served.get(owner, queued_at)) for owner, queued_at in first.items()}
+    since = dict(first)
+    for owner_id, need, served_at in recent.order_by().values_list("owner_id", "need").annotate(Max(line.served_at)):
+        group = Group.of(line, owner_id, need)
+        if group in since:
+            since[group] = max(since[group], served_at)
+    return since

@@ -69,6 +69,10 @@ class StopSign:
     def take_down(self) -> None:
         self._is_up.clear()
 
+    def is_up_within(self, seconds: float) -> bool:
+        """Wait so long for it at most."""
+        return self._is_up.wait(seconds)
+
     def obey(self) -> None:
         if self._is_up.is_set():
             raise Stopped

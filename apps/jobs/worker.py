@@ -16,7 +16,7 @@ from django.db import DatabaseError, connections
 from redis.exceptions import RedisError
 from rq.serializers import JSONSerializer
 
-from apps.jobs import attempts, diary, retention, watch
+from apps.jobs import attempts, diary, fleet, needs, retention, watch
 from apps.webhooks import sending
 
 log = logging.getLogger(__name__)
@@ -74,7 +74,16 @@ class Worker(rq.Worker):
     def heartbeat(self, *args: Any, **options: Any) -> None:
         """Sent while waiting and while working, at least every 75 s."""
         super().heartbeat(*args, **options)
+        self.tell_scratch()
         show_life()
+
+    def tell_scratch(self) -> None:
+        """Beside what RQ itself keeps of this worker."""
+        try:
+            for name, size in fleet.describe().items():
+                self.connection.hset(self.key, name, size)
+        except OSError as error:
+            log.warning("scratch cannot be looked at: %s", error)
 
     def maintain_heartbeats(self, *args: Any, **options: Any) -> None:
         """While a horse works. A queue server that is away ends no job: we would quit, and the horse with us."""
@@ -104,6 +113,7 @@ class Worker(rq.Worker):
             ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() != self.pid:
                 os._exit(1)
+        needs.listen(self.queue_names())
         super().main_work_horse(job, queue)
 
     def setup_work_horse_signals(self) -> None:

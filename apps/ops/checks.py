@@ -21,6 +21,9 @@ from rq.worker.base import BaseWorker
 
 from apps.engine.matting import weights
 from apps.engine.options import MODELS
+from apps.jobs import turns
+from apps.jobs.models import Job
+from apps.jobs.needs import NEEDS
 
 logger = logging.getLogger(__name__)
 
@@ -64,19 +67,29 @@ def queue() -> Check:
 
 
 def workers() -> Check:
-    """One living worker for each queue, or that queue's work stands still."""
+    """One living worker for each queue, or its work stands still. A need may go without while no job waits with it."""
     try:
         alive = living_workers()
     except (redis.RedisError, OSError):
         return Check(ok=False, detail="the queue server does not answer")
     counts = {name: sum(name in worker.queue_names() for worker in alive) for name in settings.RQ_QUEUES}
     idle = [name for name, count in counts.items() if not count]
+    if set(NEEDS) - set(idle):
+        idle = [name for name in idle if name not in NEEDS or is_waited_for(name)]
     return Check(ok=not idle, detail=f"no worker listens to: {', '.join(idle)}" if idle else "", facts=counts)
+
+
+def is_waited_for(need: str) -> bool:
+    """Whether a job waits that only a worker for this need would take."""
+    try:
+        return Job.objects.filter(turns.WORK.waiting | turns.PREVIEWS.waiting, need=need).exists()
+    except DatabaseError:
+        return False  # said by the database's own check
 
 
 def living_workers() -> list[BaseWorker]:
     """Raises what the queue server's client raises."""
-    return [worker for worker in Worker.all(connection=django_rq.get_connection("jobs")) if is_alive(worker)]
+    return [worker for worker in Worker.all(connection=django_rq.get_connection(NEEDS[0])) if is_alive(worker)]
 
 
 def last_word(worker: BaseWorker) -> datetime | None:

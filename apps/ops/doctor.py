@@ -10,7 +10,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from django.conf import settings
@@ -20,6 +20,8 @@ from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
 from apps.engine.matting import weights
+from apps.jobs import room
+from apps.jobs.needs import NEEDS
 from apps.ops import checks, instance, queue_server, surroundings
 from apps.ops.findings import Finding, bad, note, ok
 
@@ -128,10 +130,16 @@ def codecs() -> Finding:
 
 def disk() -> Finding:
     free = shutil.disk_usage(settings.DATA_DIR).free
-    text = f"{free / 1e9:.0f} GB free in {settings.DATA_DIR}"
+    text = f"{free / 1e9:.0f} GB free in {settings.DATA_DIR}; scratch holds {_scratch()}"
     if free < LEAST_FREE_BYTES:
         return bad("disk", f"{text}; a long clip needs {LEAST_FREE_BYTES / 1e9:.0f} GB. Free some, or move DATA_DIR.")
     return ok("disk", text)
+
+
+def _scratch() -> str:
+    now = room.look()
+    of = f" of SCRATCH_BYTES={now.budget}" if now.budget else ""
+    return f"{room.words(now.used)}{of}, {room.words(now.left)} could be promised to a job now"
 
 
 def configuration() -> Finding:
@@ -257,6 +265,7 @@ def running() -> Iterator[Finding]:
         for name, found in (("queue", checks.queue()), ("workers", checks.workers())):
             facts = ", ".join(f"{key} {value}" for key, value in found.facts.items())
             yield ok(name, facts) if found.ok else bad(name, f"{found.detail}. See {settings.DATA_DIR}/logs.")
+        yield from unheard(found.facts)
     if holder:
         yield ok("instance", f"process {holder.get('pid')} serves {holder.get('address')}")
         return
@@ -267,6 +276,13 @@ def running() -> Iterator[Finding]:
         except queue_server.NoQueueServer as error:
             yield bad("queue", str(error))
     yield port()
+
+
+def unheard(counts: Mapping[str, int]) -> Iterator[Finding]:
+    """Needs for which no worker listens: a site may be meant so, until somebody comes with one."""
+    if idle := [need for need in NEEDS if counts.get(need) == 0]:
+        advice = f"make worker QUEUES={','.join(idle)}, or WORKER_QUEUES"
+        yield note("needs", f"no worker takes jobs that need {' or '.join(idle)}; they would wait: {advice}")
 
 
 def port() -> Finding:

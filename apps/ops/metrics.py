@@ -1,6 +1,7 @@
 """What a Prometheus server reads. Counted from the database at each visit, so every web process tells the same.
 
-Eleven queries, each over an index made for it or over a small table; nothing here names a person, a file or an address.
+Eleven queries, each over an index made for it or over a small table; nothing here names a person, a file or a network
+address.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from apps.credits.amounts import to_credits
 from apps.credits.models import LedgerEntry, Wallet
 from apps.engine.options import MODELS
-from apps.jobs import turns
+from apps.jobs import doorbell, turns
 from apps.jobs.models import Job, Output
 from apps.ops import checks
 from apps.projects.models import Asset
@@ -90,7 +91,7 @@ def _jobs() -> Iterator[Metric]:
 
 def _queue() -> Iterator[Metric]:
     age = _gauge("queue_age_seconds", "How long the job that came first has waited for a worker.", ("line",))
-    lines = (turns.WORK, turns.FETCHES)
+    lines = (turns.PREVIEWS, turns.WORK, turns.FETCHES)
     oldest = Job.objects.filter(status=Job.Status.QUEUED).aggregate(
         **{line.name: Min("queued_at", filter=line.waiting) for line in lines}
     )
@@ -174,7 +175,20 @@ def _workers() -> Iterator[Metric]:
         count.add_metric((name,), len(here))
         if here:
             silence.add_metric((name,), max(_age(checks.last_word(worker)) for worker in here))
-    yield from (count, silence)
+    yield from (count, silence, *_scratch())
+
+
+def _scratch() -> Iterator[Metric]:
+    """As the workers of each machine told it last."""
+    used = _gauge("scratch_used_bytes", "What lies in a machine's scratch.", ("host",))
+    left = _gauge("scratch_left_bytes", "What could be promised to one more job there.", ("host",))
+    budget = _gauge("scratch_budget_bytes", "SCRATCH_BYTES there; 0 is its disk alone.", ("host",))
+    # Several workers share a machine's scratch; one that has just started has told nothing yet.
+    for host, member in sorted({member.host: member for member in doorbell.listeners()}.items()):
+        used.add_metric((host,), member.used)
+        left.add_metric((host,), member.left)
+        budget.add_metric((host,), member.budget)
+    yield from (used, left, budget)
 
 
 def _age(moment: datetime | None) -> float:

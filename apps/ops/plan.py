@@ -70,18 +70,19 @@ class Site:
         return Child("web", command, self.log("web"), stop_seconds=10, pass_fds=(self.listener,))
 
     def workers(self) -> list[Child]:
-        """The long queue's as many as asked for; the others' always one, so that no job delays the short work."""
-        names = [(f"worker-jobs-{number + 1}", "jobs") for number in range(settings.WORKERS)]
+        """For jobs as many as asked for, and some for previews alone, which no film delays; for the short work one."""
+        names = [(f"worker-jobs-{number + 1}", settings.WORKER_QUEUES) for number in range(settings.WORKERS)]
+        names += [(f"worker-preview-{number + 1}", ["preview"]) for number in range(settings.PREVIEW_WORKERS)]
         return [
             self.manage(
                 name,
                 "rqworker",
-                queue,
+                *queues,
                 "--worker-class=apps.jobs.worker.Worker",
                 "--serializer=rq.serializers.JSONSerializer",
                 stop_seconds=JOB_GIVE_BACK_SECONDS,
             )
-            for name, queue in [*names, ("worker-default", "default"), ("worker-webhooks", "webhooks")]
+            for name, queues in [*names, ("worker-default", ["default"]), ("worker-webhooks", ["webhooks"])]
         ]
 
     def payments(self) -> Child:

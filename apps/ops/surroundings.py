@@ -80,7 +80,7 @@ def _other_clocks() -> Iterator[tuple[str, float]]:
             yield "database", time.time() - float(cursor.fetchone()[0])
     if settings.REDIS_URL_GIVEN:
         with suppress(redis.RedisError, OSError):
-            seconds, microseconds = django_rq.get_connection("jobs").time()
+            seconds, microseconds = django_rq.get_connection("default").time()
             yield "queue server", time.time() - seconds - microseconds / 1e6
 
 

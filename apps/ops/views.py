@@ -1,17 +1,28 @@
-"""For monitors and load balancers: /health and its two short forms, without a key, and /metrics, with a token."""
+"""For monitors and load balancers: /health and its two short forms, without a key, and /metrics, with a token.
+
+And the page for what fell out of any other view.
+"""
 
 from __future__ import annotations
 
+import sys
+
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.template.loader import render_to_string
 from django.utils.crypto import constant_time_compare
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
+from django.views.defaults import server_error
 from prometheus_client.exposition import choose_encoder
 
+from apps.api.errors import UNREACHABLE
 from apps.ops import checks
 from apps.ops.checks import Check
 from apps.ops.metrics import registry
+
+AGAIN_SECONDS = 5
+"""After which whoever met a part that is away may ask again; a restart takes about as long."""
 
 
 def answer(found: dict[str, Check]) -> JsonResponse:
@@ -62,3 +73,10 @@ def metrics(request: HttpRequest) -> HttpResponse:
         return refused
     encode, content_type = choose_encoder(request.headers.get("Accept", ""))
     return HttpResponse(encode(registry()), content_type=content_type)
+
+
+def fault(request: HttpRequest) -> HttpResponse:
+    """Django's handler500. A database or cache that is away is no fault: trying again helps, and a monitor may know."""
+    if isinstance(sys.exc_info()[1], UNREACHABLE):
+        return HttpResponse(render_to_string("503.html"), status=503, headers={"Retry-After": AGAIN_SECONDS})
+    return server_error(request)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import logging
+import os
 import re
 import shutil
 import uuid
@@ -35,6 +37,8 @@ FETCH_SECONDS = 900
 """For one import by URL: 500 MB at 14 Mbit/s."""
 PROBE_SECONDS = 60
 MAX_FILENAME = 255
+INGEST = "ingest-"
+"""What the names of scratch folders begin with that no claim gave its name."""
 ON_ITS_WAY = timedelta(minutes=15)
 """Longer than storing the largest file takes."""
 
@@ -268,13 +272,33 @@ def _made(project: Project) -> Project:
 
 @contextmanager
 def scratch(name: str = "") -> Iterator[Path]:
-    """A folder of our own on the local disk, gone afterwards whatever happens."""
-    folder = Path(settings.SCRATCH_DIR) / (name or f"ingest-{uuid.uuid4()}")
-    folder.mkdir(parents=True)
+    """A folder of our own on the local disk, gone afterwards whatever happens short of our end."""
+    folder = Path(settings.SCRATCH_DIR) / (name or f"{INGEST}{uuid.uuid4()}")
+    # One of that name may have been made, and room promised to it, when the work was claimed.
+    folder.mkdir(parents=True, exist_ok=bool(name))
+    # The kernel takes it back when we end, however that comes: see `is_abandoned`.
+    sign = os.open(folder, os.O_RDONLY)
     try:
+        fcntl.flock(sign, fcntl.LOCK_SH)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        os.close(sign)
+
+
+def is_abandoned(folder: Path) -> bool:
+    """Whether the process that made this scratch folder, on this machine, is gone without having cleared it."""
+    try:
+        sign = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(sign, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(sign)
+    return True
 
 
 def look(path: Path, *, kind: str) -> dict[str, Any]:

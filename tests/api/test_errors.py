@@ -108,6 +108,7 @@ def test_another_content_type_is_a_415(api, kind):
     response = api.generic("POST", "/v1/echo", b'{"name": "x"}', content_type=kind)
 
     assert told(response) == (415, "unsupported_media_type", None)
+    assert "This address takes application/json." in response.json()["error"]["message"]
 
 
 def test_json_with_a_charset_is_json(api):

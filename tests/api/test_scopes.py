@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db
 OPEN = {"v1/pricing", "api/pricing", "v1/openapi.json"}
 """What anybody may read."""
 SIGNED = {("put", "v1/uploads/<uuid:pk>/parts/<int:number>")}
-"""Whoever was given such an address may use it, as on S3; tests/api/test_resumable.py."""
+"""Whoever was given such an address may use it, as on S3; tests/api/resumable/."""
 READS = {"jobs": "jobs:read", "projects": "jobs:read", "credits": "credits:read", "usage": "credits:read"}
 WRITES = {"jobs": "jobs:write", "projects": "jobs:write"}
 EITHER = {"uploads": "uploads", "webhooks": "webhooks"}

@@ -6,10 +6,11 @@ import dataclasses
 
 import pytest
 
+from apps.engine.edge import Edge
 from apps.engine.formats import FORMATS
 from apps.engine.options import Background, Options
 from apps.engine.plan import make_plan
-from apps.engine.sizes import MARGIN, WEIGHTS, output_bytes
+from apps.engine.sizes import MARGIN, WEIGHTS, output_bytes, work_bytes
 from tests.engine.test_plan import FACTS
 
 CLIP = dataclasses.replace(FACTS, width=480, height=270)
@@ -57,3 +58,13 @@ def test_sound_counts_where_it_is_kept():
     assert estimated(loud, format="mov")[1] - estimated(format="mov")[1] == 10 * 48_000 * 2 * 2
     assert estimated(loud, format="gif") == estimated(format="gif")
     assert estimated(loud, keep_audio=False) == estimated()
+
+
+def test_the_work_writes_more_than_its_result():
+    options = Options(model="light", format="webm")
+    altered = Options(model="light", format="webm", edge=Edge(choke_px=2))
+    plain, twice = (work_bytes(make_plan(CLIP, asked), asked, CLIP) for asked in (options, altered))
+
+    assert estimated()[1] < plain < 3 * estimated()[1]
+    # The matte is there a second time.
+    assert twice - plain == pytest.approx(250 * 480 * 270 * 0.05, rel=0.01)

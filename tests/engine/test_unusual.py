@@ -137,6 +137,30 @@ def test_times_that_begin_below_zero_or_late_are_kept(tmp_path):
     assert [float(shown.time) for shown in late] == [0, 0.04, 0.08, 0.12, 0.16]
 
 
+def test_frames_without_a_time_of_their_own_come_one_after_the_other(tmp_path):
+    """A program stream of H.264 times every second packet or fewer."""
+    path = tmp_path / "a.vob"
+    with av.open(str(path), "w", format="vob") as out:
+        stream = out.add_stream("libx264", rate=RATE, options={"bf": "2", "x264-params": "scenecut=0:keyint=12"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for index in range(48):
+            frame = VideoFrame.from_ndarray(picture(index, width=64, height=48), format="rgb24")
+            frame = frame.reformat(format="yuv420p")
+            frame.pts, frame.time_base = index, Fraction(1, RATE)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    with av.open(str(path)) as container:
+        assert any(packet.size and packet.pts is None for packet in container.demux(video=0))
+
+    facts = survey(path).facts
+    pictures, notices = decode(path, tmp_path)
+
+    assert (facts.frames, facts.fps, facts.is_variable_rate) == (48, RATE, False)
+    assert abs(facts.duration - 48 / RATE) < 2 / RATE
+    assert [shown.time - pictures[0].time for shown in pictures] == [Fraction(n, RATE) for n in range(48)]
+    assert notices == []
+
+
 @pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
 def test_the_turn_is_told_as_other_tools_tell_it(tmp_path, rotation, mirrored):

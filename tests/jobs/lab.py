@@ -94,7 +94,7 @@ class Lab:
         if self.worker:
             return
         try:
-            queues = [django_rq.get_queue(name) for name in ("jobs", "default")]
+            queues = [django_rq.get_queue(name) for name in ("cpu", "default")]
             worker = Worker(queues, connection=queues[0].connection)
             worker.job_monitoring_interval = 1
             worker.work(burst=True, logging_level="ERROR")

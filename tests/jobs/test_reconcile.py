@@ -19,6 +19,7 @@ from apps.errors import Unavailable
 from apps.jobs import attempts, diary, reconcile, remains, retention, services
 from apps.jobs.management.commands.reconcile import Command
 from apps.jobs.models import Attempt, Job, JobEvent
+from apps.projects import services as projects
 from apps.projects.models import Asset, media_storage
 from apps.webhooks.models import Delivery
 from tests.factories import make_asset, make_job, make_output
@@ -196,6 +197,22 @@ def test_a_deletion_that_was_interrupted_is_finished(alice: User) -> None:
     assert reconcile.delete_media() == 1
 
     assert not media_storage().exists(name)
+
+
+def test_scratch_of_a_fetch_that_was_killed_goes_within_minutes_and_that_of_a_slow_one_stays(
+    db: None, settings: Any, tmp_path: Path
+) -> None:
+    """It counts against the room of all that work here. No lease names it; the kernel says whether its maker lives."""
+    settings.SCRATCH_DIR = tmp_path
+    (tmp_path / f"ingest-{uuid4()}").mkdir()
+    with projects.scratch() as slow:
+        for folder in tmp_path.iterdir():
+            os.utime(folder, (time.time() - 7200,) * 2)
+
+        assert reconcile.sweep() == 1
+
+        assert list(tmp_path.iterdir()) == [slow]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_scratch_of_the_dead_goes_and_that_of_the_living_stays(alice: User, settings: Any, tmp_path: Path) -> None:

@@ -12,7 +12,9 @@ from django.utils import timezone
 from apps.accounts.models import User
 from apps.credits import services as credits
 from apps.jobs import attempts, doorbell, services, turns, waiting
+from apps.jobs.fleet import Member
 from apps.jobs.models import Job
+from apps.jobs.needs import NEEDS
 from apps.jobs.representation import as_json
 from tests.factories import make_asset, make_job
 from tests.jobs.conftest import CHROMA, a_result
@@ -33,6 +35,12 @@ def at(second: int) -> datetime:
 
 def waits(user: User, second: int, **fields: Any) -> Job:
     return make_job(user, asset=make_asset(user, duration=0.1), model="chroma", queued_at=at(second), **fields)
+
+
+def listening(monkeypatch: pytest.MonkeyPatch, *needs: tuple[str, ...]) -> None:
+    """As if these workers lived, each with what it listens for."""
+    members = [Member("host", each, 0, 0, 0) for each in needs]
+    monkeypatch.setattr(doorbell, "listeners", lambda: members)
 
 
 def initials(jobs: list[Job]) -> str:
@@ -193,7 +201,7 @@ def paced(alice: User) -> None:
 def test_a_waiting_job_is_told_when_it_will_be_done(
     alice: User, charlie: User, paced: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doorbell, "workers", lambda: 1)
+    listening(monkeypatch, NEEDS)
     jobs = [waits(user, second, frames_total=250) for second, user in enumerate([alice, alice, charlie])]
 
     told = [as_json(job) for job in jobs]
@@ -202,7 +210,7 @@ def test_a_waiting_job_is_told_when_it_will_be_done(
 
 
 def test_what_runs_now_comes_first(alice: User, paced: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doorbell, "workers", lambda: 2)
+    listening(monkeypatch, NEEDS, NEEDS)
     for left in (8.0, 3.0):
         make_job(alice, status="processing", model="chroma", eta_seconds=left)
     job = waits(alice, 0, frames_total=100)
@@ -211,7 +219,7 @@ def test_what_runs_now_comes_first(alice: User, paced: None, monkeypatch: pytest
 
 
 def test_an_accounts_own_limit_delays_its_fourth_job(alice: User, paced: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doorbell, "workers", lambda: 10)
+    listening(monkeypatch, *[NEEDS] * 10)
     jobs = [waits(alice, second, frames_total=100) for second in range(4)]
 
     told = waiting.outlook([job.pk for job in jobs])
@@ -222,7 +230,7 @@ def test_an_accounts_own_limit_delays_its_fourth_job(alice: User, paced: None, m
 @pytest.mark.parametrize("workers", [0, 1])
 def test_nothing_is_promised_that_is_not_known(alice: User, monkeypatch: pytest.MonkeyPatch, workers: int) -> None:
     """No worker is there, or no job of this model was ever finished."""
-    monkeypatch.setattr(doorbell, "workers", lambda: workers)
+    listening(monkeypatch, *[NEEDS] * workers)
     job = waits(alice, 0, frames_total=100)
 
     assert waiting.outlook([job.pk])[job.pk] == waiting.Outlook(position=1, seconds=None)

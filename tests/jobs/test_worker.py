@@ -43,8 +43,7 @@ def house(django_db_setup: None, live_server: LiveServer) -> Iterator[House]:
 def empty_queue(house: House) -> Iterator[None]:
     yield
     house.stop_workers()
-    for name in ("jobs", "default"):
-        django_rq.get_queue(name).connection.flushall()
+    django_rq.get_queue("default").connection.flushall()
 
 
 def submitted(user: User, clip: Path) -> Job:
@@ -157,7 +156,7 @@ def test_a_job_submitted_while_the_queue_was_down_is_run_later(
         for queue in django_rq.settings.QUEUES.values():
             patch.setitem(queue, "URL", f"unix://{tmp_path}/nobody.sock")
         job = submitted(alice, clips.make_clip(tmp_path / "clip.mp4", frames=25))
-    assert (job.status, django_rq.get_queue("jobs").count) == ("queued", 0)
+    assert (job.status, django_rq.get_queue("cpu").count) == ("queued", 0)
 
     house.start_workers()
 
@@ -171,12 +170,12 @@ def test_ringing_twice_calls_once(house: House, alice: User, tmp_path: Path) -> 
 
     assert [doorbell.ring(turns.WORK), doorbell.ring(turns.WORK)] == [0, 0]
 
-    assert django_rq.get_queue("jobs").count == 1
+    assert django_rq.get_queue("cpu").count == 1
 
 
 def test_a_call_that_was_lost_is_made_again(house: House, alice: User, tmp_path: Path) -> None:
     submitted(alice, clips.make_clip(tmp_path / "clip.mp4", frames=25))
-    line = django_rq.get_queue("jobs")
+    line = django_rq.get_queue("cpu")
     # Taken off the queue, as a worker does first; then its machine lost power.
     line.connection.lpop(line.key)
 
@@ -189,11 +188,11 @@ def test_no_more_workers_are_called_than_an_account_may_use(house: House, alice:
     asset = make_asset(alice)
     for _ in range(5):
         services.submit(alice, asset=asset, options=CHROMA)
-    assert django_rq.get_queue("jobs").count == 3
+    assert django_rq.get_queue("cpu").count == 3
 
     services.submit(charlie, asset=make_asset(charlie), options=CHROMA)
 
-    assert django_rq.get_queue("jobs").count == 4
+    assert django_rq.get_queue("cpu").count == 4
 
 
 def test_a_hundred_downloads_leave_the_short_queue_free(house: House, alice: User, charlie: User) -> None:
@@ -206,11 +205,11 @@ def test_a_hundred_downloads_leave_the_short_queue_free(house: House, alice: Use
 def test_nothing_is_rung_for_a_job_that_is_over(house: House, alice: User, tmp_path: Path) -> None:
     job = submitted(alice, clips.make_clip(tmp_path / "clip.mp4", frames=25))
     services.cancel(job)
-    django_rq.get_queue("jobs").empty()
+    django_rq.get_queue("cpu").empty()
 
     assert doorbell.ring(turns.WORK) == 0
 
-    assert django_rq.get_queue("jobs").job_ids == []
+    assert django_rq.get_queue("cpu").job_ids == []
 
 
 def test_one_accounts_jobs_do_not_delay_anothers_one(house: House, alice: User, charlie: User, tmp_path: Path) -> None:

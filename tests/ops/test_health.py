@@ -18,8 +18,8 @@ PARTS = ["database", "queue", "storage", "workers", "models"]
 @pytest.fixture
 def well(monkeypatch: pytest.MonkeyPatch) -> None:
     """Queue and workers live outside the house; here they are in order."""
-    monkeypatch.setattr(checks, "queue", lambda: Check(ok=True, facts={"waiting": {"jobs": 0}}))
-    monkeypatch.setattr(checks, "workers", lambda: Check(ok=True, facts={"jobs": 1}))
+    monkeypatch.setattr(checks, "queue", lambda: Check(ok=True, facts={"waiting": {"cpu": 0}}))
+    monkeypatch.setattr(checks, "workers", lambda: Check(ok=True, facts={"cpu": 1}))
     monkeypatch.setattr(checks, "models", lambda: Check(ok=True, facts={"light": "installed"}))
 
 

@@ -18,7 +18,7 @@ SHARED = {
 }
 
 
-@pytest.mark.parametrize("command", [("check", "--deploy"), ("rqworker", "jobs"), ("reconcile", "--once"), ("run",)])
+@pytest.mark.parametrize("command", [("check", "--deploy"), ("rqworker", "cpu"), ("reconcile", "--once"), ("run",)])
 def test_no_command_starts_on_several_hosts_with_stores_of_one(command: tuple[str, ...], tmp_path: Path) -> None:
     done = python(tmp_path, "manage.py", *command, SEVERAL_HOSTS="1")
 

@@ -124,9 +124,9 @@ def test_what_is_not_known_of_workers_is_not_told(
     # The tests' settings name a queue server that is not there.
     unknown = visit()
 
-    assert (none["clearmatte_queue_up",], none["clearmatte_workers", "jobs"]) == (1, 0)
+    assert (none["clearmatte_queue_up",], none["clearmatte_workers", "cpu"]) == (1, 0)
     assert unknown["clearmatte_queue_up",] == 0
-    assert ("clearmatte_workers", "jobs") not in unknown
+    assert ("clearmatte_workers", "cpu") not in unknown
 
 
 def test_a_visit_costs_the_same_queries_however_much_there_is(alice: User, visit: Callable[[], Numbers]) -> None:

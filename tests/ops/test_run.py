@@ -69,7 +69,7 @@ def test_run_serves_and_a_signal_leaves_nothing(house: House, number: signal.Sig
 
     status = house.stop(number)
 
-    queues = ("rqworker jobs", "rqworker default", "rqworker webhooks")
+    queues = ("rqworker preview cpu gpu", "rqworker preview --", "rqworker default", "rqworker webhooks")
     for part in ("valkey", "gunicorn", *queues, "reconcile", "fakestripe"):
         assert part in names
     assert f"ready at http://127.0.0.1:{house.port}" in house.said()

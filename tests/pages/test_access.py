@@ -8,12 +8,16 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.staticfiles import finders
+from django.db import OperationalError
 from django.template.loader import get_template
 from django.test import Client
 from django.urls import reverse
 
 from apps.accounts.services import issue_key
+from apps.api.turnstile import TurnstileMiddleware
+from apps.credits import buying
 from apps.webhooks import services as webhooks
 from tests.factories import make_asset, make_job, make_project
 
@@ -149,3 +153,33 @@ def test_the_page_for_our_own_faults_needs_nothing_that_may_be_broken():
 
     assert "This is our fault" in page
     assert INLINE.findall(page) == []
+
+
+@pytest.mark.parametrize("where", ["view", "session"])
+def test_a_database_that_is_away_is_told_as_such_and_not_as_our_fault(browser, alice, monkeypatch, where):
+    """Trying again in a moment helps, and caches and monitors must know that."""
+
+    def away(*args: object, **kwargs: object) -> None:
+        raise OperationalError("server closed the connection unexpectedly")
+
+    place = {"view": (buying, "checkout"), "session": (SessionStore, "load")}[where]
+    monkeypatch.setattr(*place, away)
+    browser.raise_request_exception = False
+
+    response = browser.post(reverse("web:buy"), {"pack": "starter"})
+
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
+    assert b"A part of this site is away" in response.content
+    assert INLINE.findall(response.content.decode()) == []
+
+
+def test_the_api_names_a_database_that_is_away_wherever_that_was_noticed(client, db, monkeypatch):
+    def away(*args: object, **kwargs: object) -> None:
+        raise OperationalError("server closed the connection unexpectedly")
+
+    monkeypatch.setattr(TurnstileMiddleware, "__call__", away)
+    client.raise_request_exception = False
+
+    response = client.get("/v1/pricing")
+
+    assert (response.status_code, response.json()["error"]["code"]) == (503, "service_unavailable")

@@ -21,7 +21,7 @@ BY_SECRET = {
     "account_confirm_email": "a token that was mailed",
     "mail-html": "the sandbox's letter box, open to whoever sits at the machine",
     "account_reset_password_from_key": "a token that was mailed; test_sign_in.py",
-    "v1/uploads/<uuid:pk>/parts/<int:number>": "signed, so that a part needs no key; tests/api/test_resumable.py",
+    "v1/uploads/<uuid:pk>/parts/<int:number>": "signed, so that a part needs no key; tests/api/resumable/",
 }
 """Addresses whose parameter is itself the secret."""
 OPEN = {
