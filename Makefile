@@ -1,7 +1,7 @@
 # The verbs that people and CI share. All paths are relative, so the folder's own name may hold spaces.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run demo worker test check lint format types lock models doctor bench bench-given test-inputs fuzz soak cost load fleet million
+.PHONY: help run demo worker test check lint format types lock models doctor bench bench-given test-inputs fuzz soak cost load fleet million pages
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -70,6 +70,9 @@ fleet: $(VENV)/run.stamp ## jobs a minute of one worker and of two, and a hundre
 million: $(VENV)/dev.stamp ## every list, record and search with a million jobs on PostgreSQL (JOBS=1000000 DATABASE=URL FOLDER=DIR ONLY=webhooks TURNS=5)
 	@$(PY) -m trials.million $(if $(JOBS),--jobs "$(JOBS)") $(if $(DATABASE),--database "$(DATABASE)") $(if $(FOLDER),--folder "$(FOLDER)") $(if $(ONLY),--only "$(ONLY)") \
 		$(if $(TURNS),--turns "$(TURNS)")
+
+pages: $(VENV)/dev.stamp ## what each page costs and weighs for an account with fifty jobs (JOBS=50 TURNS=20 ONLY=History)
+	@$(PY) -m trials.pages $(if $(JOBS),--jobs "$(JOBS)") $(if $(TURNS),--turns "$(TURNS)") $(if $(ONLY),--only "$(ONLY)")
 
 check: lint types ## everything that can be checked without running it
 	@$(PY) -c 'from importlinter.cli import lint_imports_command as main; main()'

@@ -34,6 +34,8 @@ FORMAT_LABELS = {
 
 SPEEDS_SECONDS = 60
 """The models' speeds are remembered so long: each is the median of many jobs, and every view of the page tells them."""
+SLOW_FPS = 0.5
+"""Below it seconds a frame say more than frames a second."""
 GROUPS = {
     "For the web": ("webm", "stacked_mp4", "webp", "gif", "mp4"),
     "For Premiere, Final Cut, Resolve": ("mov",),
@@ -122,6 +124,8 @@ def measured_cards() -> list[ModelCard]:
 def _speed(fps: float | None) -> str:
     if fps is None:
         return "Speed here: not measured yet"
+    if fps < SLOW_FPS:
+        return f"About {1 / fps:.0f} seconds a frame here"
     return f"About {fps:.{0 if fps >= 10 else 1}f} frames a second here"
 
 

@@ -18,7 +18,7 @@ from apps.errors import AppError
 from apps.jobs.choices import FORMAT_LABELS
 from apps.jobs.models import Job
 from apps.jobs.options import JobRequest, parse_request
-from apps.jobs.presets import PLAIN, UNSEEN, Presets, edge_of, presets_of
+from apps.jobs.presets import PLAIN, UNSEEN, Presets, presets_of, shape_of
 from apps.projects.models import Asset, Project
 from apps.projects.services import as_uuid, default_project
 
@@ -31,14 +31,22 @@ SWATCHES = {
     "#000000": "Black",
     "#808080": "Grey",
 }
+CANVASES = {"As the clip": ("", ""), "Wide": (1920, 1080), "Square": (1080, 1080), "Tall": (1080, 1920)}
+"""Sizes that people often want, each a click away."""
 MORE = {
     "trim_start": ("trim", "start"),
     "trim_end": ("trim", "end"),
     "choke_px": ("edge", "choke_px"),
     "feather_px": ("edge", "feather_px"),
     "despill": ("edge", "despill"),
+    "canvas_width": ("composition", "canvas", "width"),
+    "canvas_height": ("composition", "canvas", "height"),
+    "anchor": ("composition", "foreground", "anchor"),
+    "scale": ("composition", "foreground", "scale"),
+    "offset_x": ("composition", "foreground", "offset", "x"),
+    "offset_y": ("composition", "foreground", "offset", "y"),
 }
-"""What few need, folded away: the page's name → the contract's object and its entry."""
+"""What few need, folded away: the page's name → the way to it through the contract's objects."""
 STATE = (
     "asset", "model", "output_format", "bg_type", "bg_color", "bg_image_id", "fit", "project", "video_url", "tried",
     *MORE,
@@ -46,7 +54,7 @@ STATE = (
 """What a reload, a link or the back button brings back: the address carries it."""
 FIELD_OF = {
     "bg_image_url": "bg_image", "bg_image_id": "bg_image", "background.image_id": "bg_image", "project": "project",
-    **{".".join(path): name for name, path in MORE.items()},
+    **{".".join(path): name for name, path in MORE.items()}, "composition.canvas": "canvas_width",
 }  # fmt: skip
 """The contract's name → the page's, where they differ; an unknown name becomes an error of the whole form."""
 MOST_CLIPS = 20
@@ -65,7 +73,7 @@ def more_of(options: Options) -> dict[str, str]:
     """The folded part's choices of a job that was made before; what stands at its default is left out."""
     start, end = options.trim or (0.0, None)
     told = {"trim_start": start or None, "trim_end": end}
-    return {name: f"{value:.10g}" for name, value in told.items() if value is not None} | edge_of(options)
+    return {name: f"{value:.10g}" for name, value in told.items() if value is not None} | shape_of(options)
 
 
 class CutoutForm(forms.Form):
@@ -86,11 +94,17 @@ class CutoutForm(forms.Form):
     project = forms.ModelChoiceField(queryset=Project.objects.none(), required=False)
     project_was = forms.ModelChoiceField(queryset=Project.objects.none(), required=False)
     """The one whose defaults the choices were shown with."""
-    trim_start = forms.FloatField(required=False)
-    trim_end = forms.FloatField(required=False)
-    choke_px = forms.FloatField(required=False)
-    feather_px = forms.FloatField(required=False)
-    despill = forms.FloatField(required=False)
+    trim_start = forms.FloatField(required=False, label="From second")
+    trim_end = forms.FloatField(required=False, label="To second")
+    choke_px = forms.FloatField(required=False, label="Shrink the edge, pixels")
+    feather_px = forms.FloatField(required=False, label="Soften the edge, pixels")
+    despill = forms.FloatField(required=False, label="Take the wall’s light off, 0 to 1")
+    canvas_width = forms.IntegerField(required=False, label="Width, pixels")
+    canvas_height = forms.IntegerField(required=False, label="Height, pixels")
+    anchor = forms.CharField(required=False, label="Where the clip lies")
+    scale = forms.FloatField(required=False, label="Scale")
+    offset_x = forms.IntegerField(required=False, label="Right by, pixels")
+    offset_y = forms.IntegerField(required=False, label="Down by, pixels")
 
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -145,18 +159,27 @@ class CutoutForm(forms.Form):
                 # A picture sent with this very form has no id before it has been looked at.
                 asked["bg_image_id"] = str(cleaned.get("bg_image_id") or "with-this-form")
             asked["fit"] = cleaned.get("fit") or self.presets.choices.get("fit", "")
-        for name, (group, entry) in MORE.items():
-            if cleaned.get(name) is not None:
-                asked.setdefault(group, {})[entry] = cleaned[name]
+        for name, (*way, entry) in MORE.items():
+            if cleaned.get(name) in (None, "", PLAIN.get(name)):
+                continue
+            part = asked
+            for step in way:
+                part = part.setdefault(step, {})
+            part[entry] = cleaned[name]
         return asked
 
     def _has_picture(self, cleaned: dict[str, Any]) -> bool:
         return bool(self.background_found or cleaned.get("bg_image") or "bg_image_url" in self.presets.beyond)
 
     def refuse(self, refusal: AppError) -> None:
-        """A refusal at the field it names, in the same words as the API's."""
-        name = FIELD_OF.get(refusal.param or "", refusal.param or "")
-        self.add_error(name if name in self.fields else None, refusal.message)
+        """A refusal at the field it names, in the API's words but for the name, which is the page's."""
+        param = refusal.param or ""
+        name = FIELD_OF.get(param, param)
+        if name not in self.fields:
+            self.add_error(None, refusal.message)
+            return
+        label = self.fields[name].label
+        self.add_error(name, refusal.message.replace(f"{param} ", f"“{label}” ", 1) if label else refusal.message)
 
     @cached_property
     def assets(self) -> list[Asset]:
@@ -209,7 +232,7 @@ class CutoutForm(forms.Form):
     @property
     def more(self) -> bool:
         """Whether the folded part holds anything."""
-        return any(self._now(name) for name in MORE)
+        return any(self._now(name) not in (None, "", PLAIN.get(name)) for name in MORE)
 
     def address(self, **changes: Any) -> str:
         """The page with these choices made."""

@@ -23,11 +23,12 @@ from apps.credits import prices
 from apps.credits.amounts import from_credits
 from apps.credits.services import open_wallet
 from apps.credits.templatetags.amounts import credits as in_words
+from apps.engine.composition import ANCHORS
 from apps.errors import AppError
 from apps.jobs import newest, previews, services
 from apps.jobs.bill import Bill, make_bill
 from apps.jobs.choices import format_groups, measured_cards, model_cards
-from apps.jobs.forms import BACKGROUNDS, FITS, MOST_CLIPS, PREVIEW_SECONDS, STATE, SWATCHES, CutoutForm
+from apps.jobs.forms import BACKGROUNDS, CANVASES, FITS, MOST_CLIPS, PREVIEW_SECONDS, STATE, SWATCHES, CutoutForm
 from apps.jobs.models import Job
 from apps.jobs.player import playing
 from apps.jobs.presets import Change, switch
@@ -115,6 +116,8 @@ def _offered() -> dict[str, Any]:
         "backgrounds": BACKGROUNDS,
         "fits": FITS,
         "swatches": SWATCHES,
+        "canvases": CANVASES,
+        "anchors": sorted(ANCHORS, key=lambda name: ANCHORS[name][::-1]),
     }
 
 

@@ -118,6 +118,14 @@ form.addEventListener("click", (event) => {
   radio.focus();
 });
 
+/** Enter in a field takes its value over, and opens what is opened by a click; only a button spends. */
+form.addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || !event.target.matches("input")) return;
+  event.preventDefault();
+  if (event.target.type === "file") event.target.click();
+  else event.target.dispatchEvent(new Event("change", { bubbles: true }));
+});
+
 form.addEventListener("change", remember);
 form.elements.video_url.addEventListener("input", remember);
 

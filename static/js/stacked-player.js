@@ -61,8 +61,10 @@ class StackedPlayer extends HTMLElement {
     this.canvas.setAttribute("aria-label", this.video.getAttribute("aria-label") || "");
     Object.assign(this.style, { display: this.style.display || "inline-block", position: "relative" });
     Object.assign(this.canvas.style, { display: "block", width: "100%", height: "100%", objectFit: "contain" });
-    // Not display: none, which stops some browsers from decoding.
-    Object.assign(this.video.style, { position: "absolute", width: "1px", height: "1px", opacity: "0", pointerEvents: "none" });
+    // Not display: none, which stops some browsers from decoding; and inside the picture, because what cannot be seen is
+    // not begun by itself.
+    const unseen = { position: "absolute", top: "0", left: "0", width: "1px", height: "1px", opacity: "0", pointerEvents: "none" };
+    Object.assign(this.video.style, unseen);
     this.canvas.addEventListener("webglcontextlost", () => this.giveUp());
     this.canvas.addEventListener("click", () => {
       if (this.video.controls) this.video.paused ? this.video.play() : this.video.pause();

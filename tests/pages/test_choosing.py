@@ -17,8 +17,8 @@ from tests.pages.test_new import CHOICES, post
 pytestmark = pytest.mark.usefixtures("all_installed")
 
 
-def finished(owner, *, frames: int, seconds: float, **options) -> None:
-    job = make_job(owner, status="completed", frames_done=frames)
+def finished(owner, *, frames: int, seconds: float, model: str = "light", **options) -> None:
+    job = make_job(owner, status="completed", model=model, frames_done=frames)
     began = timezone.now() - timedelta(minutes=5)
     asked = {**job.options, **options}
     Job.objects.filter(pk=job.pk).update(
@@ -29,10 +29,12 @@ def finished(owner, *, frames: int, seconds: float, **options) -> None:
 def test_a_models_speed_is_that_of_its_jobs_here_and_unknown_before(alice, browser):
     finished(alice, frames=250, seconds=100)
     finished(alice, frames=75, seconds=1, preview_duration=3)
+    finished(alice, model="human", frames=2, seconds=50)
 
     speeds = {card.name: card.speed for card in measured_cards()}
 
     assert speeds["light"] == "About 2.5 frames a second here"
+    assert speeds["human"] == "About 25 seconds a frame here"
     assert speeds["pro"] == "Speed here: not measured yet"
     page = browser.get(reverse("web:new")).content.decode()
     assert "About 2.5 frames a second here · Licence: " in page
@@ -144,16 +146,66 @@ def test_without_the_script_another_project_shows_its_choices_before_anything_st
 
 
 def test_what_a_project_decides_unseen_is_named_and_reaches_the_job(alice, browser):
-    wide = {"canvas": {"width": 640, "height": 640}}
-    project = make_project(alice, defaults={"composition": wide, "keep_audio": False})
+    project = make_project(alice, defaults={"on_limit": "reduce", "keep_audio": False})
 
     page = browser.get(f"{reverse('web:new')}?project={project.pk}").content.decode()
     post(browser, asset=make_asset(alice).pk, project=project.pk)
 
     job = Job.objects.get()
-    assert "<code>composition</code>, <code>keep_audio</code>" in page
-    assert job.options["keep_audio"] is False
-    assert job.options["composition"]["canvas"] == {"width": 640, "height": 640}
+    assert "<code>on_limit</code>, <code>keep_audio</code>" in page
+    assert (job.options["on_limit"], job.options["keep_audio"]) == ("reduce", False)
+
+
+PLACED = {
+    "canvas": {"width": 640, "height": 480},
+    "foreground": {"anchor": "bottom-right", "scale": 0.5, "offset": {"x": -8, "y": 0}},
+}
+CANVAS = {
+    "canvas_width": "640", "canvas_height": "480", "anchor": "bottom-right", "scale": "0.5",
+    "offset_x": "-8", "offset_y": "",
+}  # fmt: skip
+
+
+def test_a_canvas_reaches_the_job_and_one_made_once_more_has_it_again(alice, browser):
+    post(browser, asset=make_asset(alice).pk, **CANVAS)
+
+    job = Job.objects.get()
+    again = browser.get(browser.get(reverse("web:job", args=[job.pk])).context["again"])
+
+    assert job.options["composition"] == PLACED
+    assert {name: again.context["chosen"][name] for name in CANVAS} == CANVAS
+    assert b'class="more" open' in again.content
+
+
+def test_a_projects_canvas_stands_in_the_folded_part_and_is_told_when_it_changes(alice, browser):
+    plain, placed = make_project(alice), make_project(alice, name="Shop", defaults={"composition": PLACED})
+
+    fresh = browser.get(f"{reverse('web:new')}?project={placed.pk}")
+    there = switched(browser, plain, placed)
+
+    assert {name: fresh.context["chosen"][name] for name in CANVAS} == CANVAS
+    assert [(change.label, change.before, change.after) for change in there.context["changes"]] == [
+        ("Canvas", "as the clip", "640 × 480, bottom-right, scale 0.5, -8 right, 0 down")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sent", "field", "told"),
+    [
+        ({"canvas_width": "640"}, "canvas_height", "“Height, pixels” is missing: a canvas has a width and a height."),
+        ({"canvas_width": "9", "canvas_height": "90"}, "canvas_width", "“Width, pixels” must be a number from 16"),
+        ({"scale": "5"}, "scale", "“Scale” must be a number from 0.05 to 4."),
+        ({"anchor": "mid"}, "anchor", "“Where the clip lies” must be one of center,"),
+        ({"offset_x": "0.5"}, "offset_x", "Enter a whole number."),
+    ],
+)
+def test_a_canvas_that_cannot_be_is_told_at_its_field(alice, browser, sent, field, told):
+    response = post(browser, asset=make_asset(alice).pk, **sent)
+
+    assert told in response.content.decode()
+    assert list(response.context["form"].errors) == [field]
+    assert b'class="more" open' in response.content
+    assert Job.objects.count() == 0
 
 
 def test_a_projects_picture_by_address_is_used_where_none_is_chosen(alice, browser):

@@ -159,7 +159,11 @@ def upload(page: Page, clip: Path) -> None:
 def try_first(page: Page) -> None:
     """For nothing, beside the clip, which needs no second upload for the whole job."""
     page.get_by_role("button", name="Free preview, 3 seconds").click()
-    expect(page.locator("#tried[data-done='completed'] stacked-player")).to_be_visible(timeout=2 * A_MINUTE)
+    shown = page.locator("#tried[data-done='completed'] stacked-player")
+    expect(shown).to_be_visible(timeout=2 * A_MINUTE)
+    # Whole, although it is not as wide as the stage, and playing by itself.
+    assert shown.evaluate("(player) => player.clientHeight <= player.parentElement.clientHeight")
+    expect(shown.locator("video")).to_have_js_property("paused", False)
     expect(page.locator("#balance")).to_contain_text("20 credits")
     expect(page.locator("#clips")).to_contain_text("96 × 64")
 

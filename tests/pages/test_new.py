@@ -104,11 +104,11 @@ def test_no_more_is_spent_than_the_button_said(alice, browser, trim_end, less, p
     ("field", "value", "told"),
     [
         ("trim_start", "99", "beyond the end of the video"),
-        ("trim_start", "-1", "trim.start must be a number from 0"),
+        ("trim_start", "-1", "“From second” must be a number from 0"),
         ("trim_end", "soon", "Enter a number"),
-        ("choke_px", "11", "edge.choke_px must be a number from -10 to 10"),
+        ("choke_px", "11", "“Shrink the edge, pixels” must be a number from -10 to 10"),
         ("feather_px", "nan", "Enter a number"),
-        ("despill", "2", "edge.despill must be a number from 0 to 1"),
+        ("despill", "2", "“Take the wall’s light off, 0 to 1” must be a number from 0 to 1"),
     ],
 )
 def test_a_wrong_choice_in_the_folded_part_is_told_at_its_field_and_unfolds_it(alice, browser, field, value, told):
@@ -306,3 +306,14 @@ def test_a_model_that_is_not_installed_cannot_be_chosen_and_says_why(alice, brow
 
     assert "isnet: downloading, 40 % of 113 MB" in page
     assert page.count("disabled") == 1
+
+
+def test_enter_in_a_field_works_out_the_price_and_spends_nothing(alice, browser):
+    """A browser presses the form's first button for it."""
+    page = browser.get(f"{reverse('web:new')}?asset={make_asset(alice).pk}").content.decode()
+
+    form = page[page.index('id="cutout"') :]
+    buttons = re.findall(r'<button[^>]*type="submit"[^>]*value="(\w+)"', form)
+
+    assert buttons[0] == "price"
+    assert "start" in buttons
