@@ -16,7 +16,7 @@ PROCESSING_SHARE = 0.95
 """Of the whole; verification reads what processing made, much faster."""
 
 MIN_FRACTION = 0.01
-"""Below this an estimate would be a guess."""
+"""Of the whole, done since the first frame came out: below this an estimate would be a guess."""
 
 
 class Meter:
@@ -26,7 +26,8 @@ class Meter:
         self._tell = tell
         self._lock = threading.Lock()
         self._ended = threading.Event()
-        self._started = time.monotonic()
+        self._first: tuple[float, float] | None = None
+        """When the first frame came out, and the fraction then: loading and looking ahead say nothing of the pace."""
         self._stage = "processing"
         self._total = frames_total
         self._done = 0
@@ -46,6 +47,8 @@ class Meter:
     def processed(self, frames: int, fraction: float) -> None:
         with self._lock:
             self._done, self._fraction = frames, PROCESSING_SHARE * min(1.0, fraction)
+            if self._first is None:
+                self._first = time.monotonic(), self._fraction
 
     def verified(self, frames: int, total: int) -> None:
         with self._lock:
@@ -58,8 +61,7 @@ class Meter:
 
     def _now(self) -> Progress:
         with self._lock:
-            elapsed = time.monotonic() - self._started
-            eta = elapsed * (1 - self._fraction) / self._fraction if self._fraction > MIN_FRACTION else None
+            eta = self._seconds_left()
             return Progress(
                 stage=self._stage,
                 frames_done=self._done,
@@ -67,3 +69,10 @@ class Meter:
                 percent=round(100 * self._fraction, 1),
                 eta_seconds=None if eta is None else round(eta, 1),
             )
+
+    def _seconds_left(self) -> float | None:
+        if self._first is None:
+            return None
+        began, fraction = self._first
+        done = self._fraction - fraction
+        return (time.monotonic() - began) * (1 - self._fraction) / done if done > MIN_FRACTION else None
