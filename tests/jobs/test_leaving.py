@@ -36,6 +36,7 @@ KEPT_WORDS = {
     "status",
     "stage",
     "model",
+    "need",
     "output_format",
     "request_id",
     "delete_request",
