@@ -143,7 +143,7 @@ def test_a_canceled_job_stops_its_engine_within_seconds(house: House, alice: Use
 
     services.cancel(fresh(job))
 
-    wait_for(lambda: is_gone(engine) and is_gone(horse), seconds=5, told=house.logs)
+    wait_for(lambda: is_gone(engine) and is_gone(horse), seconds=20, told=house.logs)
     assert fresh(job).status == "canceled"
     assert books(alice)["holds"] == [("released", 40_00, 0)]
     assert fresh(job).outputs.count() == 0
