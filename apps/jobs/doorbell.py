@@ -65,11 +65,12 @@ def largest_budgets() -> dict[str, int]:
 
 def _ring_for_work(line: turns.Line) -> int:
     """In the queue of each need; calls beyond an account's limit find nothing to take."""
-    return sum(_call(need, "apps.jobs.tasks.run_next", wanted=turns.count_ready(line, need)) for need in line.needs)
+    wanted = turns.count_ready(line)
+    return sum(_call(need, "apps.jobs.tasks.run_next", wanted=wanted[need]) for need in line.needs)
 
 
 def _ring_for_fetches() -> int:
-    wanted = min(turns.count_ready(turns.FETCHES), FETCHES_CALLED_FOR)
+    wanted = min(turns.count_ready(turns.FETCHES).total(), FETCHES_CALLED_FOR)
     return _call("default", "apps.jobs.tasks.prepare_next", wanted=wanted)
 
 

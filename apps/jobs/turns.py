@@ -141,17 +141,16 @@ def _place(turn: Turn, later: timedelta = timedelta()) -> tuple[int, datetime, d
     return turn.round, turn.since + later, turn.queued_at, str(turn.job_id)
 
 
-def count_ready(line: Line, need: str = "") -> int:
-    """As many as `ready` would name, without putting them in order; of one need, or of all."""
+def count_ready(line: Line) -> Counter[str]:
+    """As many of each need as `ready` would name, and calls beyond an account's limit; nothing is put in order."""
     running: Counter[UUID | None] = Counter()
     for group, count in _by_group(line, line.busy).items():
         running[group.owner_id] += count
-    waiting = _by_group(line, line.waiting)
-    return sum(
-        count if group.owner_id is None else min(count, max(0, settings.MAX_JOBS_AT_ONCE - running[group.owner_id]))
-        for group, count in waiting.items()
-        if not need or group.need == need
-    )
+    ready: Counter[str] = Counter()
+    for (owner_id, need), count in _by_group(line, line.waiting).items():
+        room = count if owner_id is None else max(0, settings.MAX_JOBS_AT_ONCE - running[owner_id])
+        ready[need] += min(count, room)
+    return ready
 
 
 class Group(NamedTuple):

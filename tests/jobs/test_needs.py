@@ -130,10 +130,10 @@ def test_accounts_take_turns_within_each_need(alice: User, charlie: User) -> Non
 def test_an_accounts_limit_is_one_for_all_the_long_work(alice: User) -> None:
     for need in ("cpu", "cpu", "gpu", "gpu"):
         waits(alice, need)
-    called = [turns.count_ready(turns.WORK, need) for need in ("cpu", "gpu")]
+    called = [turns.count_ready(turns.WORK)[need] for need in ("cpu", "gpu")]
 
     assert [taken(need) is not None for need in ("cpu", "cpu", "gpu", "gpu")] == [True, True, True, False]
-    assert (called, turns.count_ready(turns.WORK, "gpu"), turns.ready(turns.WORK)) == ([2, 2], 0, [])
+    assert (called, turns.count_ready(turns.WORK)["gpu"], turns.ready(turns.WORK)) == ([2, 2], 0, [])
 
 
 # Places and times

@@ -140,7 +140,7 @@ def test_an_account_at_its_limit_is_passed_over(alice: User, charlie: User) -> N
 
 
 def test_the_ready_are_counted_as_they_stand_in_line(alice: User, bea: User, charlie: User) -> None:
-    assert turns.count_ready(turns.WORK) == 0
+    assert turns.count_ready(turns.WORK).total() == 0
     for second in range(5):
         waits(alice, second)
     waits(bea, 10)
@@ -149,7 +149,7 @@ def test_the_ready_are_counted_as_they_stand_in_line(alice: User, bea: User, cha
 
     counted = []
     for _ in range(5):
-        counted.append((turns.count_ready(turns.WORK), len(turns.ready(turns.WORK))))
+        counted.append((turns.count_ready(turns.WORK).total(), len(turns.ready(turns.WORK))))
         attempts.claim_next("w")
 
     assert counted == [(5, 5), (4, 4), (3, 3), (2, 2), (1, 1)]
