@@ -99,8 +99,11 @@ def _calls(count: int) -> dict[str, Any]:
         with clock.timed("settle"):
             services.complete(job, replace(result), [])
         room.give_up(f"{job.pk}-{job.lease}")
+    return {"database": connection.vendor, **_told(clock)}
+
+
+def _told(clock: Clock) -> dict[str, Any]:
     return {
-        "database": connection.vendor,
         "in_database": {name: statistics.median(times) for name, times in clock.database.items()},
         "beside": {name: statistics.median(times) for name, times in clock.beside.items()},
         "calls": {name: len(times) for name, times in clock.database.items()},
