@@ -16,6 +16,7 @@ from apps.api import request_id
 from apps.jobs import bulk, retention, support
 from apps.jobs import projects as jobs_of
 from apps.jobs.models import Job
+from apps.projects import services as projects
 from apps.projects.models import Asset, Deletion
 from tests.factories import make_asset, make_job, make_project
 
@@ -84,6 +85,26 @@ def test_what_a_large_deletion_left_for_later_is_proved_as_asked_for(
     later = Deletion.objects.exclude(detail="")
     assert set(later.values_list("detail", flat=True)) == {"with many others, of which this was left for later"}
     assert later.count() == 4
+
+
+@pytest.mark.parametrize(("status", "left"), [("canceled", "deleted"), ("queued", "pending")])
+def test_a_source_that_no_job_came_to_fetch_goes_when_one_would_that_had_come(
+    alice: User, status: str, left: str
+) -> None:
+    """It was canceled before: nobody waits for it. A job that waits in a long line still gets it."""
+    asset = projects.import_url(make_project(alice), "https://example.org/clip.mp4")
+    Job.objects.filter(pk=make_job(alice, status=status).pk).update(asset=asset)
+    assert asset.expires_at
+    retention.delete_expired()
+    asset.refresh_from_db()
+    assert asset.status == "pending"
+    Asset.objects.filter(pk=asset.pk).update(expires_at=timezone.now() - PAST)
+
+    assert retention.delete_expired() == 0
+
+    asset.refresh_from_db()
+    assert asset.status == left
+    assert not Deletion.objects.exists()
 
 
 def test_files_that_support_keeps_longer_go_by_their_clock_again(alice: User) -> None:

@@ -15,8 +15,9 @@ import requests
 from apps.accounts.models import User
 from apps.credits.models import Hold, LedgerEntry, Purchase, Wallet
 from apps.jobs.models import Attempt, Job, JobEvent, Output
+from apps.projects.models import Asset
 from apps.webhooks.models import Delivery
-from tests.factories import make_asset, make_job
+from tests.factories import make_job
 from trials.chaos import faults, patron, reckoning, store
 from trials.chaos.faults import DATABASE, KINDS, Away
 from trials.chaos.patron import Answer, Patron
@@ -245,7 +246,7 @@ FLAWS: list[tuple[str, Callable[[Job], Any]]] = [
     ("an account went below zero", lambda job: Wallet.objects.update(balance=-1)),
     ("an event was not told once", lambda job: Delivery.objects.all().delete()),
     ("an event was not delivered", lambda job: Delivery.objects.update(state="pending")),
-    ("a source that is still waited for", lambda job: make_asset(job.owner).__class__.objects.update(status="pending")),
+    ("a source that is still waited for", lambda job: Asset.objects.update(status="pending", expires_at=None)),
 ]
 
 

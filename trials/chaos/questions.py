@@ -52,7 +52,8 @@ QUESTIONS = {
     "an upload is being completed for ever": """
         SELECT id, status FROM projects_upload WHERE status IN ('completing', 'going')""",
     "a source that is still waited for": """
-        SELECT id FROM projects_asset WHERE status = 'pending'""",
+        SELECT a.id FROM projects_asset a WHERE a.status = 'pending' AND (a.expires_at IS NULL OR EXISTS (
+            SELECT 1 FROM jobs_job j WHERE j.asset_id = a.id AND j.status IN ('queued', 'processing')))""",
 }
 """Complaint → question."""
 
