@@ -17,6 +17,7 @@ from storages.backends.s3 import S3Storage
 from apps.projects import media
 from apps.projects.models import media_storage
 from apps.projects.s3 import S3Media
+from apps.projects.signatures import is_signed, sign
 from config.environment import public_origins
 from tests.s3 import s3_store
 
@@ -137,6 +138,29 @@ def test_a_link_lasts_an_hour(client: Client, link: str, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(media.time, "time", lambda: now + 3610)
     assert get(client, link)[0] == 403
+
+
+def test_a_link_outlives_the_key_that_signed_it_while_that_is_a_fallback(
+    client: Client, link: str, settings: Any
+) -> None:
+    old, settings.SECRET_KEY = settings.SECRET_KEY, "a new one" * 9
+
+    settings.SECRET_KEY_FALLBACKS = [old]
+    kept = get(client, link)[0]
+    forged = get(client, f"{link}x")[0]
+    settings.SECRET_KEY_FALLBACKS = []
+
+    assert (kept, forged, get(client, link)[0]) == (200, 403, 403)
+
+
+def test_a_signature_is_of_one_kind_of_address_and_of_all_its_fields() -> None:
+    signature = sign("media", "a", "b", "c")
+
+    assert is_signed("media", "a", "b", "c", signature=signature)
+    assert not is_signed("parts", "a", "b", "c", signature=signature)
+    assert not is_signed("media", "a", "b", signature=f"c:{signature}")
+    assert not is_signed("media", "a", "b", "c", signature=f"x:{signature}")
+    assert not is_signed("media", "a", "b", "c", signature="")
 
 
 def test_a_deleted_file_is_404(client: Client) -> None:
