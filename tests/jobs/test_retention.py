@@ -13,18 +13,58 @@ from django.utils import timezone
 from apps.accounts.models import User
 from apps.accounts.services import issue_key
 from apps.api import request_id
-from apps.jobs import bulk, retention, support
+from apps.jobs import bulk, retention, services, support
 from apps.jobs import projects as jobs_of
 from apps.jobs.models import Job
+from apps.jobs.representation import as_json
 from apps.projects import services as projects
 from apps.projects.models import Asset, Deletion
-from tests.factories import make_asset, make_job, make_project
+from tests.factories import make_asset, make_job, make_output, make_project
+from tests.jobs.steps import refusal, submitted
 
 PAST = timedelta(minutes=1)
 
 
 def proofs() -> list[tuple[str, str, int]]:
     return [(row.rule, row.kind, row.size) for row in Deletion.objects.order_by("id")]
+
+
+def test_delete_media_keeps_the_record(alice: User) -> None:
+    job = make_job(alice, status="completed")
+    make_output(job, kind="matte")
+    asset = job.asset
+    assert asset is not None
+    files = [output.file for output in job.outputs.all()] + [asset.file]
+
+    gone = services.delete_media(job)
+
+    assert [file.storage.exists(file.name) for file in files] == [False, False]
+    assert [(output["kind"], output["url"], output["bytes"]) for output in as_json(gone)["outputs"]] == [
+        ("result", None, 8),
+        ("matte", None, 8),
+    ]
+    assert as_json(gone)["input"]["sha256"] == asset.sha256
+    assert (gone.asset and gone.asset.status) == "deleted"
+    services.delete_media(gone)
+
+
+def test_delete_media_spares_a_source_that_another_job_needs(alice: User) -> None:
+    asset = make_asset(alice)
+    done = make_job(alice, status="completed", asset=asset)
+    waiting = make_job(alice, status="queued", asset=asset)
+
+    services.delete_media(done)
+    asset.refresh_from_db()
+    assert asset.status == "ready"
+
+    services.cancel(waiting)
+    services.delete_media(Job.objects.get(pk=waiting.pk))
+    asset.refresh_from_db()
+    assert (asset.status, asset.file.name) == ("deleted", "")
+
+
+def test_media_of_a_job_at_work_cannot_be_deleted(alice: User) -> None:
+    assert refusal(lambda: services.delete_media(submitted(alice))).code == "conflict"
 
 
 def test_a_sweep_notes_each_file_and_the_clock_that_ran_out(alice: User) -> None:
