@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef, Prefetch, QuerySet, Subquery
+from django.db.models import Exists, OuterRef, Prefetch, Subquery
 from django.utils import timezone
 
 from apps.jobs.models import Job, JobQuerySet, Output
@@ -27,7 +27,7 @@ class Poster:
 KEPT = Output.objects.filter(kind=Output.Kind.POSTER).exclude(file="")
 
 
-def with_media(jobs: QuerySet[Job]) -> QuerySet[Job]:
+def with_media(jobs: JobQuerySet) -> JobQuerySet:
     """Jobs whose results are kept, by the clock alone: the few of so many that are worth a look at their files."""
     return jobs.filter(expires_at__gt=timezone.now())
 
