@@ -13,3 +13,9 @@ if __name__ == "__main__":
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:
         sys.exit(f"error: {error}")
+    except Exception as error:
+        from apps.ops import advice  # needs the settings, which could not be read above
+
+        if "--traceback" in sys.argv or not (words := advice.about(error)):
+            raise
+        sys.exit(f"error: {words}")

@@ -1,7 +1,7 @@
 """`python -m trials.fleet`: jobs a minute of one worker and of two, and many more played from what these took.
 
-Each worker has one thread. Both numbers are of one run on one machine, taken in turns, and what is told is the ratio of
-their medians, because a shared machine is now slow and now fast.
+Each worker has one thread and one core, as if it had a machine of its own. Both numbers are of one run on one machine,
+taken in turns, and what is told is the ratio of their medians, because a shared machine is now slow and now fast.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from trials import drawn
+from trials.chaos.fleet import descendants
 from trials.fleet_play import Outcome, Play, Times, full_at
 from trials.keyer import KEYER
 from trials.load import moment
@@ -116,6 +117,9 @@ def main(arguments: Sequence[str]) -> int:
 
 def measure(asked: argparse.Namespace) -> Report:
     width, height = map(int, asked.size.split("x"))
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        raise SiteFailed("two workers need two cores")
     with (
         tempfile.TemporaryDirectory(prefix="trial-fleet-") as name,
         running_site(models_dir=ROOT / "data" / "models", **SETTINGS) as site,
@@ -127,12 +131,13 @@ def measure(asked: argparse.Namespace) -> Report:
         status, source = site.upload(clip)
         if status != 201:
             raise SiteFailed(f"the clip was refused: {source}")
+        keep_to(cores[0], own_worker(site))
         done = [*batch(site, source, asked.model, 1)]
         paces: dict[int, list[float]] = {1: [], 2: []}
         between: list[float] = []
         for turn in range(asked.turns):
             for workers in (1, 2) if turn % 2 == 0 else (2, 1):
-                with another(site, workers == 2):
+                with another(site, cores[1] if workers == 2 else None):
                     done = batch(site, source, asked.model, asked.jobs)
                 paces[workers].append(pace(done))
                 between += gaps(done) if workers == 1 else []
@@ -168,9 +173,9 @@ def gaps(jobs: Sequence[Mapping[str, Any]]) -> list[float]:
 
 
 @contextmanager
-def another(site: Site, wanted: bool) -> Iterator[None]:
-    """A second worker beside the site's own, for a while; both listen before the work begins."""
-    if not wanted:
+def another(site: Site, core: int | None) -> Iterator[None]:
+    """A second worker beside the site's own, on this core, for a while; both listen before the work begins."""
+    if core is None:
         yield
         return
     command = ["manage.py", "rqworker", QUEUE, "--worker-class=apps.jobs.worker.Worker"]
@@ -180,11 +185,23 @@ def another(site: Site, wanted: bool) -> Iterator[None]:
     )  # fmt: skip
     try:
         _until(site, 2)
+        keep_to(core, worker.pid)
         yield
     finally:
         worker.terminate()
         worker.wait(60)
         _until(site, 1)
+
+
+def own_worker(site: Site) -> int:
+    wanted = f"rqworker\0{QUEUE}\0".encode()
+    return next(pid for pid in descendants(site.pid) if wanted in Path(f"/proc/{pid}/cmdline").read_bytes())
+
+
+def keep_to(core: int, pid: int) -> None:
+    """The process, its threads and whatever it starts from now on."""
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        os.sched_setaffinity(int(task.name), {core})
 
 
 def _until(site: Site, workers: int) -> None:
@@ -216,7 +233,7 @@ def lines(report: Report) -> Iterator[str]:
     yield (
         f"Measured on {report.when}, {report.machine}, load {report.load} at the end, database "
         f"{report.costs['database']}, `{report.model}`, a drawn clip of {report.frames} frames, {report.size}, one "
-        f"thread a worker; {report.jobs} jobs a turn, turns of one worker and of two by turns."
+        f"thread and one core a worker; {report.jobs} jobs a turn, turns of one worker and of two by turns."
     )
     yield ""
     yield "| | jobs a minute, median | turn by turn |"

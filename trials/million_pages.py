@@ -15,7 +15,7 @@ from django.test import Client
 from django.urls import reverse
 
 from apps.accounts.models import User
-from apps.accounts.records import RecordAdmin
+from apps.accounts.records import MOST_COUNTED, RecordAdmin
 from apps.jobs.models import Job, Output
 from apps.projects.models import Project
 from apps.webhooks.models import Delivery, Endpoint
@@ -45,13 +45,16 @@ def of_staff(client: Client, job: Job) -> Pages:
 
 
 def _of_kind(client: Client, kind: ModelAdmin[Any], job: Job) -> Pages:
-    """The list, its hundredth page, every choice that it offers, every search, and one record."""
+    """The list, its hundredth and last page, every choice that it offers, every search, and one record."""
     name = f"{kind.opts.app_label}_{kind.opts.model_name}"
     listed = reverse(f"admin:{name}_changelist")
     shown = client.get(listed).content.decode()
     choices = {unescape(text) for text in CHOICE.findall(shown)}
     yield name, listed
-    for query in sorted({f"{PAGE_VAR}=100", *(text for text in choices if not text.startswith(("p=", "q=")))}):
+    last = MOST_COUNTED // kind.list_per_page
+    for query in sorted(
+        {f"{PAGE_VAR}=100", f"{PAGE_VAR}={last}", *(text for text in choices if not text.startswith(("p=", "q=")))}
+    ):
         yield f"{name}, {query}", f"{listed}?{query}"
     if isinstance(kind, RecordAdmin) and kind.search_fields:
         for what, text in handles(job).items():

@@ -40,6 +40,8 @@ class Site:
     data_dir: Path
     session: requests.Session
     environment: dict[str, str] = field(default_factory=dict)
+    pid: int = 0
+    """Of the process that keeps all others."""
 
     def upload(self, path: Path) -> tuple[int, dict[str, Any]]:
         """Status and body of POST /v1/uploads, under the file's own name."""
@@ -107,7 +109,7 @@ def running_site(*, models_dir: Path, egress_allow: str = "", **told: str) -> It
             _wait_until_ready(server, url, log)
             with requests.Session() as session:
                 session.headers["X-Api-Key"] = _account(environment)
-                yield Site(url, data_dir, session, environment)
+                yield Site(url, data_dir, session, environment, server.pid)
         finally:
             server.send_signal(signal.SIGTERM)
             try:

@@ -96,7 +96,7 @@ class Mail(models.Model):
     """A mail to an account's owner: written down with what it tells of, sent by a worker, tried again if need be."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+", db_index=False)
     kind = models.CharField(max_length=40, help_text="Names its templates.")
     context = models.JSONField(default=dict)
     key = models.CharField(max_length=200, unique=True, help_text="Same key, same mail, once.")
@@ -107,6 +107,12 @@ class Mail(models.Model):
 
     class Meta:
         ordering = ("-created_at",)
+        indexes = (
+            models.Index(fields=("-created_at",), name="mail_by_age"),
+            models.Index(fields=("user", "-created_at"), name="mail_by_owner"),
+            models.Index(fields=("kind", "-created_at"), name="mail_by_kind"),
+            models.Index(fields=("-created_at",), name="mail_unsent", condition=models.Q(sent_at=None)),
+        )
 
     def __str__(self) -> str:
         return f"{self.kind} {self.id}"

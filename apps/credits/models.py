@@ -261,7 +261,10 @@ class Purchase(models.Model):
 
     class Meta:
         ordering = ("-created_at",)
-        indexes = (models.Index(fields=("-created_at",), name="purchase_by_age"),)
+        indexes = (
+            models.Index(fields=("-created_at",), name="purchase_by_age"),
+            models.Index(fields=("status", "-created_at"), name="purchase_by_status"),
+        )
 
     def __str__(self) -> str:
         return f"{self.pack} for {self.user_id}"
@@ -285,6 +288,10 @@ class StripeEvent(models.Model):
 
     class Meta:
         ordering = ("-received_at",)
+        indexes = (
+            models.Index(fields=("type", "-received_at"), name="event_by_type"),
+            models.Index(fields=("-received_at",), name="event_unprocessed", condition=Q(processed_at=None)),
+        )
 
     def __str__(self) -> str:
         return f"{self.type} {self.id}"
@@ -299,6 +306,8 @@ class AuditRun(models.Model):
 
     class Meta:
         ordering = ("-started_at",)
+        # The few of many.
+        indexes = (models.Index(fields=("-started_at",), name="audit_drifted", condition=~Q(drifts=[])),)
 
     def __str__(self) -> str:
         return f"{len(self.drifts)} drifts in {self.wallets} wallets"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from apps.engine.child import Limits
+from apps.engine.cores import usable_cores
 from apps.engine.errors import BadOptions
 from apps.engine.matting.base import Model
 from apps.engine.options import Options
@@ -34,7 +35,7 @@ class Task:
     """Stages left out, to measure what they are worth."""
 
     def __post_init__(self) -> None:
-        self.threads = self.threads or _cores()
+        self.threads = self.threads or usable_cores()
         self._check_paths()
 
     def _check_paths(self) -> None:
@@ -58,11 +59,6 @@ class Task:
                 raise BadOptions(f"{path} is not a regular file. Choose another name.", param=name)
             if path.is_dir() and (name != "fgr" or any(path.iterdir())):
                 raise BadOptions(f"{path} is a folder that is in use. Choose another.", param=name)
-
-
-def _cores() -> int:
-    """Those that this process may use, where the system can tell."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Drafts:

@@ -10,7 +10,7 @@ from allauth.mfa.utils import is_mfa_enabled
 from django.contrib import messages
 from django.contrib.auth import logout
 from django.contrib.auth.decorators import login_required
-from django.db.models import Sum
+from django.db.models import Count, Q, Sum
 from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -80,15 +80,19 @@ def delete(request: SignedInRequest) -> HttpResponse:
 
 def _going(user: User) -> dict[str, Any]:
     wallet = Wallet.objects.filter(user=user).first()
-    outputs = Output.objects.filter(job__owner=user).exclude(file="")
-    sources = Asset.objects.filter(owner=user).exclude(file="")
+    is_result = Q(kind=Output.Kind.RESULT)
+    files = Output.objects.filter(job__owner=user).exclude(file="")
+    outputs = files.aggregate(bytes=Sum("size", default=0), results=Count("pk", filter=is_result))
+    sources = (
+        Asset.objects.filter(owner=user).exclude(file="").aggregate(bytes=Sum("size", default=0), count=Count("pk"))
+    )
     return {
         "is_staff": user.is_staff or user.is_superuser,
         "credits": max(0, wallet.balance) if wallet else 0,
         "running": Job.objects.filter(owner=user, status__in=UNFINISHED).count(),
-        "results": outputs.filter(kind=Output.Kind.RESULT).count(),
-        "sources": sources.count(),
-        "bytes": sum(rows.aggregate(total=Sum("size"))["total"] or 0 for rows in (outputs, sources)),
+        "results": outputs["results"],
+        "sources": sources["count"],
+        "bytes": outputs["bytes"] + sources["bytes"],
         "keys": user.api_keys.count(),
         "webhooks": user.webhook_endpoints.filter(deleted_at=None).count(),
     }

@@ -7,20 +7,23 @@ from dataclasses import dataclass
 from functools import partial
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet, Sum
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Sum
 from django.utils import timezone
 
 from apps.api import request_id
 from apps.engine.formats import FORMATS
 from apps.jobs import retention
 from apps.jobs.models import Job, JobQuerySet, Output
+from apps.jobs.posters import with_media
 from apps.jobs.representation import download_name
 from apps.projects import media
 from apps.projects.archive import Entry, Names
 from apps.projects.models import Asset, Deletion
 
 ROUNDS = 5
-"""Of a sweep's batch each, within one request; what is left goes with the next sweeps, seconds later."""
+"""Of a sweep's batch each, within one request; what is left goes with the next sweeps, within half a minute."""
+
+LIVE = (Job.Status.CREATED, *retention.UNFINISHED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +56,22 @@ def entries(outputs: QuerySet[Output]) -> Iterator[Entry]:
 
 
 def forecast(jobs: JobQuerySet) -> Going:
+    """Of results, those within their time: what a sweep has not got to yet goes without being asked."""
     over = _over(jobs)
-    outputs, sources = _outputs(over), _sources(over)
-    has_source = Q(asset__in=sources.values("pk")) | Q(background_asset__in=sources.values("pk"))
-    loses = over.filter(Exists(_outputs(over).filter(job=OuterRef("pk"))) | has_source)
-    totals = [rows.aggregate(total=Sum("size"))["total"] or 0 for rows in (outputs, sources)]
+    kept = with_media(over)
+    is_result = Q(kind=Output.Kind.RESULT)
+    outputs = _outputs(kept).aggregate(bytes=Sum("size", default=0), results=Count("pk", filter=is_result))
+    sources = dict(_sources(over).values_list("pk", "size"))
+    # Each found by an index of its own; with an OR, all of the jobs would have to be read.
+    lose_results = kept.filter(Exists(_outputs(kept).filter(job=OuterRef("pk"))))
+    lose_sources = (over.filter(**{f"{field}__in": list(sources)}) for field in ("asset", "background_asset"))
+    keys = (rows.order_by().values("pk") for rows in (lose_results, *lose_sources))
     return Going(
-        jobs=loses.select_related("asset"),
-        results=outputs.filter(kind=Output.Kind.RESULT).count(),
-        sources=sources.count(),
-        bytes=sum(totals),
-        staying=jobs.exclude(status__in=Job.FINAL).count(),
+        jobs=jobs.filter(pk__in=next(keys).union(*keys)).select_related("asset"),
+        results=outputs["results"],
+        sources=len(sources),
+        bytes=outputs["bytes"] + sum(sources.values()),
+        staying=jobs.filter(status__in=LIVE).count(),
     )
 
 
@@ -93,9 +101,10 @@ def _outputs(jobs: JobQuerySet) -> QuerySet[Output]:
 
 def _sources(jobs: JobQuerySet) -> QuerySet[Asset]:
     """Files that none but these jobs has a use for."""
-    keys = jobs.order_by().values("pk")
+    chosen = jobs.order_by()
     theirs = Job.objects.filter(Q(asset=OuterRef("pk")) | Q(background_asset=OuterRef("pk")))
-    is_live = Q(status__in=(Job.Status.CREATED, *retention.UNFINISHED))
     has_results = Exists(Output.objects.filter(job=OuterRef("pk"), deleted_at=None))
-    others = theirs.exclude(pk__in=keys).filter(is_live | has_results)
-    return Asset.objects.filter(Exists(theirs.filter(pk__in=keys))).exclude(file="").exclude(Exists(others))
+    # One by one: as a list, tens of thousands of chosen jobs would be read for the few whose files are still there.
+    others = theirs.filter(Q(status__in=LIVE) | has_results).exclude(Exists(chosen.filter(pk=OuterRef("pk"))))
+    used = Exists(theirs.filter(pk__in=chosen.values("pk")))
+    return Asset.objects.filter(used).exclude(file="").exclude(Exists(others))

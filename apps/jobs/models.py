@@ -57,7 +57,7 @@ class Job(models.Model):
         STORING = "storing"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    # Both are found by indexes that begin with them, below.
+    # These, and `api_key`, are found by indexes that begin with them, below.
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="jobs", db_index=False
     )
@@ -88,6 +88,7 @@ class Job(models.Model):
         blank=True,
         on_delete=models.SET_NULL,
         related_name="jobs",
+        db_index=False,
         verbose_name="API key",
         help_text="Whose call set the credits aside; none: done in the browser.",
     )
@@ -143,15 +144,15 @@ class Job(models.Model):
         # None has a column of a worker's tick (apps/jobs/attempts.py): a database that finds one of them changed writes
         # every index of the row anew, each second of each job.
         indexes = (
-            # With the key, so that whatever a long list skips is not read.
-            models.Index(fields=("owner", "-created_at", "id"), name="job_list_of_owner"),
-            models.Index(fields=("project", "-created_at", "id"), name="job_list_of_project"),
+            # With the key and what lists are narrowed by, so that whatever a long one skips is not read.
+            models.Index(fields=("owner", "-created_at", "id", "status", "model"), name="jobs_of_owner"),
+            models.Index(fields=("project", "-created_at", "id", "status", "model"), name="jobs_of_project"),
             models.Index(fields=("request_id",), name="job_by_request"),
             models.Index(fields=("error_code", "-created_at"), name="job_by_error", condition=~Q(error_code="")),
             models.Index(fields=("model", "-completed_at"), name="job_by_pace", condition=Q(status="completed")),
             # Also for whoever looks for those of one status: workers, the reconciler, support.
             models.Index(fields=("status", "model", "error_code", "held_seconds"), name="job_by_outcome"),
-            # Lists that are filtered and counted, of an account and of a project, read these and no row in vain.
+            # Counts of an account and of a project read these and no row in vain.
             models.Index(fields=("owner", "status", "model", "-created_at"), name="job_of_owner"),
             models.Index(fields=("project", "status", "model", "-created_at"), name="job_of_project"),
             models.Index(fields=("project", "-expires_at"), name="job_with_media"),
@@ -161,6 +162,8 @@ class Job(models.Model):
                 fields=("owner", "completed_at", "status", "model", "project", "api_key", "held_seconds", "charged"),
                 name="job_by_use",
             ),
+            # What a key spent in a month, which is asked before each job of a key with a cap.
+            models.Index(fields=("api_key", "queued_at", "charged"), name="job_by_key"),
         )
         permissions = (
             ("requeue_job", "Can queue again"),

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
-from django.http import HttpResponse
+from django.http import HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
@@ -18,10 +17,9 @@ from apps.credits.amounts import from_credits
 from apps.credits.services import open_wallet
 from apps.credits.views import packs_to_buy, to_payment
 from apps.errors import AppError
-from apps.jobs import paid, services, usage
+from apps.jobs import paid, services, tables, usage
 from apps.jobs.models import Job
 from apps.jobs.representation import options_of
-from apps.jobs.tables import cell
 from apps.projects.models import Asset
 
 PERIODS = (7, 30, 90)
@@ -84,15 +82,12 @@ NAMELESS = {"model": "", "project": "A project that was deleted", "api_key": "In
 
 @login_required
 @require_safe
-def used_csv(request: SignedInRequest) -> HttpResponse:
+def used_csv(request: SignedInRequest) -> StreamingHttpResponse:
     """A row for each day, model, project and key together."""
     days = _days(request)
-    response = HttpResponse(content_type="text/csv; charset=utf-8")
+    text = tables.as_csv(usage.COLUMNS, usage.table(request.user, days=days))
+    response = StreamingHttpResponse(text, content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="clearmatte-usage-{days}-days.csv"'
-    writer = csv.DictWriter(response, usage.COLUMNS)
-    writer.writeheader()
-    for row in usage.table(request.user, days=days):
-        writer.writerow({name: cell(value) for name, value in row.items()})
     return response
 
 

@@ -61,7 +61,7 @@ def delete_expired(project: Project | None = None) -> int:
     now = timezone.now()
     outputs = Output.objects.filter(Q(job__expires_at__lt=now) | Q(job__project__deleted_at__isnull=False))
     is_over = Q(expires_at__lt=now) | Q(status=Asset.Status.DELETED) | Q(project__deleted_at__isnull=False)
-    sources = Asset.objects.filter(is_over).exclude(file="").exclude(jobs__status__in=UNFINISHED)
+    sources = Asset.objects.filter(is_over).exclude(jobs__status__in=UNFINISHED)
     if project is not None:
         outputs, sources = outputs.filter(job__project=project), sources.filter(project=project)
     return delete_batch(outputs, sources)
@@ -73,8 +73,11 @@ def delete_batch(outputs: QuerySet[Output], sources: QuerySet[Asset], *, rule: s
     Without a rule it is each file's clock's, or its project's.
     """
     count = _delete_outputs(outputs.exclude(file="").select_related("job__project")[:BATCH], rule=rule)
-    for asset in sources.exclude(file="").distinct().select_related("project")[:BATCH]:
-        count += _delete_source(asset, rule=rule)
+    # One that no job came to fetch has no file, but it goes as well: nobody waits for it any more. Asked for apart and
+    # in no order, or a database looks for the few of either kind through all that there ever were.
+    for rows in (sources.exclude(file=""), sources.filter(file="", status=Asset.Status.PENDING)):
+        for asset in rows.order_by().select_related("project")[:BATCH]:
+            count += _delete_source(asset, rule=rule)
     return count
 
 
@@ -170,7 +173,8 @@ def _delete_source(asset: Asset, *, rule: str = "") -> bool:
         locked = Asset.objects.select_for_update().get(pk=asset.pk)
         if locked.jobs.filter(status__in=UNFINISHED).exists() or _is_background_in_use(locked):
             return False
-        Asset.objects.filter(pk=asset.pk, status=Asset.Status.READY).update(status=Asset.Status.DELETED)
+        is_there = Q(status__in=(Asset.Status.READY, Asset.Status.PENDING))
+        Asset.objects.filter(is_there, pk=asset.pk).update(status=Asset.Status.DELETED)
     asked_by = "" if rule else asset.delete_request
     because = (rule, "") if rule else rule_for(asset.project, asset.expires_at, is_result=False, asked_by=asked_by)
     gone = projects.delete_file(locked, rule=because[0], detail=because[1], asked_by=asked_by)

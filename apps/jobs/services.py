@@ -172,6 +172,8 @@ def retry(job: Job, request_id: str = "", api_key: ApiKey | None = None, caller:
     """The same request once more, as a new job; 409 `source_expired` when the source is gone."""
     if not job.is_final or job.owner is None:
         raise AppError("conflict", f"The job is still {job.status}: wait until it ends, or cancel it.")
+    if job.project and job.project.deleted_at:
+        raise AppError("conflict", "The project of this job has been deleted: send its fields as a new job.")
     options = options_of(job)
     with transaction.atomic():
         again = Job(
@@ -188,8 +190,6 @@ def retry(job: Job, request_id: str = "", api_key: ApiKey | None = None, caller:
             **caller.fields(),
             api_key=api_key,
         )
-        if job.project and job.project.deleted_at:
-            raise AppError("conflict", "The project of this job has been deleted: send its fields as a new job.")
         return _create(again, options, auto_start=True, detail={"retried_from": str(job.pk)})
 
 

@@ -11,13 +11,18 @@ from django.db.models import Count, F, Q, QuerySet, Sum
 from django.db.models.functions import TruncDate
 from django.utils import timezone
 
+from apps.accounts.models import ApiKey
 from apps.credits.amounts import to_credits
 from apps.jobs.models import Job
+from apps.projects.models import Project
 
 if TYPE_CHECKING:
     from apps.accounts.models import User
 
 MAX_DAYS = 90
+AT_ONCE = 7
+"""Days of the CSV file: an account may have a thousand rows for each."""
+DAY = TruncDate("completed_at", tzinfo=UTC)
 FIGURES: dict[str, Any] = {
     "jobs": Count("status"),
     "completed": Count("status", filter=Q(status=Job.Status.COMPLETED)),
@@ -34,8 +39,8 @@ COLUMNS = ("date", "model", "project", "project_id", "api_key", "api_key_id", *F
 
 def ended(user: User, *, days: int, key: UUID | None = None) -> QuerySet[Job]:
     """The account's jobs that ended in the last `days` days, today included; of one API key, if named."""
-    first = datetime.combine(first_day(days), time.min, UTC)
-    jobs = Job.objects.for_user(user).filter(status__in=Job.FINAL, completed_at__gte=first).order_by()
+    since = midnight(first_day(days))
+    jobs = Job.objects.for_user(user).filter(status__in=Job.FINAL, completed_at__gte=since).order_by()
     return jobs.filter(api_key=key) if key else jobs
 
 
@@ -43,10 +48,14 @@ def first_day(days: int) -> date:
     return timezone.now().astimezone(UTC).date() - timedelta(days=days - 1)
 
 
+def midnight(day: date) -> datetime:
+    return datetime.combine(day, time.min, UTC)
+
+
 def summary(user: User, *, days: int, key: UUID | None = None) -> dict[str, Any]:
     """Totals, and one row for each day, model, project and key; a day without jobs has a row of zeros."""
     jobs = ended(user, days=days, key=key)
-    by_day = {row["date"]: row for row in rows(jobs, date=TruncDate("completed_at", tzinfo=UTC))}
+    by_day = {row["date"]: row for row in rows(jobs, date=DAY)}
     first, nothing = first_day(days), told(dict.fromkeys(FIGURES, 0))
     dates = [first + timedelta(days=number) for number in range(days)]
     return {
@@ -56,8 +65,8 @@ def summary(user: User, *, days: int, key: UUID | None = None) -> dict[str, Any]
         "totals": told(jobs.aggregate(**FIGURES)),
         "data": [by_day.get(day, {"date": day, **nothing}) for day in dates],
         "by_model": rows(jobs, model=F("model")),
-        "by_project": rows(jobs, project_id=F("project_id"), project=F("project__name")),
-        "by_key": rows(jobs, api_key_id=F("api_key_id"), api_key=F("api_key__name")),
+        "by_project": _with_names(rows(jobs, project_id=F("project_id")), project=Project),
+        "by_key": _with_names(rows(jobs, api_key_id=F("api_key_id")), api_key=ApiKey),
     }
 
 
@@ -68,24 +77,32 @@ def rows(jobs: QuerySet[Job], **by: Any) -> list[dict[str, Any]]:
     return [{**{name: row[f"group_{name}"] for name in by}, **told(row)} for row in found]
 
 
+def _with_names(found: list[dict[str, Any]], **kinds: type[Project] | type[ApiKey]) -> list[dict[str, Any]]:
+    """Each row names what it has the id of. Asked once at the end: a join would read all projects of all accounts."""
+    for name, kind in kinds.items():
+        keys = {row[f"{name}_id"] for row in found} - {None}
+        names = {pk: one.name for pk, one in kind._default_manager.only("name").in_bulk(list(keys)).items()}
+        for row in found:
+            row[name] = names.get(row[f"{name}_id"])
+    return found
+
+
 def told(row: dict[str, Any]) -> dict[str, Any]:
     """The figures as people and programs read them."""
     figures = {name: row[name] for name in FIGURES}
     return {**figures, "seconds": round(row["seconds"], 3), "credits": to_credits(row["credits"])}
 
 
-def table(user: User, *, days: int) -> Iterator[dict[str, Any]]:
-    """The finest cut, for the CSV file: a row for each day, model, project and key together."""
-    cut = rows(
-        ended(user, days=days),
-        date=TruncDate("completed_at", tzinfo=UTC),
-        model=F("model"),
-        project=F("project__name"),
-        project_id=F("project_id"),
-        api_key=F("api_key__name"),
-        api_key_id=F("api_key_id"),
-    )
-    yield from sorted(cut, key=lambda row: (row["date"], row["model"], row["project"] or "", row["api_key"] or ""))
+def table(user: User, *, days: int) -> Iterator[list[dict[str, Any]]]:
+    """The finest cut, for the CSV file: a row for each day, model, project and key together. Read as it is asked for,
+    some days at a time."""
+    jobs, start = ended(user, days=days), first_day(days)
+    cut = {"model": F("model"), "project_id": F("project_id"), "api_key_id": F("api_key_id")}
+    for passed in range(0, days, AT_ONCE):
+        since, until = (midnight(start + timedelta(days=number)) for number in (passed, passed + AT_ONCE))
+        if found := rows(jobs.filter(completed_at__gte=since, completed_at__lt=until), date=DAY, **cut):
+            named = _with_names(found, project=Project, api_key=ApiKey)
+            yield sorted(named, key=lambda row: (row["date"], row["model"], row["project"] or "", row["api_key"] or ""))
 
 
 def events(user: User, *, limit: int, key: UUID | None = None) -> list[dict[str, Any]]:

@@ -17,12 +17,11 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 from django.db import DatabaseError, connection
-from django.db.migrations.executor import MigrationExecutor
 
 from apps.engine.matting import weights
 from apps.jobs import room
 from apps.jobs.needs import NEEDS
-from apps.ops import checks, instance, queue_server, surroundings
+from apps.ops import advice, checks, instance, queue_server, surroundings
 from apps.ops.findings import Finding, bad, note, ok
 
 ENCODERS = ("libvpx-vp9", "prores_ks", "libx264", "libwebp_anim", "gif", "png", "ffv1", "aac", "libopus", "pcm_s16le")
@@ -162,12 +161,11 @@ def database() -> Finding:
                 for name in ("journal_mode", "synchronous"):
                     cursor.execute(f"PRAGMA {name}")
                     pragma[name] = str(cursor.fetchone()[0])
-        executor = MigrationExecutor(connection)
-        behind = executor.migration_plan(executor.loader.graph.leaf_nodes())
+        behind = advice.missing_migrations()
     except DatabaseError as error:
         return bad("database", f"{connection.vendor} does not answer ({type(error).__name__}). Check DATABASE_URL.")
     if behind:
-        return bad("database", f"{len(behind)} migrations are missing: make run applies them, or manage.py migrate")
+        return bad("database", f"{behind} migrations are missing: make run applies them, or manage.py migrate")
     if pragma and pragma["journal_mode"] != "wal":
         return bad("database", "SQLite is not in WAL mode: DATA_DIR must be on a local disk, not a network share")
     words = ", ".join(f"{name} {value}" for name, value in pragma.items())

@@ -13,7 +13,7 @@ from django.conf import settings
 
 from apps.jobs import closing
 from apps.ops import hosts
-from apps.ops.processes import die_with_parent
+from apps.ops.processes import die_with_parent, share_heaps
 
 worker_class = "apps.ops.web_worker.Worker"
 workers = settings.WEB_WORKERS
@@ -41,6 +41,7 @@ worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None
 def on_starting(server: Any) -> None:
     if why := hosts.refusal():
         raise SystemExit(f"error: {why}")
+    share_heaps()
 
 
 def post_fork(server: Any, worker: Any) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
+M_ARENA_MAX = -8
 LOG_LIMIT = 20_000_000
 """Bytes after which a log is put aside at the next start of its process; one older file is kept."""
 # Looked up before any fork: loading a library between fork and exec may deadlock.
@@ -37,6 +38,15 @@ def adopt_orphans() -> None:
     """Processes whose parent dies become ours instead of init's, so that none can slip away; Linux only."""
     if LIBC is not None:
         LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def share_heaps(count: int = 2) -> None:
+    """Let all threads share so many heaps; glibc only.
+
+    Of itself it makes one for every thread, up to eight a core, and what one thread freed in its own lies idle.
+    """
+    if LIBC is not None and hasattr(LIBC, "mallopt"):
+        LIBC.mallopt(M_ARENA_MAX, count)
 
 
 def child_ids() -> set[int]:

@@ -28,6 +28,8 @@ CLOCK_SECONDS = 5.0
 """Further apart, leases and signed addresses begin to end at the wrong time."""
 CERTIFICATE_DAYS = 14
 CONNECT_SECONDS = 5
+LEAST_SECRET = 50
+"""Characters: what `check --deploy` asks for too, so that the two do not contradict each other."""
 NOWHERE = ("console", "dummy", "locmem", "filebased")
 """Ways of sending mail that reach nobody."""
 
@@ -88,8 +90,9 @@ def secrets() -> Finding:
     path = Path(settings.DATA_DIR) / "secret_key"
     if path.exists() and path.stat().st_mode & 0o077:
         return bad("secrets", f"others on this machine can read {path}: chmod 600 {path}")
-    if len(settings.SECRET_KEY) < 32:
-        return bad("secrets", "SECRET_KEY is shorter than 32 characters: make one with `openssl rand -base64 48`.")
+    if len(settings.SECRET_KEY) < LEAST_SECRET:
+        short = f"SECRET_KEY is shorter than {LEAST_SECRET} characters"
+        return bad("secrets", f"{short}: make one with `openssl rand -base64 48`.")
     return ok("secrets", "SECRET_KEY is long enough, and its file is its owner's alone")
 
 

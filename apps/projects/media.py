@@ -18,14 +18,13 @@ from urllib.parse import quote, urlencode
 
 from django.conf import settings
 from django.core.files import File
-from django.core.signing import Signer
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect, StreamingHttpResponse
-from django.utils.crypto import constant_time_compare
 from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_safe
 
 from apps.errors import Unavailable, needs_disk
 from apps.projects.models import media_storage
+from apps.projects.signatures import is_signed, sign
 
 if TYPE_CHECKING:
     from django.core.files.storage import Storage
@@ -72,7 +71,7 @@ def url(name: str, *, filename: str, content_type: str) -> str:
     the file (its name, its type) cannot be changed either.
     """
     said = {"filename": filename, "type": content_type, "expires": str(int(time.time()) + settings.MEDIA_URL_SECONDS)}
-    query = urlencode({**said, "signature": _signature(name, **said)})
+    query = urlencode({**said, "signature": sign("media", name, *said.values())})
     return f"{settings.SITE_URL}/media/{quote(name)}?{query}"
 
 
@@ -80,7 +79,7 @@ def url(name: str, *, filename: str, content_type: str) -> str:
 def media(request: HttpRequest, name: str) -> HttpResponseBase:
     """One stored file, or the part of it that was asked for. Local files only; S3 answers for itself."""
     said = {key: request.GET.get(key, "") for key in ("filename", "type", "expires")}
-    if not constant_time_compare(request.GET.get("signature", ""), _signature(name, **said)):
+    if not is_signed("media", name, *said.values(), signature=request.GET.get("signature", "")):
         return _refused(403, "This link is not valid.")
     if int(said["expires"]) < time.time():
         return _refused(403, "This link has expired. Reload the page or fetch the job again for a fresh one.")
@@ -160,11 +159,6 @@ def stored() -> Iterator[Stored]:
                 yield Stored(
                     path.relative_to(root).as_posix(), stat.st_size, datetime.fromtimestamp(stat.st_mtime, UTC)
                 )
-
-
-def _signature(name: str, *, filename: str, type: str, expires: str) -> str:  # noqa: A002
-    value = "\n".join((name, filename, type, expires))
-    return Signer(salt="projects.media").signature(value)
 
 
 def _refused(status: int, why: str) -> HttpResponse:

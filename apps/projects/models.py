@@ -64,6 +64,7 @@ class Project(models.Model):
             # Support is told a name, and in whatever case.
             models.Index(Upper("name"), name="project_by_name"),
             models.Index(fields=("-created_at",), name="project_by_age"),
+            models.Index(fields=("-created_at",), name="project_deleted", condition=Q(deleted_at__isnull=False)),
         )
 
     def __str__(self) -> str:
@@ -165,10 +166,11 @@ class Deletion(models.Model):
     created_at = models.DateTimeField(auto_now_add=True, db_index=True)
 
     class Meta:
-        ordering = ("-id",)
+        # By their time, and so narrowed to a month: by their ids, all that came after it would have to be passed.
+        ordering = ("-created_at", "-id")
         indexes = (
-            models.Index(fields=("rule", "-id"), name="deletion_by_rule"),
-            models.Index(fields=("kind", "-id"), name="deletion_by_kind"),
+            models.Index(fields=("rule", "-created_at"), name="deletion_of_rule"),
+            models.Index(fields=("kind", "-created_at"), name="deletion_of_kind"),
         )
 
     def __str__(self) -> str:

@@ -15,11 +15,10 @@ from typing import Protocol
 from urllib.parse import urlencode
 
 from django.conf import settings
-from django.core.signing import Signer
 from django.utils import timezone
-from django.utils.crypto import constant_time_compare
 
 from apps.errors import AppError, needs_disk
+from apps.projects import signatures
 from apps.projects.models import Upload, media_storage
 from apps.projects.s3 import S3Media, reached
 
@@ -68,7 +67,7 @@ class LocalParts:
 
     def url(self, upload: Upload, number: int) -> str:
         until = str(int(upload.expires_at.timestamp()))
-        query = urlencode({"expires": until, "signature": _signature(upload.pk, number, until)})
+        query = urlencode({"expires": until, "signature": signatures.sign("parts", str(upload.pk), str(number), until)})
         return f"{settings.SITE_URL}/v1/uploads/{upload.pk}/parts/{number}?{query}"
 
     def received(self, upload: Upload) -> dict[int, Part]:
@@ -199,11 +198,7 @@ def folder_of(upload: Upload) -> Path:
 
 
 def is_signed(upload_id: uuid.UUID, number: int, *, expires: str, signature: str) -> bool:
-    return constant_time_compare(signature, _signature(upload_id, number, expires))
-
-
-def _signature(upload_id: uuid.UUID, number: int, expires: str) -> str:
-    return Signer(salt="projects.parts").signature(f"{upload_id}\n{number}\n{expires}")
+    return signatures.is_signed("parts", str(upload_id), str(number), expires, signature=signature)
 
 
 def _files(folder: Path) -> list[Path]:

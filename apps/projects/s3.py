@@ -5,6 +5,7 @@ Not for anything about uploads in parts, which is `parts`.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime
@@ -30,6 +31,8 @@ MANNERS = Config(
     request_checksum_calculation="when_required",
     response_checksum_validation="when_required",
 )
+MAKING = threading.Lock()
+"""Held while a client is made, which boto3 does not do safely in two threads at once."""
 MISSING = ("404", "NoSuchKey", "NoSuchUpload", "NotFound")
 
 
@@ -65,6 +68,20 @@ class S3Media(S3Storage):
         }
         return {**super().get_default_settings(), **ours}
 
+    @cached_property
+    def _session(self) -> Any:
+        """One for all threads: each of its own would keep what boto3 knows of the store, 13 MB, once more."""
+        return super()._create_session()
+
+    def _create_session(self) -> Any:
+        return self._session
+
+    @property
+    def connection(self) -> Any:
+        """Each thread's own."""
+        with MAKING:
+            return super().connection
+
     @property
     def client(self) -> Any:
         return self.connection.meta.client
@@ -72,12 +89,13 @@ class S3Media(S3Storage):
     @cached_property
     def public_client(self) -> Any:
         """Only signs, so it never connects anywhere."""
-        return self._create_session().client(
-            "s3",
-            region_name=self.region_name,
-            endpoint_url=self.public_endpoint_url or self.endpoint_url,
-            config=self.client_config,
-        )
+        with MAKING:
+            return self._session.client(
+                "s3",
+                region_name=self.region_name,
+                endpoint_url=self.public_endpoint_url or self.endpoint_url,
+                config=self.client_config,
+            )
 
     def signed(self, operation: str, *, seconds: int, method: str | None = None, **parameters: Any) -> str:
         """An address for one operation on this bucket, without a key, for so long."""

@@ -140,13 +140,14 @@ def enter(asset: Asset, project: Project) -> None:
 
 
 def import_url(project: Project, url: str, *, kind: str = "video") -> Asset:
-    """A row for a file that `ingest` will fetch; no network here."""
+    """A row for a file that `ingest` will fetch; no network here. If no job ever does, it goes when a source would."""
     return Asset.objects.create(
         owner=project.owner,
         project=project,
         kind=kind,
         source_url=url,
         filename=shown_name(unquote(urlsplit(url).path)),
+        expires_at=timezone.now() + project.sources_kept,
     )
 
 

@@ -103,12 +103,16 @@ class Delivery(models.Model):
         FAILED = "failed"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    # Both are found by indexes that begin with them, below.
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+", db_index=False
+    )
     endpoint = models.ForeignKey(
         Endpoint,
         null=True,
         on_delete=models.CASCADE,
         related_name="deliveries",
+        db_index=False,
         help_text="None: of one job.",
     )
     event = models.CharField(max_length=40)
@@ -135,9 +139,10 @@ class Delivery(models.Model):
         indexes = (
             models.Index(fields=("state", "finished_at"), name="delivery_by_end"),
             models.Index(fields=("-created_at",), name="delivery_by_age"),
-            models.Index(fields=("user", "-created_at"), name="delivery_by_owner"),
-            models.Index(fields=("user", "state", "-created_at"), name="delivery_of_owner"),
-            models.Index(fields=("endpoint", "-created_at"), name="delivery_by_endpoint"),
+            # With the key, so that whatever a long list skips is not read.
+            models.Index(fields=("user", "-created_at", "id"), name="delivery_list_of_owner"),
+            models.Index(fields=("user", "state", "-created_at", "id"), name="delivery_list_by_state"),
+            models.Index(fields=("endpoint", "-created_at", "id"), name="delivery_list_of_endpoint"),
             models.Index(fields=("event", "-created_at"), name="delivery_by_event"),
         )
 

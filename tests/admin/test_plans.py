@@ -14,20 +14,22 @@ from django.conf import settings
 from django.contrib import admin
 from django.db import connection
 from django.db.models import QuerySet
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
-from apps.accounts.models import Act, ApiKey, User
+from apps.accounts.models import Act, ApiKey, Mail, User
 from apps.accounts.records import MOST_COUNTED, CappedPaginator, RecordAdmin
-from apps.credits.models import Hold, LedgerEntry, Purchase, StripeEvent
+from apps.credits.models import AuditRun, Hold, LedgerEntry, Purchase, StripeEvent
 from apps.jobs.models import Job, MetadataWord, Output
-from apps.projects.models import Asset, Project
+from apps.projects.models import Asset, Deletion, Project
 from apps.webhooks.models import Delivery
 from tests.credits.conftest import postgresql  # noqa: F401
 from tests.factories import make_job, make_project
 
 ID = "0f0f0f0f-1111-2222-3333-444444444444"
+NOW = timezone.now()
 POSTGRESQL_ONLY = {"name", "part of an e-mail"}
 """SQLite does not look up text by its beginning or in whatever case; sites of its size have few rows."""
 
@@ -63,8 +65,33 @@ LOOKUPS: dict[str, Callable[[], QuerySet[Any]]] = {
     "newest deliveries": lambda: Delivery.objects.order_by("-created_at", "-pk")[:50],
     "newest files": lambda: Asset.objects.order_by("-created_at", "-pk")[:50],
     "newest purchases": lambda: Purchase.objects.order_by("-created_at", "-pk")[:50],
+    "account's list, narrowed": lambda: _keys(Job.objects.filter(owner=ID, status="failed", model="pro")),
+    "project's list, narrowed": lambda: _keys(Job.objects.filter(project=ID, status="failed", model="pro")),
+    "account's deliveries, far on": lambda: _keys(Delivery.objects.filter(user=ID)),
+    "those that failed, far on": lambda: _keys(Delivery.objects.filter(user=ID, state="failed")),
+    "endpoint's deliveries, far on": lambda: _keys(Delivery.objects.filter(endpoint=ID)),
+    "what a key spent": lambda: Job.objects.filter(api_key=ID, queued_at__gte=NOW).order_by().values("charged"),
+    "newest mails": lambda: Mail.objects.order_by("-created_at", "-pk")[:50],
+    "newest mails of a kind": lambda: Mail.objects.filter(kind="low_credits").order_by("-created_at")[:50],
+    "account's mails": lambda: Mail.objects.filter(user=ID).order_by("-created_at"),
+    "mails not sent": lambda: Mail.objects.filter(sent_at=None).order_by("-created_at")[:50],
+    "deleted projects": lambda: Project.objects.filter(deleted_at__isnull=False).order_by("-created_at")[:50],
+    "open purchases": lambda: Purchase.objects.filter(status="open").order_by("-created_at")[:50],
+    "events of a type": lambda: StripeEvent.objects.filter(type="charge.refunded").order_by("-received_at")[:50],
+    "events not processed": lambda: StripeEvent.objects.filter(processed_at=None).order_by("-received_at")[:50],
+    "books that drifted": lambda: AuditRun.objects.exclude(drifts=[]).order_by("-started_at")[:50],
+    "files deleted by a rule": lambda: Deletion.objects.filter(rule="now").order_by("-created_at")[:50],
+    "deleted files of a kind": lambda: Deletion.objects.filter(kind="video").order_by("-created_at")[:50],
     "newest lines of a kind": lambda: LedgerEntry.objects.filter(kind="refund").order_by("-id")[:50],
 }
+
+WITHOUT_THE_ROWS = ("what a key spent", *(name for name in LOOKUPS if name.endswith((", narrowed", ", far on"))))
+"""All that these ask is in an index: long lists skip what they do not show, by index alone."""
+
+
+def _keys(rows: QuerySet[Any]) -> QuerySet[Any]:
+    """As pages find what they show."""
+    return rows.order_by("-created_at", "pk").values("pk")
 
 
 @pytest.mark.parametrize("name", LOOKUPS)
@@ -82,6 +109,8 @@ def test_it_is_looked_up_and_not_read_through(name: str) -> None:
     assert "Seq Scan" not in plan
     assert not [line for line in plan.splitlines() if "SCAN" in line and "USING" not in line], plan
     assert "Index" in plan or "INDEX" in plan
+    if name in WITHOUT_THE_ROWS:
+        assert "Index Only Scan" in plan or "USING COVERING INDEX" in plan, plan
 
 
 def test_a_list_is_counted_to_a_limit_and_not_at_all_without_need(alice: User) -> None:
@@ -109,6 +138,18 @@ def test_no_list_reads_a_whole_column(client: Client, sue: User, alice: User) ->
                 row["sql"] for row in captured if "COUNT(" in row["sql"] and f"LIMIT {MOST_COUNTED}" not in row["sql"]
             ]
             assert wide == [], address
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [kind for kind in admin.site._registry.values() if isinstance(kind, RecordAdmin) and kind.date_hierarchy],
+    ids=str,
+)
+def test_a_list_that_is_narrowed_to_days_is_in_their_order(kind: RecordAdmin, rf: RequestFactory) -> None:
+    """By another order, all that came after those days would have to be passed to find fifty of them."""
+    (first, *_) = kind.get_ordering(rf.get("/")) or kind.opts.ordering
+
+    assert first == f"-{kind.date_hierarchy}"
 
 
 def test_every_list_may_be_sorted_and_searched(client: Client, sue: User, alice: User) -> None:

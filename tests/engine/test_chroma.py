@@ -58,6 +58,8 @@ def test_chroma_of_the_bare_screen_is_empty() -> None:
     matte = ChromaModel().session(WIDTH, HEIGHT).push(on_screen(np.zeros((HEIGHT, WIDTH)), (0, 0, 0), (9, 162, 70)))[0]
 
     assert int(matte.alpha.max()) == 0
+    assert matte.foreground is not None
+    assert int(matte.foreground.max()) == 0
 
 
 def test_find_key_sees_no_screen_in_a_gray_frame() -> None:

@@ -6,6 +6,8 @@ from collections import Counter
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from apps.accounts.models import ApiKey, User
@@ -36,6 +38,15 @@ def test_a_job_over_the_cap_is_refused_and_leaves_nothing(alice: User) -> None:
     assert (error.details["needed"], error.details["available"], error.details["monthly_cap"]) == (10, 5, 25)
     assert error.details["resets_at"].endswith("-01T00:00:00Z")
     assert (Job.objects.count(), purse(alice)) == (2, (100_00, 20_00))
+
+
+def test_holds_are_looked_at_only_where_a_job_is_not_over(alice: User) -> None:
+    """Of all that a key ever asked for, to be told before each of its jobs."""
+    with CaptureQueriesContext(connection) as captured:
+        caps.spent([capped(alice, 25)])
+
+    (asked,) = [row["sql"] for row in captured if 'JOIN "credits_hold"' in row["sql"]]
+    assert """"jobs_job"."status" IN ('queued', 'processing')""" in asked
 
 
 def test_what_was_spent_counts_and_what_was_given_back_does_not(alice: User) -> None:

@@ -10,15 +10,16 @@ from uuid import uuid4
 import pytest
 from django.core.files.base import ContentFile
 from django.core.management import call_command
-from django.db import OperationalError
+from django.db import OperationalError, connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.credits.models import Wallet
 from apps.errors import Unavailable
 from apps.jobs import attempts, diary, reconcile, remains, retention, services
-from apps.jobs.management.commands.reconcile import Command
-from apps.jobs.models import Attempt, Job, JobEvent
+from apps.jobs.management.commands.reconcile import MEDIA_REST_SECONDS, Command
+from apps.jobs.models import Attempt, Job, JobEvent, Output
 from apps.projects import services as projects
 from apps.projects.models import Asset, media_storage
 from apps.webhooks.models import Delivery
@@ -250,7 +251,7 @@ def test_one_broken_step_does_not_stop_the_others(alice: User, monkeypatch: pyte
 def test_the_command_survives_a_lost_database(
     alice: User, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def gone() -> dict[str, int]:
+    def gone(*_: object) -> dict[str, int]:
         raise OperationalError("server closed the connection")
 
     monkeypatch.setattr("apps.jobs.management.commands.reconcile.reconcile", gone)
@@ -260,6 +261,33 @@ def test_the_command_survives_a_lost_database(
     Command().round()
 
     assert "no database in this round" in caplog.text
+
+
+def test_the_command_rests_from_looking_for_files_once_it_finds_none(
+    alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("apps.jobs.management.commands.reconcile.close_old_connections", lambda: None)
+    command = Command()
+    command.round()
+    job = make_job(alice, status="completed")
+    Job.objects.filter(pk=job.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
+
+    command.round()
+    assert Output.objects.get(job=job).file
+
+    command.media_at -= MEDIA_REST_SECONDS
+    command.round()
+    assert not Output.objects.get(job=job).file
+
+
+def test_a_sweep_asks_for_each_kind_of_source_apart_and_in_no_order() -> None:
+    """With an OR, or by their age, a database goes through all sources that there ever were, every few seconds."""
+    with CaptureQueriesContext(connection) as captured:
+        reconcile.delete_media()
+
+    asked = [row["sql"] for row in captured if 'FROM "projects_asset"' in row["sql"]]
+    assert len(asked) == 2
+    assert not [sql for sql in asked if "ORDER BY" in sql or 'OR "projects_asset"."file"' in sql]
 
 
 def test_the_command_tells_what_one_round_did(alice: User, capsys: pytest.CaptureFixture[str]) -> None:

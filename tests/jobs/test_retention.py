@@ -13,17 +13,58 @@ from django.utils import timezone
 from apps.accounts.models import User
 from apps.accounts.services import issue_key
 from apps.api import request_id
-from apps.jobs import bulk, retention, support
+from apps.jobs import bulk, retention, services, support
 from apps.jobs import projects as jobs_of
 from apps.jobs.models import Job
+from apps.jobs.representation import as_json
+from apps.projects import services as projects
 from apps.projects.models import Asset, Deletion
-from tests.factories import make_asset, make_job, make_project
+from tests.factories import make_asset, make_job, make_output, make_project
+from tests.jobs.steps import refusal, submitted
 
 PAST = timedelta(minutes=1)
 
 
 def proofs() -> list[tuple[str, str, int]]:
     return [(row.rule, row.kind, row.size) for row in Deletion.objects.order_by("id")]
+
+
+def test_delete_media_keeps_the_record(alice: User) -> None:
+    job = make_job(alice, status="completed")
+    make_output(job, kind="matte")
+    asset = job.asset
+    assert asset is not None
+    files = [output.file for output in job.outputs.all()] + [asset.file]
+
+    gone = services.delete_media(job)
+
+    assert [file.storage.exists(file.name) for file in files] == [False, False]
+    assert [(output["kind"], output["url"], output["bytes"]) for output in as_json(gone)["outputs"]] == [
+        ("result", None, 8),
+        ("matte", None, 8),
+    ]
+    assert as_json(gone)["input"]["sha256"] == asset.sha256
+    assert (gone.asset and gone.asset.status) == "deleted"
+    services.delete_media(gone)
+
+
+def test_delete_media_spares_a_source_that_another_job_needs(alice: User) -> None:
+    asset = make_asset(alice)
+    done = make_job(alice, status="completed", asset=asset)
+    waiting = make_job(alice, status="queued", asset=asset)
+
+    services.delete_media(done)
+    asset.refresh_from_db()
+    assert asset.status == "ready"
+
+    services.cancel(waiting)
+    services.delete_media(Job.objects.get(pk=waiting.pk))
+    asset.refresh_from_db()
+    assert (asset.status, asset.file.name) == ("deleted", "")
+
+
+def test_media_of_a_job_at_work_cannot_be_deleted(alice: User) -> None:
+    assert refusal(lambda: services.delete_media(submitted(alice))).code == "conflict"
 
 
 def test_a_sweep_notes_each_file_and_the_clock_that_ran_out(alice: User) -> None:
@@ -84,6 +125,26 @@ def test_what_a_large_deletion_left_for_later_is_proved_as_asked_for(
     later = Deletion.objects.exclude(detail="")
     assert set(later.values_list("detail", flat=True)) == {"with many others, of which this was left for later"}
     assert later.count() == 4
+
+
+@pytest.mark.parametrize(("status", "left"), [("canceled", "deleted"), ("queued", "pending")])
+def test_a_source_that_no_job_came_to_fetch_goes_when_one_would_that_had_come(
+    alice: User, status: str, left: str
+) -> None:
+    """It was canceled before: nobody waits for it. A job that waits in a long line still gets it."""
+    asset = projects.import_url(make_project(alice), "https://example.org/clip.mp4")
+    Job.objects.filter(pk=make_job(alice, status=status).pk).update(asset=asset)
+    assert asset.expires_at
+    retention.delete_expired()
+    asset.refresh_from_db()
+    assert asset.status == "pending"
+    Asset.objects.filter(pk=asset.pk).update(expires_at=timezone.now() - PAST)
+
+    assert retention.delete_expired() == 0
+
+    asset.refresh_from_db()
+    assert asset.status == left
+    assert not Deletion.objects.exists()
 
 
 def test_files_that_support_keeps_longer_go_by_their_clock_again(alice: User) -> None:

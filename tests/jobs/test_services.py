@@ -16,7 +16,7 @@ from apps.jobs.models import Job, JobEvent
 from apps.jobs.options import parse_request
 from apps.jobs.representation import as_json, options_of
 from apps.projects.models import Asset, Project
-from tests.factories import make_asset, make_job, make_output, make_project
+from tests.factories import make_asset, make_project
 from tests.jobs.conftest import CHROMA, a_result
 from tests.jobs.steps import HOOK, LIGHT, claimed, purse, refusal, stored, submitted, timeline
 
@@ -367,41 +367,3 @@ def test_queue_positions_count_those_who_came_first(alice: User, charlie: User) 
     assert [services.queue_position(job) for job in (first, second, third)] == [1, 2, 3]
     services.claim(first.pk, 1, "w")
     assert [services.queue_position(job) for job in (first, second, third)] == [None, 1, 2]
-
-
-def test_delete_media_keeps_the_record(alice: User) -> None:
-    job = make_job(alice, status="completed")
-    make_output(job, kind="matte")
-    asset = job.asset
-    assert asset is not None
-    files = [output.file for output in job.outputs.all()] + [asset.file]
-
-    gone = services.delete_media(job)
-
-    assert [file.storage.exists(file.name) for file in files] == [False, False]
-    assert [(output["kind"], output["url"], output["bytes"]) for output in as_json(gone)["outputs"]] == [
-        ("result", None, 8),
-        ("matte", None, 8),
-    ]
-    assert as_json(gone)["input"]["sha256"] == asset.sha256
-    assert (gone.asset and gone.asset.status) == "deleted"
-    services.delete_media(gone)
-
-
-def test_delete_media_spares_a_source_that_another_job_needs(alice: User) -> None:
-    asset = make_asset(alice)
-    done = make_job(alice, status="completed", asset=asset)
-    waiting = make_job(alice, status="queued", asset=asset)
-
-    services.delete_media(done)
-    asset.refresh_from_db()
-    assert asset.status == "ready"
-
-    services.cancel(waiting)
-    services.delete_media(Job.objects.get(pk=waiting.pk))
-    asset.refresh_from_db()
-    assert (asset.status, asset.file.name) == ("deleted", "")
-
-
-def test_media_of_a_job_at_work_cannot_be_deleted(alice: User) -> None:
-    assert refusal(lambda: services.delete_media(submitted(alice))).code == "conflict"

@@ -9,6 +9,8 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -243,27 +245,46 @@ def test_the_proxy_knows_who_it_is_for() -> None:
     assert "reverse_proxy store:8333" in caddy
 
 
-def test_a_bucket_is_made_once() -> None:
+@pytest.mark.parametrize("region", ["us-east-1", "eu-central-1"])
+def test_a_bucket_is_made_once(region: str, capsys: pytest.CaptureFixture[str]) -> None:
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
     endpoint = "http://{}:{}".format(*server.get_host_and_port())
-    options = {
-        "bucket_name": "fresh", "endpoint_url": endpoint,
-        "access_key": "a", "secret_key": "b", "region_name": "us-east-1",
-    }  # fmt: skip
-    media = {"media": {"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": options}}
+    name = f"fresh-{region}"
     try:
-        with override_settings(S3_BUCKET="fresh", STORAGES={**storages.backends, **media}):
+        with media_in(name, endpoint, region):
             for _ in range(2):
                 call_command("create_bucket")
         client = boto3.client("s3", endpoint_url=endpoint, aws_access_key_id="a", aws_secret_access_key="b")
-        names = [bucket["Name"] for bucket in client.list_buckets()["Buckets"]]
-        (rule,) = client.get_bucket_cors(Bucket="fresh")["CORSRules"]
+        place = client.get_bucket_location(Bucket=name)["LocationConstraint"]
+        (rule,) = client.get_bucket_cors(Bucket=name)["CORSRules"]
     finally:
         server.stop()
 
-    assert "fresh" in names
+    assert re.findall(rf"^{name} is (\w+)\.", capsys.readouterr().out, re.MULTILINE) == ["made", "there"]
+    assert (place or "us-east-1") == region
     assert (rule["AllowedOrigins"], "PUT" in rule["AllowedMethods"]) == ([settings.SITE_URL], True)
+
+
+@contextmanager
+def media_in(bucket: str, endpoint: str, region: str = "us-east-1") -> Iterator[None]:
+    options = {
+        "bucket_name": bucket, "endpoint_url": endpoint,
+        "access_key": "a", "secret_key": "b", "region_name": region,
+    }  # fmt: skip
+    media = {"media": {"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": options}}
+    with override_settings(S3_BUCKET=bucket, STORAGES={**storages.backends, **media}):
+        yield
+
+
+def test_a_store_that_is_not_reached_is_told_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+
+    with (
+        media_in("fresh", "http://127.0.0.1:1"),  # where nobody listens
+        pytest.raises(CommandError, match=r"not reached: .*127\.0\.0\.1:1.*\. Check S3_ENDPOINT_URL and S3_REGION\."),
+    ):
+        call_command("create_bucket")
 
 
 def test_without_s3_no_bucket_is_made() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -95,3 +96,39 @@ def is_running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except OSError:
         return False
+
+
+HEAPS = """
+import sys, threading
+from pathlib import Path
+from apps.ops import processes
+
+if sys.argv[1] == "shared":
+    processes.share_heaps(2)
+here, go = threading.Barrier(9), threading.Event()
+
+def work():
+    kept = [bytes(5000) for _ in range(50)]
+    here.wait()
+    go.wait()
+
+threads = [threading.Thread(target=work) for _ in range(8)]
+for thread in threads:
+    thread.start()
+here.wait()
+maps = Path("/proc/self/maps").read_text().splitlines()
+starts = [int(line.split("-")[0], 16) for line in maps if " rw-p 00000000 00:00 0" in line]
+go.set()
+print(sum(start % (64 << 20) == 0 for start in starts))
+"""
+"""How many heaps beside the main one eight threads have: glibc lays each on a multiple of 64 MB."""
+
+
+@pytest.mark.skipif(sys.platform != "linux" or not hasattr(processes.LIBC, "mallopt"), reason="glibc's heaps")
+def test_threads_share_heaps() -> None:
+    count = {
+        how: int(subprocess.run([sys.executable, "-c", HEAPS, how], capture_output=True, check=True).stdout)
+        for how in ("shared", "own")
+    }
+
+    assert count["shared"] <= 1 < count["own"]

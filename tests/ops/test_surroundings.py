@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.core.checks.security.base import check_secret_key
 
 from apps.credits.models import StripeEvent
 from apps.ops import checks, surroundings
@@ -73,6 +74,16 @@ def test_a_secret_that_others_can_read_is_bad(settings: Any, tmp_path: Path) -> 
     assert surroundings.secrets().text.endswith(f"chmod 600 {tmp_path}/secret_key")
     (tmp_path / "secret_key").chmod(0o600)
     assert surroundings.secrets().level == "ok"
+
+
+@pytest.mark.parametrize(("length", "level"), [(49, "bad"), (50, "ok")])
+def test_a_secret_is_as_long_as_the_deployment_check_wants_it(settings: Any, length: int, level: str) -> None:
+    settings.SECRET_KEY = ("0123456789" * 5)[:length]
+    settings.SECRET_KEY_FALLBACKS = []
+
+    warned = [warning.id for warning in check_secret_key(None)]
+
+    assert (surroundings.secrets().level, warned == ["security.W009"]) == (level, level == "bad")
 
 
 def test_tls_is_asked_for_and_its_certificate_looked_at(site: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from tests.api.test_usage import ended
@@ -12,7 +14,7 @@ from tests.factories import make_project
 
 
 def rows(response) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(response.content.decode())))
+    return list(csv.DictReader(io.StringIO(b"".join(response).decode())))
 
 
 def test_the_page_shows_days_models_projects_and_keys(alice, browser):
@@ -45,6 +47,25 @@ def test_the_csv_has_a_row_for_each_combination(alice, browser):
         ("light", "", "2", "15"),
         ("original", "Launch", "1", "10"),
     ]
+
+
+def test_a_long_file_is_sent_while_it_is_read(alice, browser):
+    ended(alice, days_ago=1)
+    ended(alice, days_ago=30)
+
+    blocks = list(browser.get(reverse("web:usage-csv"), {"days": "90"}))
+
+    assert [block.count(b"\n") for block in blocks] == [1, 1, 1]
+
+
+def test_names_are_looked_up_by_their_ids_and_not_joined(alice, browser):
+    """To join them, a database reads all projects of all accounts."""
+    ended(alice, project=make_project(alice, name="Launch"))
+    with CaptureQueriesContext(connection) as captured:
+        assert b"Launch" in browser.get(reverse("web:usage")).content
+        assert b"Launch" in b"".join(browser.get(reverse("web:usage-csv")))
+
+    assert [row["sql"] for row in captured if 'JOIN "projects_project"' in row["sql"]] == []
 
 
 def test_a_name_is_no_formula_in_a_spreadsheet(alice, browser):

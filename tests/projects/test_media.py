@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -10,10 +12,12 @@ import pytest
 import requests
 from django.core.files.base import ContentFile
 from django.test import Client
+from storages.backends.s3 import S3Storage
 
 from apps.projects import media
 from apps.projects.models import media_storage
 from apps.projects.s3 import S3Media
+from apps.projects.signatures import is_signed, sign
 from config.environment import public_origins
 from tests.s3 import s3_store
 
@@ -136,6 +140,29 @@ def test_a_link_lasts_an_hour(client: Client, link: str, monkeypatch: pytest.Mon
     assert get(client, link)[0] == 403
 
 
+def test_a_link_outlives_the_key_that_signed_it_while_that_is_a_fallback(
+    client: Client, link: str, settings: Any
+) -> None:
+    old, settings.SECRET_KEY = settings.SECRET_KEY, "a new one" * 9
+
+    settings.SECRET_KEY_FALLBACKS = [old]
+    kept = get(client, link)[0]
+    forged = get(client, f"{link}x")[0]
+    settings.SECRET_KEY_FALLBACKS = []
+
+    assert (kept, forged, get(client, link)[0]) == (200, 403, 403)
+
+
+def test_a_signature_is_of_one_kind_of_address_and_of_all_its_fields() -> None:
+    signature = sign("media", "a", "b", "c")
+
+    assert is_signed("media", "a", "b", "c", signature=signature)
+    assert not is_signed("parts", "a", "b", "c", signature=signature)
+    assert not is_signed("media", "a", "b", signature=f"c:{signature}")
+    assert not is_signed("media", "a", "b", "c", signature=f"x:{signature}")
+    assert not is_signed("media", "a", "b", "c", signature="")
+
+
 def test_a_deleted_file_is_404(client: Client) -> None:
     assert get(client, media.url("assets/none/source", filename="a", content_type="video/mp4"))[0] == 404
 
@@ -164,6 +191,27 @@ def test_browsers_may_reach_the_store_by_another_name_than_we_do() -> None:
 
     assert store.url("assets/a/source").startswith("https://media.example/b/assets/a/source?")
     assert store.client.meta.endpoint_url == "http://inside:9000"
+
+
+def test_threads_speak_for_themselves_but_share_what_is_known_of_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A description of its own for each of 64 threads would take most of a gigabyte."""
+    made: list[object] = []
+    real = S3Storage._create_session
+
+    def counted(store: S3Storage) -> Any:
+        made.append(store)
+        return real(store)
+
+    monkeypatch.setattr(S3Storage, "_create_session", counted)
+    store = S3Media(bucket_name="media", access_key="a", secret_key="b", region_name="x")
+
+    together = Barrier(8)
+    with ThreadPoolExecutor(8) as pool:
+        connections = list(pool.map(lambda _: (together.wait(), store.connection)[1], range(8)))
+
+    assert len({id(connection) for connection in connections}) == 8
+    assert store.public_client not in connections
+    assert len(made) == 1
 
 
 @pytest.mark.parametrize(

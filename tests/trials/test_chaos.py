@@ -5,18 +5,22 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import nullcontext
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import requests
+from django.utils import timezone
 
 from apps.accounts.models import User
+from apps.api.models import IdempotencyRecord
 from apps.credits.models import Hold, LedgerEntry, Purchase, Wallet
 from apps.jobs.models import Attempt, Job, JobEvent, Output
+from apps.projects.models import Asset
 from apps.webhooks.models import Delivery
-from tests.factories import make_asset, make_job
+from tests.factories import make_job
 from trials.chaos import faults, patron, reckoning, store
 from trials.chaos.faults import DATABASE, KINDS, Away
 from trials.chaos.patron import Answer, Patron
@@ -206,6 +210,7 @@ def complaints() -> list[str]:
 
 def test_good_records_have_no_complaints(completed: Job, alice: User) -> None:
     job = make_job(alice, status="canceled")
+    answer_for(alice, timedelta(seconds=-1))
 
     assert complaints() == []
     assert job.hold is not None
@@ -219,6 +224,10 @@ def post(user: User | None, kind: str, amount: int, *, reference: str) -> None:
     """A line that no service would write."""
     wallet, key = Wallet.objects.get(user=user), f"{LedgerEntry.objects.count()}"
     LedgerEntry.objects.create(wallet=wallet, kind=kind, amount=amount, balance_after=0, key=key, reference=reference)
+
+
+def answer_for(user: User, lease: timedelta) -> None:
+    IdempotencyRecord.objects.create(user=user, key="k", fingerprint="f", lease_until=timezone.now() + lease)
 
 
 FLAWS: list[tuple[str, Callable[[Job], Any]]] = [
@@ -245,7 +254,8 @@ FLAWS: list[tuple[str, Callable[[Job], Any]]] = [
     ("an account went below zero", lambda job: Wallet.objects.update(balance=-1)),
     ("an event was not told once", lambda job: Delivery.objects.all().delete()),
     ("an event was not delivered", lambda job: Delivery.objects.update(state="pending")),
-    ("a source that is still waited for", lambda job: make_asset(job.owner).__class__.objects.update(status="pending")),
+    ("a request is answered for ever", lambda job: answer_for(job.owner, timedelta(minutes=1))),
+    ("a source that is still waited for", lambda job: Asset.objects.update(status="pending", expires_at=None)),
 ]
 
 

@@ -14,6 +14,9 @@ CLEARED_AFTER = timedelta(seconds=45)
 ASKED_AFTER = timedelta(seconds=30)
 """Instead of two minutes after a purchase was begun."""
 
+STORED_AFTER = timedelta(minutes=3)
+"""Instead of fifteen minutes after a file that was sent in one request began to be stored."""
+
 
 class FastClocks(AppConfig):
     name = "trials.chaos.clocks"
@@ -21,6 +24,8 @@ class FastClocks(AppConfig):
 
     def ready(self) -> None:
         from apps.jobs import reconcile, remains
+        from apps.projects import services
 
         remains.SETTLED_AFTER = CLEARED_AFTER
         reconcile.LOOK_AT_STRIPE_AFTER = ASKED_AFTER
+        services.ON_ITS_WAY = STORED_AFTER

@@ -48,11 +48,15 @@ QUESTIONS = {
         WHERE j.status IN ('completed', 'failed', 'canceled') AND j.webhook_url <> ''
         GROUP BY j.id HAVING count(d.id) <> 1""",
     "an event was not delivered": "SELECT id, event, state FROM webhooks_delivery WHERE state <> 'sent'",
-    "a request is answered for ever": "SELECT id, lease_until FROM api_idempotencyrecord WHERE state = 'running'",
+    # Without its lease it is free for the client to ask again.
+    "a request is answered for ever": """
+        SELECT id, lease_until FROM api_idempotencyrecord
+        WHERE state = 'running' AND lease_until > CURRENT_TIMESTAMP""",
     "an upload is being completed for ever": """
         SELECT id, status FROM projects_upload WHERE status IN ('completing', 'going')""",
     "a source that is still waited for": """
-        SELECT id FROM projects_asset WHERE status = 'pending'""",
+        SELECT a.id FROM projects_asset a WHERE a.status = 'pending' AND (a.expires_at IS NULL OR EXISTS (
+            SELECT 1 FROM jobs_job j WHERE j.asset_id = a.id AND j.status IN ('queued', 'processing')))""",
 }
 """Complaint → question."""
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from apps.engine.matting.base import Alpha, Frame, Matte
-from apps.engine.matting.scale import Map, disc
+from apps.engine.matting.scale import Map
 
 VERSION = "chroma@1"
 
@@ -22,6 +23,8 @@ MIN_EDGE = 5
 
 OFF_LINE = 12.0
 """Distance, in 8-bit steps, from the line between two colours at which a pixel is hardly a mixture of them."""
+
+Where = tuple[NDArray[np.intp], ...]
 
 DEFAULT_KEY = (0.0, 255.0, 0.0)
 
@@ -70,50 +73,65 @@ def pull(frame: Frame, key: Map) -> tuple[Alpha, Frame]:
     Two readings of a soft pixel. On the line from the key to the subject's
     colour nearby, its place on the line is exact. Off it the subject is
     patterned; then only the hue counts, which shading does not change.
+
+    Most pixels are plainly screen or plainly subject, and only the others are
+    reckoned with. Under the screen the foreground is black.
     """
-    picture = frame.astype(np.float32)
-    excess = _excess(picture, key)
+    excess = _excess(frame, key)
     full = max(float(_excess(key[None, None], key)[0, 0]), 1.0)
-    screen = np.abs(picture - key).max(2) <= NOISE
+    screen = cv2.inRange(frame, np.ceil(key - NOISE), np.floor(key + NOISE))
     reach = max(MIN_EDGE, min(frame.shape[:2]) // EDGE)
-    near = cv2.dilate(screen.astype(np.uint8), disc(reach)) > 0
-    sure = ~near & (excess < full / 4)
-    by_hue = (full - excess) / (full - _spread(np.minimum(excess, 0.9 * full), sure, reach))
-    line = _spread(picture, sure, reach) - key
-    by_place = ((picture - key) * line).sum(2) / np.maximum((line * line).sum(2), 1.0)
-    off = np.linalg.norm(picture - key - by_place[..., None] * line, axis=2)
+    near = cv2.distanceTransform(cv2.bitwise_not(screen), cv2.DIST_L2, cv2.DIST_MASK_5) <= reach
+    sure = ((excess < full / 4) & ~near).view(np.uint8)
+    soft = np.nonzero((screen | sure) == 0)
+    alpha = sure * np.uint8(255)
+    foreground = np.asarray(cv2.bitwise_and(frame, frame, mask=cv2.bitwise_not(screen)), np.uint8)
+    if len(soft[0]):
+        colours = frame[soft].astype(np.float32)
+        around, hue = _nearby((frame, excess), sure, reach, soft)
+        found = _soft_alpha(colours, key, around=around, excess=excess[soft], hue=hue, full=full)
+        alpha[soft] = np.rint(found * 255).astype(np.uint8)
+        foreground[soft] = _despilled(colours, found, key)
+    return alpha, foreground
+
+
+def _soft_alpha(colours: Map, key: Map, *, around: Map, excess: Map, hue: Map, full: float) -> Map:
+    """Of pixels in a row: `around` and `hue` are the subject's colour and excess nearby."""
+    by_hue = (full - excess) / (full - hue)
+    line = around - key
+    by_place = ((colours - key) * line).sum(1) / np.maximum((line * line).sum(1), 1.0)
+    off = np.linalg.norm(colours - key - by_place[:, None] * line, axis=1)
     on_line = np.exp(-((off / OFF_LINE) ** 2))
-    alpha = np.clip(by_hue + on_line * (by_place - by_hue), 0.0, 1.0)
-    alpha = np.where(screen, 0.0, np.where(sure, 1.0, alpha)).astype(np.float32)
-    return np.rint(alpha * 255).astype(np.uint8), _despilled(picture, alpha, key)
+    alpha: Map = np.clip(by_hue + on_line * (by_place - by_hue), 0.0, 1.0).astype(np.float32)
+    return alpha
 
 
-def _excess(picture: Map, key: Map) -> Map:
-    """How far the screen's channel leads the other two."""
+def _excess(picture: Frame | Map, key: Map) -> NDArray[Any]:
+    """How far the screen's channel leads the other two: of bytes a whole number."""
     channel = int(key.argmax())
-    a, b = (one for one in range(3) if one != channel)
-    excess: Map = picture[..., channel] - np.maximum(picture[..., a], picture[..., b])
-    return excess
+    a, b = (cv2.extractChannel(picture, one) for one in range(3) if one != channel)
+    wide = cv2.CV_16S if picture.dtype == np.uint8 else -1
+    return cv2.subtract(cv2.extractChannel(picture, channel), cv2.max(a, b), dtype=wide)
 
 
-def _spread(values: Map, sure: NDArray[np.bool_], reach: int) -> Map:
-    """The sure subject's values, carried outwards over the soft edge; 0 where none is near."""
-    weight = sure.astype(np.float32)
+def _nearby(pictures: Sequence[NDArray[Any]], sure: NDArray[np.uint8], reach: int, where: Where) -> list[Map]:
+    """Of each the sure subject's values, carried outwards to these pixels; 0 where none is near."""
     size = (4 * reach + 1, 4 * reach + 1)
-    total = np.maximum(cv2.blur(weight, size), 1e-4)
-    if values.ndim == 3:
-        weight, total = weight[..., None], total[..., None]
-    carried: Map = cv2.blur(values * weight, size) / total
+    weight = cv2.boxFilter(sure, cv2.CV_32F, size, normalize=False)[where]
+    np.maximum(weight, 1e-4 * size[0] * size[1], out=weight)
+    carried = []
+    for picture in pictures:
+        total = cv2.boxFilter(cv2.copyTo(picture, sure), cv2.CV_32F, size, normalize=False)[where]
+        carried.append(np.asarray(total / (weight[:, None] if total.ndim == 2 else weight), np.float32))
     return carried
 
 
-def _despilled(picture: Map, alpha: Map, key: Map) -> Frame:
+def _despilled(colours: Map, alpha: Map, key: Map) -> NDArray[np.uint8]:
     """Solve I = aF + (1 - a)K for F where something of F is seen; the screen's hue never leads in F."""
-    seen = np.maximum(alpha, 1 / 255)[..., None]
-    colour = np.clip((picture - (1.0 - alpha[..., None]) * key) / seen, 0.0, 255.0)
+    seen = np.maximum(alpha, 1 / 255)[:, None]
+    found = np.clip((colours - (1.0 - alpha[:, None]) * key) / seen, 0.0, 255.0)
     channel = int(key.argmax())
-    a, b = (one for one in range(3) if one != channel)
-    limit = np.maximum(colour[..., a], colour[..., b])
-    edge = alpha < 1.0
-    colour[..., channel] = np.where(edge, np.minimum(colour[..., channel], limit), colour[..., channel])
-    return np.ascontiguousarray(np.rint(colour).astype(np.uint8))
+    a, b = (found[:, one] for one in range(3) if one != channel)
+    limited = np.minimum(found[:, channel], np.maximum(a, b))
+    found[:, channel] = np.where(alpha < 1.0, limited, found[:, channel])
+    return np.rint(found).astype(np.uint8)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import onnxruntime
 
+from apps.engine.cores import usable_cores
 from apps.engine.errors import BadOptions, EngineFault
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -82,10 +82,8 @@ def _start_cuda() -> str:
 
 
 def usable_threads(threads: int) -> int:
-    """As asked, or every core this process may use, which in a container is fewer than the machine has."""
-    if threads > 0:
-        return threads
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    """As asked, or one for every core this process may use, which in a container are fewer than the machine has."""
+    return threads if threads > 0 else usable_cores()
 
 
 def open_session(path: Path, *, device: str = "cpu", threads: int = 0) -> Any:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from apps.projects.models import media_storage
+
+UNNAMED = (None, "us-east-1", "aws-global")
 
 
 def rules() -> dict[str, Any]:
@@ -23,6 +25,22 @@ def rules() -> dict[str, Any]:
     return {"CORSRules": [rule]}
 
 
+def make(client: Any, name: str) -> bool:
+    """Whether it was missing."""
+    try:
+        client.head_bucket(Bucket=name)
+    except ClientError as error:
+        if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
+            raise
+    else:
+        return False
+    region = client.meta.region_name
+    # Amazon makes a bucket in the region that is named twice, and takes no naming of its first one.
+    where = {"CreateBucketConfiguration": {"LocationConstraint": region}} if region not in UNNAMED else {}
+    client.create_bucket(Bucket=name, **where)
+    return True
+
+
 class Command(BaseCommand):
     help = "Make the private bucket that S3_BUCKET names, if it is missing, and let the site's pages reach it (CORS)."
     requires_system_checks = ()
@@ -33,14 +51,12 @@ class Command(BaseCommand):
         bucket = media_storage().bucket  # type: ignore[attr-defined]
         client = bucket.meta.client
         try:
-            client.head_bucket(Bucket=bucket.name)
+            is_new = make(client, bucket.name)
+        except BotoCoreError as error:
+            raise CommandError(f"The store is not reached: {error}. Check S3_ENDPOINT_URL and S3_REGION.") from None
         except ClientError as error:
-            if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
-                raise CommandError(f"The store refuses to show {bucket.name}: {error}") from None
-            client.create_bucket(Bucket=bucket.name)
-            self.stdout.write(f"{bucket.name} is made.")
-        else:
-            self.stdout.write(f"{bucket.name} is there.")
+            raise CommandError(f"The store refuses {bucket.name}: {error}") from None
+        self.stdout.write(f"{bucket.name} is {'made' if is_new else 'there'}.")
         try:
             client.put_bucket_cors(Bucket=bucket.name, CORSConfiguration=rules())
         except ClientError as error:

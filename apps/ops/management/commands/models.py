@@ -48,8 +48,8 @@ class Command(BaseCommand):
         failed = installer.install(wanted, from_url=from_url, keep_trying=keep_trying, say=self.say)
         if failed:
             raise CommandError(
-                f"Not installed: {', '.join(failed)}. Run it again when the network is back, or put the files into "
-                "MODEL_SOURCE_DIR (docs/operations.md)."
+                f"Not installed: {', '.join(failed)}. Why is said above; then run it again. Without a network put the "
+                "files into MODEL_SOURCE_DIR (docs/operations.md)."
             )
 
     def say(self, line: str) -> None:
