@@ -64,14 +64,19 @@ def frames_a_second(model: str) -> float | None:
 
 
 def _pace(model: str) -> float | None:
-    """Seconds a frame, of the latest jobs of this model; a preview's small frames say nothing about a whole job's."""
+    """Seconds a frame, of the latest jobs of this model.
+
+    A preview's frames may be smaller than a whole job's, so it counts only
+    while there is nothing better: on a new host it is what people try first.
+    """
     done = Job.objects.filter(status=Job.Status.COMPLETED, model=model, frames_done__gt=0).order_by("-completed_at")
     fields = ("started_at", "completed_at", "frames_done", "options__preview_duration")
-    paces = [
-        (ended - began).total_seconds() / count
-        for began, ended, count, preview in done.values_list(*fields)[:LOOKED_AT]
-        if began and ended and not preview
-    ]
+    whole: list[float] = []
+    previews: list[float] = []
+    for began, ended, count, preview in done.values_list(*fields)[:LOOKED_AT]:
+        if began and ended:
+            (previews if preview else whole).append((ended - began).total_seconds() / count)
+    paces = whole or previews
     return median(paces[:RECENT_JOBS]) if paces else None
 
 

@@ -6,7 +6,10 @@ const file = document.getElementById("id_file");
 const preview = document.getElementById("preview");
 const bill = document.getElementById("bill");
 const say = document.getElementById("new-say");
+const lost = document.getElementById("price-lost");
+const PATIENCE = 5000; // ms between two tries to learn the price
 let onStage = null;
+let asksAgain = 0; // the timer of the next try, while the price is not known
 
 const clips = new window.Clips({
   list: document.getElementById("clips"),
@@ -17,6 +20,20 @@ const clips = new window.Clips({
 
 function askPrice() {
   form.dispatchEvent(new Event("price"));
+}
+
+/** The old price may be wrong for what is chosen now: it goes, and the buttons with it, until the new one is there. */
+function losePrice() {
+  form.classList.add("is-unpriced");
+  lost.hidden = false;
+  clearTimeout(asksAgain);
+  asksAgain = setTimeout(askPrice, PATIENCE);
+}
+
+function findPrice() {
+  form.classList.remove("is-unpriced");
+  lost.hidden = true;
+  clearTimeout(asksAgain);
 }
 
 function player(url) {
@@ -129,7 +146,13 @@ form.addEventListener("keydown", (event) => {
 form.addEventListener("change", remember);
 form.elements.video_url.addEventListener("input", remember);
 
-document.addEventListener("htmx:afterSettle", () => {
+for (const failure of ["htmx:sendError", "htmx:timeout", "htmx:responseError"]) {
+  form.addEventListener(failure, (event) => { if (event.detail.target === bill) losePrice(); });
+}
+window.addEventListener("online", () => { if (!lost.hidden) askPrice(); });
+
+document.addEventListener("htmx:afterSettle", (event) => {
+  if (event.detail.target === bill) findPrice();
   guard();
   remember();
   const tried = document.getElementById("tried");

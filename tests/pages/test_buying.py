@@ -75,6 +75,8 @@ def be_declined_then_pay(page: Page) -> None:
     page.get_by_role("button", name="Pay", exact=True).click()
     page.wait_for_url("**/credits/purchases/*")
     expect(page.locator("#purchase")).to_contain_text("100 credits were bought")
+    expect(page.get_by_role("link", name="Watch your cutout")).to_be_visible(timeout=A_MINUTE)
+    expect(page.locator("#balance")).to_contain_text("99.64 credits")
 
 
 def reload_and_watch(page: Page) -> None:

@@ -30,11 +30,14 @@ def test_a_models_speed_is_that_of_its_jobs_here_and_unknown_before(alice, brows
     finished(alice, frames=250, seconds=100)
     finished(alice, frames=75, seconds=1, preview_duration=3)
     finished(alice, model="human", frames=2, seconds=50)
+    finished(alice, model="original", frames=75, seconds=50, preview_duration=3)
 
     speeds = {card.name: card.speed for card in measured_cards()}
 
     assert speeds["light"] == "About 2.5 frames a second here"
     assert speeds["human"] == "About 25 seconds a frame here"
+    # Better than nothing, while no whole job was made with it.
+    assert speeds["original"] == "About 1.5 frames a second here"
     assert speeds["pro"] == "Speed here: not measured yet"
     page = browser.get(reverse("web:new")).content.decode()
     assert "About 2.5 frames a second here · Licence: " in page

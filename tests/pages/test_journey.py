@@ -131,6 +131,8 @@ def offer_the_keyer(patch: pytest.MonkeyPatch) -> None:
 
 def sign_up(page: Page) -> None:
     page.goto("/")
+    # What the product does is seen at once, not after scrolling.
+    expect(page.locator(".show video")).to_be_in_viewport(ratio=1)
     page.get_by_role("link", name="Sign up").first.click()
     page.get_by_label("Email").fill("new@example.org")
     page.get_by_label("Password").fill(PASSWORD)

@@ -77,6 +77,21 @@ def arrive(page: Page, gate: Gate) -> None:
     expect(page.locator(".clip").first.locator(".clip-price")).to_have_text("1.50 credits")
 
 
+def lose_the_price(page: Page) -> None:
+    """What was true of the choice before is not shown of this one, nor can it be started, until the price is there."""
+    page.route("**/new/price", lambda route: route.abort("internetdisconnected"))
+    page.locator("input[name=model][value=pro]").check(force=True)
+    expect(page.locator("#price-lost")).to_be_visible()
+    expect(page.locator("#bill")).to_contain_text("Start all 2 for 3 credits")
+    expect(page.locator("#bill button:visible, #bill dl:visible, .clip-price:visible")).to_have_count(0)
+    page.unroute("**/new/price")
+    page.evaluate("window.dispatchEvent(new Event('online'))")
+    expect(page.get_by_role("button", name="Start all 2 for 12 credits")).to_be_enabled()
+    expect(page.locator("#price-lost")).to_be_hidden()
+    page.get_by_label("light", exact=False).first.check(force=True)
+    expect(page.get_by_role("button", name="Start all 2 for 3 credits")).to_be_enabled()
+
+
 def look_at_the_other(page: Page) -> None:
     first = page.locator("#preview video").get_attribute("src")
     page.get_by_role("button", name="Show second.mp4").press("Enter")
@@ -176,6 +191,10 @@ def test_several_files_from_the_first_look_to_the_list_of_their_jobs(
     assert Asset.objects.count() == 0
     person.does(arrive, gate)
     assert person.does(shut_nobody_out) == []
+    person.does(lose_the_price)
+    # That the connection was gone is said by the browser and by htmx; nothing else was said.
+    assert [one for one in person.complaints if "ERR_INTERNET_DISCONNECTED" not in one and "sendError" not in one] == []
+    person.complaints.clear()
     person.does(look_at_the_other)
     colour = person.does(pick_colours)
     person.does(choose_project)
