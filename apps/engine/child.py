@@ -192,15 +192,28 @@ class Run:
 
 
 def probe(path: Path, *, limits: Limits | None = None, timeout: float = 60, scratch: Path | None = None) -> Facts:
-    """Facts of a file a stranger gave us, looked at in a child; raises its refusal."""
+    """Facts of a file a stranger gave us, looked at in a child; raises its refusal.
+
+    One that takes too long is refused too, but not where most of the time went
+    by while other processes had the cores: then `Starved` is raised.
+    """
     arguments = ["--probe", *(limits or Limits()).arguments(), "--", str(path.absolute())]
     deadline = time.monotonic() + timeout
     with Run(arguments, scratch=scratch) as run:
         while not run.finished:
             if time.monotonic() > deadline:
+                if waited_for_a_core(run.pid) > timeout / 2:
+                    raise errors.Starved("The machine was too busy to look at the file.")
                 raise errors.InputRefused("Reading this file took too long; it may be damaged.")
             run.poll(min(1.0, max(0.01, deadline - time.monotonic())))
         return run.facts()
+
+
+def waited_for_a_core(pid: int) -> float:
+    """Seconds in which the process could have run and others did; 0 where the system does not tell."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        return int(Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split()[1]) / 1e9
+    return 0.0
 
 
 def start(

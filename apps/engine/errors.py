@@ -12,6 +12,7 @@ EngineError
 │   ├── OutOfMemory     ours            exit 70   out_of_memory
 │   │   └── Killed          nobody knows    –         out_of_memory
 │   ├── NoRoom          the operator    exit 70   service_unavailable
+│   ├── Starved         the operator    –         service_unavailable
 │   └── VerificationFailed  ours        exit 70   verification_failed
 └── Canceled            nobody's        exit 130  canceled
 """
@@ -84,6 +85,12 @@ class Killed(OutOfMemory):
 
 class NoRoom(EngineFault):
     """A disk is full: nothing is wrong with the work, and elsewhere or later there is room for it."""
+
+    code = "service_unavailable"
+
+
+class Starved(EngineFault):
+    """The machine had no time for the work, which says nothing about it."""
 
     code = "service_unavailable"
 

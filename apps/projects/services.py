@@ -26,7 +26,7 @@ from apps import egress
 from apps.accounts.models import User
 from apps.api import request_id
 from apps.engine import child
-from apps.engine.errors import EngineError, EngineFault, Killed, NoRoom
+from apps.engine.errors import EngineError, EngineFault, Killed, NoRoom, Starved
 from apps.errors import AppError, Unavailable, needs_disk
 from apps.projects import media, pictures
 from apps.projects.models import Asset, Deletion, Project, Upload
@@ -309,8 +309,9 @@ def look(path: Path, *, kind: str) -> dict[str, Any]:
     limits = child.Limits(max_seconds=settings.MAX_SECONDS, max_side=settings.MAX_SIDE, max_fps=settings.MAX_FPS)
     try:
         return child.probe(path, limits=limits, timeout=PROBE_SECONDS, scratch=path.parent).as_dict()
-    except (Killed, NoRoom) as error:
-        raise Unavailable("The look at the file was interrupted, for want of memory or room. Try again.") from error
+    except (Killed, NoRoom, Starved) as error:
+        message = "The look at the file was interrupted, for want of memory, room or time. Try again."
+        raise Unavailable(message) from error
     except EngineFault as error:
         # A reader that crashes or stalls on a file is that file's refusal to its
         # owner, and ours to look into.

@@ -24,6 +24,7 @@ from apps.engine import (
     OutOfMemory,
     Progress,
     Run,
+    child,
     probe,
     start,
 )
@@ -31,6 +32,7 @@ from apps.engine.__main__ import make_parser, read_options
 from apps.engine.child import ROOT, shaping
 from apps.engine.composition import Composition
 from apps.engine.edge import Edge
+from apps.engine.errors import Starved
 from apps.engine.options import Background
 from tests.clips import FRAMES, HEIGHT, WIDTH, make_clip, make_picture
 
@@ -70,6 +72,34 @@ def test_a_probe_that_hangs_is_given_up(tmp_path):
 
     with pytest.raises(InputRefused, match="too long"):
         probe(tmp_path / "pipe.mp4", timeout=1)
+
+
+def test_a_probe_without_a_core_says_nothing_about_the_file(tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "pipe.mp4")
+    monkeypatch.setattr(child, "waited_for_a_core", lambda pid: 0.6)
+
+    with pytest.raises(Starved):
+        probe(tmp_path / "pipe.mp4", timeout=1)
+
+
+@pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="the system does not tell")
+def test_the_wait_for_a_core_is_seen():
+    """Two that never rest, on one core, wait for each other."""
+    core = min(os.sched_getaffinity(0))
+    spin = f"import os\nos.sched_setaffinity(0, {{{core}}})\nprint(flush=True)\nwhile True: pass"
+    spinning = [subprocess.Popen([sys.executable, "-c", spin], stdout=subprocess.PIPE) for _ in range(2)]
+    try:
+        for one in spinning:
+            one.stdout.readline()
+        ends_at = time.monotonic() + 30
+
+        while (waited := [child.waited_for_a_core(one.pid) for one in spinning]) and min(waited) < 0.2:
+            assert time.monotonic() < ends_at, waited
+            time.sleep(0.05)
+    finally:
+        for one in spinning:
+            one.kill()
+            one.communicate()
 
 
 def test_a_run_reports_and_returns_its_result(tmp_path):
