@@ -31,6 +31,21 @@ function announce(job) {
   document.title = percent ? `${percent} % · ${ownTitle}` : ownTitle;
 }
 
+/** Tells of every move of what was pressed down on, for as long as it is held. `starts` may say that this one is not meant. */
+function onDrag(element, move, starts = () => true) {
+  let [x, y] = [0, 0];
+  element.addEventListener("pointerdown", (event) => {
+    if (event.button !== 0 || !starts(event)) return;
+    [x, y] = [event.clientX, event.clientY];
+    element.setPointerCapture(event.pointerId);
+  });
+  element.addEventListener("pointermove", (event) => {
+    if (!element.hasPointerCapture(event.pointerId)) return;
+    move(event, event.clientX - x, event.clientY - y);
+    [x, y] = [event.clientX, event.clientY];
+  });
+}
+
 function isBroken(video) {
   return Boolean(video.error);
 }
@@ -95,6 +110,11 @@ class Compare {
       range.setAttribute("aria-valuetext", `${Math.round(range.value)} % original`);
     };
     range.addEventListener("input", place);
+    onDrag(handle, (event) => {
+      const { left, width } = frame.getBoundingClientRect();
+      range.value = ((event.clientX - left) / width) * 100;
+      place();
+    });
     place();
     this.original.muted = true;
   }
@@ -207,9 +227,12 @@ class Compare {
     });
   }
 
-  // The middle of what is seen stays the middle.
+  // The middle of what is seen stays the middle. A drag moves the picture then, and only the handle compares; a finger pans by itself.
   bindZoom() {
     const { view, frame } = this;
+    const pan = (_, x, y) => view.scrollBy(-x, -y);
+    const isOnPicture = ({ target, pointerType }) => pointerType !== "touch" && target !== view && !target.closest(".handle");
+    onDrag(view, pan, (event) => view.classList.contains("is-zoomed") && isOnPicture(event));
     document.getElementById("zoom").addEventListener("change", (event) => {
       const x = (view.scrollLeft + view.clientWidth / 2) / view.scrollWidth;
       const y = (view.scrollTop + view.clientHeight / 2) / view.scrollHeight;

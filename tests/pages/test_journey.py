@@ -215,7 +215,23 @@ def look_closely_at_the_alpha(page: Page) -> None:
     assert view.evaluate("view => view.scrollWidth / view.clientWidth") == pytest.approx(4, abs=0.1)
     middle = view.evaluate("view => (view.scrollLeft + view.clientWidth / 2) / view.scrollWidth")
     assert middle == pytest.approx(0.5, abs=0.02)
+    move_what_is_zoomed(page)
     page.get_by_label("Zoom").select_option("to fit")
+
+
+def move_what_is_zoomed(page: Page) -> None:
+    """A drag moves the picture by as much, and leaves the comparison as it was."""
+    view, where = page.locator(".view"), "view => [view.scrollLeft, view.scrollTop]"
+    left, top = view.evaluate(where)
+    view.scroll_into_view_if_needed()
+    box = view.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 2 - 40, box["y"] + box["height"] / 2 - 20)
+    page.mouse.up()
+    assert view.evaluate(where) == pytest.approx([left + 40, top + 20], abs=1)
+    assert page.get_by_label("How much of the original to show").input_value() == "0"
 
 
 def play_both(page: Page) -> None:
