@@ -18,7 +18,7 @@ from apps.jobs import attempts, room, runner, services, tasks, turns
 from apps.jobs.models import Attempt, Job
 from tests.factories import make_asset, make_job
 from tests.jobs.conftest import CHROMA
-from tests.jobs.running import asset_of, at_first_tick, fresh, purse
+from tests.jobs.running import asset_of, fresh, purse
 
 MB = 1_000_000
 
@@ -147,12 +147,16 @@ def test_a_job_that_outgrows_its_room_is_given_back_and_asks_for_more(
     assert taken is not None
     folder = settings.SCRATCH_DIR / f"{taken.pk}-{taken.lease}"
 
-    def grow(_: Job) -> None:
+    keep = room.keep
+
+    def grown(of: Path) -> None:
         (folder / "matte").write_bytes(b"x" * 4 * MB)
         settings.SCRATCH_BYTES = 5 * MB
+        keep(of)
 
-    at_first_tick(monkeypatch, grow)
+    monkeypatch.setattr(room, "keep", grown)
     runner.run(taken)
+    monkeypatch.setattr(room, "keep", keep)
 
     job = fresh(job)
     assert (job.status, job.attempt, job.lease, purse(alice)) == ("queued", 1, None, (100_00, 1_00))
