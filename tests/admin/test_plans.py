@@ -172,7 +172,7 @@ def test_what_is_looked_up_here_is_looked_up_on_postgresql(postgresql: str) -> N
     folder = Path(__file__).parent
     files = [str(folder / name) for name in ("test_plans.py", "test_find.py")]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", *files, "-p", "no:cacheprovider", "-q"],
+        [sys.executable, "-m", "pytest", "--ds=tests.settings", *files, "-p", "no:cacheprovider", "-q"],
         env={**os.environ, "TEST_DATABASE_URL": postgresql},
         cwd=settings.BASE_DIR,
         capture_output=True,

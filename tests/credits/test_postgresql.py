@@ -16,7 +16,7 @@ def test_what_holds_on_sqlite_holds_on_postgresql(postgresql):
     files = [str(Path(__file__).with_name(name)) for name in FILES]
 
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", *files, "-v", "-p", "no:cacheprovider"],
+        [sys.executable, "-m", "pytest", "--ds=tests.settings", *files, "-v", "-p", "no:cacheprovider"],
         env={**os.environ, "TEST_DATABASE_URL": postgresql},
         cwd=settings.BASE_DIR,
         capture_output=True,

@@ -236,7 +236,8 @@ def test_a_job_survives_on_s3(fault: str, on_its_way: Lab, monkeypatch: pytest.M
 
 def test_a_job_survives_on_postgresql(postgresql: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", __file__, "-v", "-p", "no:cacheprovider", "-k", "survives and database"],
+        [sys.executable, "-m", "pytest", "--ds=tests.settings", __file__, "-v", "-p", "no:cacheprovider",
+         "-k", "survives and database"],
         env={**os.environ, "TEST_DATABASE_URL": postgresql},
         cwd=site.BASE_DIR, capture_output=True, text=True, check=False,
     )  # fmt: skip
