@@ -84,6 +84,22 @@ def test_fuse_restores_what_the_fine_network_dropped_and_drops_what_is_far() -> 
     assert float(fused[62, 130]) > 0.9
 
 
+def test_a_fine_look_is_heard_only_where_it_sees_the_same_subject() -> None:
+    robust: Map = np.zeros((256, 256), np.float32)
+    robust[20:236, 60:200] = 1
+    fine = robust.copy()
+    fine[140:236, 60:200] = 0
+    fine[20:90, 60] = 0
+    robust[140:236, 60:63] = 0.5
+
+    both = fuse.agreed(robust, fine)
+
+    assert float(both[50, 60]) < 0.2, "an edge that both see, and the fine one draws"
+    assert float(both[200, 61]) == pytest.approx(0.5, abs=0.01), "an edge that the fine one has lost with all behind it"
+    assert float(both[200, 130]) > 0.99
+    assert float(fuse.fuse(robust, fine)[200, 61]) < 0.1, "what it is better than"
+
+
 def test_fuse_without_a_robust_subject_is_empty() -> None:
     assert not fuse.fuse(np.zeros((64, 64), np.float32), np.ones((64, 64), np.float32)).any()
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from apps.engine.matting import subjects
 from apps.engine.matting.base import Frame, Session
-from apps.engine.matting.fuse import fuse
+from apps.engine.matting.fuse import agreed, fuse
 from apps.engine.matting.isnet import ISNet
 from apps.engine.matting.modnet import MODNet
 from apps.engine.matting.opening import Opened
@@ -141,7 +141,7 @@ def pro(
 def pro_permissive(whole: Opened, portrait: Opened, *, without: Without = frozenset()) -> BuiltModel:
     """The same network twice: larger for the edge, and at its own size for what the subject is.
 
-    Larger alone it loses whole animals.
+    Larger alone it loses whole animals, so it is heard only where it sees the same subject.
     """
     looks = (
         U2Net(whole.session, WHOLE_SIDE),
@@ -155,9 +155,9 @@ def pro_permissive(whole: Opened, portrait: Opened, *, without: Without = frozen
 
         def combine(frame: Frame, found: tuple[Map, ...], people: Recurrent | None) -> Map:
             robust, detail, second = found
-            side = detail.shape
-            fused = _fused(map_to(robust, side[1], side[0]), detail, without)
-            return portray(frame, (fused, second), people)
+            robust = map_to(robust, detail.shape[1], detail.shape[0])
+            subject = (fuse if "agree" in without else agreed)(robust, detail)
+            return portray(frame, (subject, second), people)
 
         return combine
 

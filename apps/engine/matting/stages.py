@@ -12,6 +12,7 @@ STAGES = {
     "colours": "disputed regions compared with the colours of the subject and of the background",
     "subjects": "people networks heard only about people",
     "fuse": "the fine network inside the robust one, instead of their mean",
+    "agree": "a larger look of the same network heard only where it sees the same subject",
     "foreground": "the subject's own colour along its edges",
     "despill": "the light of a green or blue wall taken off the subject",
 }
@@ -27,7 +28,7 @@ _OF = {
     ("human", False): (*_TIME, *_PEOPLE, *_COLOUR),
     ("human", True): (*_TIME, *_PEOPLE, "subjects", *_COLOUR),
     ("pro", False): (*_TIME, *_PEOPLE, "subjects", "fuse", *_COLOUR),
-    ("pro", True): (*_TIME, *_PEOPLE, "subjects", "fuse", *_COLOUR),
+    ("pro", True): (*_TIME, *_PEOPLE, "subjects", "agree", *_COLOUR),
     ("chroma", False): ("despill",),
     ("chroma", True): ("despill",),
 }
