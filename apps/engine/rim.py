@@ -6,10 +6,10 @@ import math
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from apps.engine.compose import Alpha, Rgb, spread_colour
 from apps.engine.edge import Edge
+from apps.engine.matting.scale import disc
 
 STEP = 3
 """Pixels moved at once: several small discs cost a fraction of a large one, and make nearly the same shape."""
@@ -57,18 +57,14 @@ def _moved(alpha: Alpha, inwards: float) -> Alpha:
     left = int(steps)
     while left > 1:
         step = min(left, STEP)
-        alpha = np.asarray(move(alpha, _disc(step)), np.uint8)
+        alpha = np.asarray(move(alpha, disc(step)), np.uint8)
         left -= step
     for share in (float(left), rest):
         if share:
-            cross, square = move(alpha, _disc(1)), move(alpha, np.ones((3, 3), np.uint8))
+            cross, square = move(alpha, disc(1)), move(alpha, np.ones((3, 3), np.uint8))
             one = cv2.addWeighted(cross, 1 - SQUARE_SHARE, square, SQUARE_SHARE, 0)
             alpha = np.asarray(cv2.addWeighted(alpha, 1 - share, one, share, 0), np.uint8)
     return alpha
-
-
-def _disc(radius: int) -> NDArray[np.uint8]:
-    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1)), np.uint8)
 
 
 def _blurred(alpha: Alpha, radius: float) -> Alpha:

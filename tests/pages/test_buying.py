@@ -17,14 +17,7 @@ from apps.jobs.models import Job
 from tests import clips
 from tests.conftest import make_user, need_model
 from tests.live import wait_for
-from tests.pages.test_journey import (  # noqa: F401
-    A_MINUTE,
-    browser_thread,
-    house,
-    program,
-    sign_in,
-    visitor,
-)
+from tests.pages.visits import A_MINUTE, sign_in
 
 pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
 
@@ -36,7 +29,7 @@ def clip(tmp_path) -> Path:
 
 
 @pytest.fixture
-def hosted(live_server, tmp_path, settings, house) -> Iterator[Server]:  # noqa: F811
+def hosted(live_server, tmp_path, settings, house) -> Iterator[Server]:
     """The sandbox's Stripe as it really runs, its events delivered over HTTP; and the workers."""
     need_model("light")
     settings.SITE_URL = live_server.url
@@ -87,7 +80,7 @@ def reload_and_watch(page: Page) -> None:
     expect(page.locator("#balance")).to_contain_text("99.64 credits")
 
 
-def test_from_an_empty_wallet_to_a_finished_job(visitor, hosted, clip):  # noqa: F811
+def test_from_an_empty_wallet_to_a_finished_job(visitor, hosted, clip):
     buyer = make_user("empty@example.org")
     services.open_wallet(buyer, grant=False)
     person = visitor(viewport={"width": 390, "height": 844})

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from django.urls import reverse
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 from pytest_django import Settings
 from pytest_django.live_server_helper import LiveServer
 
@@ -29,84 +26,10 @@ from apps.jobs import choices
 from apps.jobs.models import Job, Output
 from tests import clips
 from tests.factories import make_asset, make_job, make_output, make_project, make_quality
-from tests.live import KEYER, House, open_keyer_door, running_house
+from tests.live import KEYER, House, open_keyer_door
+from tests.pages.visits import A_MINUTE, faults, sign_in, sign_up
 
 pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
-
-ARGUMENTS = (
-    "--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--no-first-run",
-)  # fmt: skip
-PASSWORD = "correct horse battery"
-A_MINUTE = 60_000
-"""Milliseconds; a machine that does much else at the same time still gets there."""
-PAGE_LEFT = ("htmx:afterRequest", "htmx:sendAbort")
-"""What htmx says of a poll that was under way when its page was left. One that failed says `htmx:sendError` besides."""
-
-
-class Visitor:
-    """One person at one window. Each act runs in the browser's own thread, which has no database.
-
-    Playwright keeps an event loop running in its thread; queries made beside
-    it would go to another connection than the tests'.
-    """
-
-    def __init__(self, thread: ThreadPoolExecutor, window: BrowserContext, page: Page) -> None:
-        self.thread, self.window, self.page = thread, window, page
-        self.complaints: list[str] = []
-        page.on("console", self._said)
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-
-    def does(self, act: Callable[..., Any], *what: Any) -> Any:
-        return self.thread.submit(act, self.page, *what).result()
-
-    def _said(self, message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning") and not message.text.startswith(PAGE_LEFT):
-            self.complaints.append(f"{message.location.get('url')}: {message.text}")
-
-
-@pytest.fixture(scope="module")
-def browser_thread() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(1) as thread:
-        yield thread
-
-
-@pytest.fixture(scope="module")
-def program(chromium: str, browser_thread: ThreadPoolExecutor) -> Iterator[Browser]:
-    playwright = browser_thread.submit(sync_playwright().start).result()
-    start = playwright.chromium.launch
-    browser = browser_thread.submit(start, executable_path=chromium, args=list(ARGUMENTS)).result()
-    yield browser
-    browser_thread.submit(browser.close).result()
-    browser_thread.submit(playwright.stop).result()
-
-
-@pytest.fixture
-def visitor(
-    program: Browser, browser_thread: ThreadPoolExecutor, live_server: LiveServer
-) -> Iterator[Callable[..., Visitor]]:
-    """Opens windows; the test fails if the console of any of them had something to complain about."""
-    visitors: list[Visitor] = []
-
-    def arrive(how: dict[str, Any]) -> Visitor:
-        window = program.new_context(base_url=live_server.url, accept_downloads=True, **how)
-        window.set_default_timeout(A_MINUTE)
-        return Visitor(browser_thread, window, window.new_page())
-
-    def make(**how: Any) -> Visitor:
-        visitors.append(browser_thread.submit(arrive, how).result())
-        return visitors[-1]
-
-    yield make
-    for one in visitors:
-        one.does(lambda page: page.context.close())
-    assert [one.complaints for one in visitors if one.complaints] == []
-
-
-@pytest.fixture(scope="module")
-def house(django_db_setup: None, live_server: LiveServer) -> Iterator[House]:
-    with running_house(live_server.url) as running:
-        yield running
 
 
 @pytest.fixture
@@ -127,25 +50,6 @@ def offer_the_keyer(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(weights, "model_status", lambda *args, **kwargs: here)
     patch.setattr(choices, "MODELS", (*MODELS, KEYER))
     patch.setitem(choices.ABOUT, KEYER, "Green screens, exactly.")
-
-
-def sign_up(page: Page) -> None:
-    page.goto("/")
-    # What the product does is seen at once, not after scrolling.
-    expect(page.locator(".show video")).to_be_in_viewport(ratio=1)
-    page.get_by_role("link", name="Sign up").first.click()
-    page.get_by_label("Email").fill("new@example.org")
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign up").click()
-    page.wait_for_url("**/new")
-
-
-def sign_in(page: Page, email: str) -> None:
-    page.goto("/accounts/login/")
-    page.get_by_label("Email").fill(email)
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
-    page.wait_for_url("**/new")
 
 
 def upload(page: Page, clip: Path) -> None:
@@ -431,20 +335,3 @@ def test_every_page_fits_keeps_to_the_policy_and_shuts_nobody_out(visitor, alice
     found += [person.does(faults, path) for path in private]
 
     assert [fault for faults_of_one in found for fault in faults_of_one] == []
-
-
-def faults(page: Page, path: str) -> list[str]:
-    page.goto(path, wait_until="load")
-    return faults_here(page, path)
-
-
-def faults_here(page: Page, path: str) -> list[str]:
-    """What is wider than the window, and what axe-core calls serious, in the state that the page is in."""
-    is_too_wide = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
-    violations = Axe().run(page).response["violations"]
-    serious = [
-        f"{path}: {fault['id']} at {fault['nodes'][0]['target']}"
-        for fault in violations
-        if fault["impact"] in ("serious", "critical")
-    ]
-    return [*serious, *([f"{path}: too wide"] if is_too_wide else [])]

@@ -15,7 +15,7 @@ from apps.accounts.models import User
 from apps.projects import resumable
 from apps.projects.models import Asset, Upload
 from tests.factories import make_project
-from tests.pages.test_journey import A_MINUTE, browser_thread, program, sign_in, visitor  # noqa: F401
+from tests.pages.visits import A_MINUTE, sign_in
 
 PART = 14_000
 PARTS = "**/v1/uploads/*/parts/*"
@@ -153,7 +153,7 @@ def look(page: Page, path: Path) -> None:
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)
 @pytest.mark.parametrize("reloads", [False, True])
 def test_a_connection_that_breaks_costs_only_what_was_under_way(
-    visitor,  # noqa: F811
+    visitor,
     alice: User, all_installed, settings, live_server, clip: Path, tmp_path: Path, reloads: bool,
 ):  # fmt: skip
     settings.SITE_URL = live_server.url

@@ -14,8 +14,8 @@ from apps.accounts.models import User
 from apps.jobs.models import Job
 from apps.projects.models import Asset
 from tests.factories import make_project
-from tests.pages.test_journey import A_MINUTE, browser_thread, faults_here, program, sign_in, visitor  # noqa: F401
 from tests.pages.test_upload import PARTS
+from tests.pages.visits import A_MINUTE, faults_here, sign_in
 
 pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
 
@@ -175,7 +175,7 @@ def start_by_keyboard(page: Page) -> None:
 
 
 def test_several_files_from_the_first_look_to_the_list_of_their_jobs(
-    visitor: Callable[..., Any],  # noqa: F811
+    visitor: Callable[..., Any],
     alice: User, all_installed: None, settings: Any, live_server: Any, clip: Path, tmp_path: Path,
 ) -> None:  # fmt: skip
     settings.SITE_URL = live_server.url
