@@ -38,9 +38,9 @@ doctor: $(VENV)/run.stamp ## what is wrong with this installation, and what to d
 test: $(VENV)/dev.stamp ## the whole test suite
 	@$(PY) -m pytest $(ARGS)
 
-bench: bench-given $(VENV)/bench.stamp ## how good and how dear the models are (BENCH=DIR MODELS=human,pro ONLY=glass PARTS=models,raw QUICK=1 FRESH=1 PUBLISH=1)
-	@$(PY) -m bench "$(BENCH)" $(if $(MODELS),--models "$(MODELS)") $(if $(ONLY),--only "$(ONLY)") $(if $(PARTS),--parts "$(PARTS)") $(if $(filter 1,$(QUICK)),--quick) \
-		$(if $(filter 1,$(FRESH)),--fresh) $(if $(filter 1,$(PUBLISH)),--publish) --rembg-python $(VENV)/bench/bin/python
+bench: bench-given $(VENV)/bench.stamp ## how good and how dear the models are (BENCH=DIR MODELS=human,pro ONLY=glass PARTS=models,raw ABLATE=pro QUICK=1 FRESH=1 PUBLISH=1)
+	@$(PY) -m bench "$(BENCH)" $(if $(MODELS),--models "$(MODELS)") $(if $(ONLY),--only "$(ONLY)") $(if $(PARTS),--parts "$(PARTS)") $(if $(ABLATE),--ablate "$(ABLATE)") \
+		$(if $(filter 1,$(QUICK)),--quick) $(if $(filter 1,$(FRESH)),--fresh) $(if $(filter 1,$(PUBLISH)),--publish) --rembg-python $(VENV)/bench/bin/python
 
 bench-given:
 	@test -n "$(BENCH)" || { echo "error: name the folder with score.py and the sequences: make bench BENCH=DIR (see docs/benchmarks.md)" >&2; exit 1; }

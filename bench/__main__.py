@@ -17,7 +17,7 @@ from bench.folder import Bench, BenchError, Clip, choose, open_bench, quickest_o
 from bench.measure import Bencher, RunFailed
 from bench.publish import publish
 from bench.report import WORST_LOSS, Report
-from bench.rows import MODEL, ORACLE, PEERS, RAW, REMBG, SHARE_PROMISED, WITHOUT, Row, plan
+from bench.rows import MODEL, ORACLE, PEERS, RAW, REMBG, SHARE_PROMISED, WITHOUT, Row, ablations, plan
 from bench.store import ROOT, Measured, Store, alone_in, write_json
 from bench.tables import markdown
 
@@ -33,6 +33,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", type=_words, default=[], metavar="A,B", help="sequences by name, group, tag or role")
     parser.add_argument(
         "--parts", type=_words, default=[], metavar="A,B", help=f"of {', '.join(PARTS)}; all if not given"
+    )
+    parser.add_argument(
+        "--ablate", type=_words, default=[], metavar="A,B", help="models to leave stages out of; all if not given"
     )
     parser.add_argument("--quick", action="store_true", help="one sequence per group, no ablations")
     parser.add_argument("--fresh", action="store_true", help="measure again what was measured before")
@@ -54,7 +57,9 @@ def main(argv: list[str]) -> int:
         bench = open_bench(given.bench)
         clips = choose(bench.clips, given.only)
         parts = choose_parts(given.parts)
-        rows = plan(given.models, ablate="ablations" in parts and not given.quick)
+        rows = plan(given.models)
+        if "ablations" in parts and not given.quick:
+            rows += ablations(rows, given.ablate)
         if given.publish and (given.quick or given.only):
             raise BenchError("Only figures of every sequence are published: leave out QUICK and ONLY.")
         with alone_in(given.out):

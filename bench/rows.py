@@ -57,19 +57,24 @@ CHROMA = Row("chroma", MODEL, "chroma")
 """Without weights; only when it is named."""
 
 
-def plan(wanted: Sequence[str], *, ablate: bool) -> list[Row]:
+def plan(wanted: Sequence[str]) -> list[Row]:
     """The rows in the order in which they are measured; without a wish, all."""
     known = {**MODELS, **PEERS, "chroma": CHROMA}
     unknown = [name for name in wanted if name not in known]
     if unknown:
         raise BenchError(f"MODELS={','.join(unknown)} is unknown. Known: {', '.join(known)}.")
-    rows = [known[name] for name in wanted] if wanted else [*MODELS.values(), *PEERS.values()]
-    return rows + [one for row in rows if ablate for one in _ablations(row)]
+    return [known[name] for name in wanted] if wanted else [*MODELS.values(), *PEERS.values()]
+
+
+def ablations(rows: Sequence[Row], wanted: Sequence[str]) -> list[Row]:
+    """Each of these models without each of its stages; without a wish, every model among the rows."""
+    models = [row.name for row in rows if row.kind == MODEL and row.target in weights.NEEDS]
+    if unknown := [name for name in wanted if name not in models]:
+        raise BenchError(f"ABLATE={','.join(unknown)} is no model that is measured here. Known: {', '.join(models)}.")
+    return [one for row in rows if row.name in (wanted or models) for one in _ablations(row)]
 
 
 def _ablations(row: Row) -> list[Row]:
-    if row.kind != MODEL or row.target not in weights.NEEDS:
-        return []
     return [
         Row(f"{row.name} without {stage}", WITHOUT, row.target, row.is_permissive, stage)
         for stage in stages.of(row.target, row.is_permissive)

@@ -17,7 +17,7 @@ from bench import raw, share, tables
 from bench.folder import BenchError, open_bench, quickest_of_each_group
 from bench.publish import BEGIN, END, publish
 from bench.report import Report
-from bench.rows import plan
+from bench.rows import ablations, plan
 from bench.store import ROOT
 from tests.bench.drawn import make_bench
 
@@ -59,20 +59,20 @@ def test_the_quickest_clip_of_each_group_is_taken(given: Path) -> None:
 def test_every_model_is_also_measured_without_each_of_its_stages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stages, "of", lambda name, permissive: ("cuts", "bare") if permissive else ("steady",))
 
-    rows = plan(["light", "human-permissive", "rembg"], ablate=True)
+    rows = plan(["light", "human-permissive", "rembg", "chroma"])
 
-    assert [(row.name, row.of, row.without) for row in rows] == [
-        ("light", "light", ""),
-        ("human-permissive", "human-permissive", ""),
-        ("rembg", "rembg", ""),
+    assert [(row.name, row.of, row.without) for row in ablations(rows, [])] == [
         ("light without steady", "light", "steady"),
         ("human-permissive without cuts", "human-permissive", "cuts"),
         ("human-permissive without bare", "human-permissive", "bare"),
     ]
+    assert [row.name for row in ablations(rows, ["light"])] == ["light without steady"]
+    with pytest.raises(BenchError, match=r"ABLATE=pro,rembg is no model .* Known: light, human-permissive\."):
+        ablations(rows, ["pro", "rembg", "light"])
 
 
 def test_without_a_wish_everything_but_the_keyer_is_measured() -> None:
-    names = [row.name for row in plan([], ablate=False)]
+    names = [row.name for row in plan([])]
 
     models = ["original", "light", "human", "pro", "human-permissive", "pro-permissive"]
     told = ["light told the truth", "original told the truth"]
@@ -85,7 +85,8 @@ def costs(**scores: object) -> dict:
 
 def test_figures_are_means_over_clips_and_costs_are_per_frame(given: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stages, "of", lambda name, permissive: ("steady",))
-    report = Report(plan(["light"], ablate=True), open_bench(given).clips, threads=2)
+    rows = plan(["light"])
+    report = Report([*rows, *ablations(rows, [])], open_bench(given).clips, threads=2)
     report.measured["light"] = {
         "jump": costs(mad=4.0, webm={"mad": 4.5}),
         "still": costs(mad=2.0, fgr_mse=1.0, webm={"mad": 4.0}),
