@@ -110,6 +110,13 @@ class Compare {
       range.setAttribute("aria-valuetext", `${Math.round(range.value)} % original`);
     };
     range.addEventListener("input", place);
+    // A finger that scrolls the page has pressed the range first; it is called off as soon as the page moves.
+    let before;
+    range.addEventListener("pointerdown", () => (before = range.value));
+    range.addEventListener("pointercancel", () => {
+      range.value = before;
+      place();
+    });
     onDrag(handle, (event) => {
       const { left, width } = frame.getBoundingClientRect();
       range.value = ((event.clientX - left) / width) * 100;

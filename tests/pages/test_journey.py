@@ -295,15 +295,20 @@ def see_which(page: Page, which: str) -> int:
     return page.locator(".result stacked-player canvas").count()
 
 
+def finished(owner: User, folder: Path) -> Job:
+    job = make_job(owner, status="completed", asset=make_asset(owner, content=film(folder, "mp4", opaque=True)))
+    job.outputs.all().delete()
+    make_output(job, content=film(folder, "webm"), width=96, height=64)
+    make_output(job, kind="preview", content=film(folder, "stacked_mp4"), format_="stacked_mp4", width=96, height=128)
+    return job
+
+
 @pytest.mark.parametrize("loses_alpha", [False, True])
 def test_where_webm_loses_its_alpha_the_stacked_copy_plays(
     visitor, alice: User, tmp_path, settings, live_server, loses_alpha
 ):
     settings.SITE_URL = live_server.url
-    job = make_job(alice, status="completed", asset=make_asset(alice, content=film(tmp_path, "mp4", opaque=True)))
-    job.outputs.all().delete()
-    make_output(job, content=film(tmp_path, "webm"), width=96, height=64)
-    make_output(job, kind="preview", content=film(tmp_path, "stacked_mp4"), format_="stacked_mp4", width=96, height=128)
+    job = finished(alice, tmp_path)
     person = visitor()
     person.does(sign_in, alice.email)
 
@@ -312,6 +317,39 @@ def test_where_webm_loses_its_alpha_the_stacked_copy_plays(
     )
 
     assert person.does(see_which, "spare" if loses_alpha else "result") == int(loses_alpha)
+
+
+def scroll_by_finger(page: Page) -> tuple[str, str]:
+    """What the comparison shows after a scroll that began on the picture, and after a tap at the same place."""
+    slider = page.get_by_label("How much of the original to show")
+    slider.scroll_into_view_if_needed()
+    box = slider.bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 4, box["y"] + box["height"] / 2
+    before = page.evaluate("scrollY")
+    touch = page.context.new_cdp_session(page).send
+    touch("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": x, "y": y}]})
+    for moved in range(10, 130, 10):
+        touch("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [{"x": x, "y": y - moved}]})
+    touch("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    assert page.evaluate("scrollY") > before + 50
+    scrolled = slider.input_value()
+    page.touchscreen.tap(x, y - 120)
+    return scrolled, slider.input_value()
+
+
+def test_a_finger_that_scrolls_leaves_the_comparison_as_it_was(visitor, alice: User, tmp_path, settings, live_server):
+    settings.SITE_URL = live_server.url
+    job = finished(alice, tmp_path)
+    person = visitor(has_touch=True, is_mobile=True, viewport={"width": 375, "height": 667})
+    person.does(sign_in, alice.email)
+    person.does(open_result, reverse("web:job", args=[job.pk]), None)
+    person.does(see_which, "result")
+
+    scrolled, tapped = person.does(scroll_by_finger)
+
+    assert scrolled == "50"
+    assert float(tapped) == pytest.approx(25, abs=6)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
