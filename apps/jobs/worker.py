@@ -16,7 +16,7 @@ from django.db import DatabaseError, connections
 from redis.exceptions import RedisError
 from rq.serializers import JSONSerializer
 
-from apps.jobs import attempts, diary, fleet, needs, retention, watch
+from apps.jobs import attempts, bare, diary, fleet, needs, retention, watch
 from apps.webhooks import sending
 
 log = logging.getLogger(__name__)
@@ -99,7 +99,7 @@ class Worker(rq.Worker):
         try:
             retention.sweep_scratch()
         except DatabaseError:
-            log.exception("scratch is swept another time")
+            bare.log_trouble(log, "scratch is swept another time")
         finally:
             close_connections()
 
