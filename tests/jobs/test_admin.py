@@ -20,6 +20,7 @@ from apps.credits.models import LedgerEntry, Purchase, Wallet
 from apps.jobs import diary, projects, services
 from apps.jobs import support as acts
 from apps.jobs.models import Attempt, Job
+from apps.projects.models import Asset
 from apps.webhooks import services as webhooks
 from tests.admin.pressing import button, page, press
 from tests.conftest import make_user
@@ -193,6 +194,25 @@ def test_results_are_kept_longer_with_their_source(support: Client, alice: User)
     assert Act.objects.filter(action="extend").count() == 1
 
 
+@pytest.mark.parametrize("status", ["failed", "canceled"])
+def test_the_source_of_a_job_without_results_is_kept_longer(support: Client, alice: User, status: str) -> None:
+    """Whoever has to find out why it failed needs it longer than the hours that sources are kept."""
+    job = make_job(alice, status=status)
+    assert job.asset is not None
+    ends_at = timezone.now() + timedelta(hours=3)
+    Asset.objects.filter(pk=job.asset.pk).update(expires_at=ends_at)
+
+    assert "Kept until" in press(support, job, "extend", days="7").text
+
+    job.refresh_from_db()
+    job.asset.refresh_from_db()
+    assert (job.asset.expires_at, job.expires_at) == (ends_at + timedelta(days=7), None)
+    line = Act.objects.get()
+    assert (line.before["source"], line.after["source"]) == (
+        ends_at.isoformat(), (ends_at + timedelta(days=7)).isoformat()
+    )  # fmt: skip
+
+
 def test_media_are_deleted_and_the_line_tells_what_was_there(support: Client, alice: User) -> None:
     job = make_job(alice, status="completed")
 
@@ -200,8 +220,8 @@ def test_media_are_deleted_and_the_line_tells_what_was_there(support: Client, al
 
     line = Act.objects.get()
     assert (line.before, line.after) == ({"results": 1, "source": "ready"}, {"results": 0, "source": "deleted"})
-    assert "Its files are gone." in press(support, job, "delete").text
-    assert "Its files are gone." in press(support, job, "extend", days="7").text
+    assert "No file of it is kept." in press(support, job, "delete").text
+    assert "No file of it is kept." in press(support, job, "extend", days="7").text
 
 
 @pytest.mark.parametrize(
@@ -212,7 +232,7 @@ def test_media_are_deleted_and_the_line_tells_what_was_there(support: Client, al
         ("failed", "cancel", "It is failed already."),
         ("failed", "refund", "Nothing was charged."),
         ("queued", "refund", "Nothing was charged."),
-        ("processing", "extend", "It has no results yet"),
+        ("processing", "extend", "It is not over: its source stays until then"),
         ("processing", "delete", "It is still processing: cancel it first."),
     ],
 )
