@@ -153,7 +153,8 @@ class Story:
             yield Line(output.created_at, f"Stored {output.kind}", f"{output.format}, {output.size / 1e6:.2f} MB")
         for proof in self.deletions:
             because = ": ".join(filter(None, (proof.get_rule_display(), proof.detail)))
-            yield Line(proof.created_at, f"Deleted {proof.kind}", f"{because}; {proof.size / 1e6:.2f} MB")
+            url = page("projects_deletion", proof.pk)
+            yield Line(proof.created_at, f"Deleted {proof.kind}", f"{because}; {proof.size / 1e6:.2f} MB", url)
 
     def _of_deliveries(self) -> Iterator[Line]:
         for delivery in self.deliveries:

@@ -262,7 +262,8 @@ def running() -> Iterator[Finding]:
     holder = instance.running(Path(settings.DATA_DIR))
     if holder or settings.REDIS_URL_GIVEN:
         for name, found in (("queue", checks.queue()), ("workers", checks.workers())):
-            yield ok(name, in_words(found.facts)) if found.ok else bad(name, f"{found.detail}. See {settings.DATA_DIR}/logs.")
+            wrong = bad(name, f"{found.detail}. See {settings.DATA_DIR}/logs.")
+            yield ok(name, in_words(found.facts)) if found.ok else wrong
         yield from unheard(found.facts)
     if holder:
         yield ok("instance", f"process {holder.get('pid')} serves {holder.get('address')}")
@@ -279,7 +280,7 @@ def running() -> Iterator[Finding]:
 def in_words(facts: Mapping[str, Any]) -> str:
     """`cpu 3, webhooks 1`; what is counted by name under one word as `waiting: cpu 3, webhooks 1`."""
     return ", ".join(
-        f"{name}: {in_words(value)}" if isinstance(value, Mapping) else f"{name} {value}" for name, value in facts.items()
+        f"{name}: {in_words(fact)}" if isinstance(fact, Mapping) else f"{name} {fact}" for name, fact in facts.items()
     )
 
 

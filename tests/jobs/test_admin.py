@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import timedelta
+from html import unescape
 
 import pytest
 from django.contrib.auth.models import Permission
@@ -297,3 +298,28 @@ def _queries(client: Client, address: str) -> int:
     with CaptureQueriesContext(connection) as captured:
         client.get(address)
     return len(captured)
+
+
+def test_what_was_asked_reads_as_the_caller_wrote_it(support: Client, alice: User) -> None:
+    asked = {"trim": {"start": 0, "end": 1}, "keep_audio": False, "metadata": {"note": "Grüße"}}
+    job = make_job(alice, status="completed", requested=asked)
+
+    told = unescape(support.get(page(job)).text)
+
+    assert [words in told for words in ('{"start": 0, "end": 1}', ">false<", '{"note": "Grüße"}')] == [True] * 3
+    assert "{'" not in told
+
+
+def test_credits_of_a_hold_are_told_in_credits(support: Client, alice: User) -> None:
+    job = make_job(alice, status="completed")
+
+    assert str(job.hold) == "captured hold of 7.5"
+
+
+def test_a_mail_leads_back_to_its_job(support: Client, alice: User) -> None:
+    alice.mails_finished_jobs = True
+    job = make_job(alice, status="completed")
+    letter = mail.job_finished(alice, job_id=job.pk, name="clip.mp4", is_completed=True, error="")
+
+    assert letter is not None
+    assert f'href="{page(job)}"' in support.get(page(letter)).text
