@@ -105,7 +105,7 @@ class LedgerEntry(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"{self.kind} {to_credits(self.amount):+g}"
+        return f"{self.kind} {to_credits(self.amount):+}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         if not self._state.adding:
@@ -153,7 +153,7 @@ class Hold(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"{self.state} hold of {to_credits(self.amount):g}"
+        return f"{self.state} hold of {to_credits(self.amount)}"
 
     @property
     def is_for_dispute(self) -> bool:

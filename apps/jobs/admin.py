@@ -72,7 +72,7 @@ class JobAdmin(RecordAdmin):
         project = f"{record.project} · " if record.project else ""
         error = f" · {record.error_code}" if record.error_code else ""
         made = f"{record.model} → {record.output_format}"
-        return f"{project}{self.film(record)} · {whose} · {made} · charged {to_credits(record.charged):g}{error}"
+        return f"{project}{self.film(record)} · {whose} · {made} · charged {to_credits(record.charged)}{error}"
 
     def account_of(self, record: Job) -> Any:
         return record.owner_id or (record.hold.wallet.user_id if record.hold else None)

@@ -110,10 +110,10 @@ def _credits(story: Story) -> Rows:
     return [
         ("price list", link("credits_pricelist", version, f"version {version}") if version else None),
         ("priced for", f"{job.held_seconds:g} s" if job.held_seconds else None),
-        ("estimated", f"{to_credits(job.estimated):g}"),
-        ("held", ", ".join(f"{to_credits(hold.amount):g} ({hold.state})" for hold in story.holds)),
-        ("charged", f"{to_credits(job.charged):g}"),
-        ("refunded", f"{to_credits(story.refunded):g}" if story.refunded else None),
+        ("estimated", f"{to_credits(job.estimated)}"),
+        ("held", ", ".join(f"{to_credits(hold.amount)} ({hold.state})" for hold in story.holds)),
+        ("charged", f"{to_credits(job.charged)}"),
+        ("refunded", f"{to_credits(story.refunded)}" if story.refunded else None),
     ]
 
 

@@ -65,13 +65,13 @@ def _requeue(job: Job, wish: Wish) -> str:
 def _cancel(job: Job, wish: Wish) -> str:
     held = job.hold.amount if job.hold and job.hold.state == Hold.State.OPEN else 0
     services.cancel(job, detail={"by": "support"})
-    return f"Canceled; {to_credits(held):g} credits are free again."
+    return f"Canceled; {to_credits(held)} credits are free again."
 
 
 def _refund(job: Job, wish: Wish) -> str:
     assert job.hold is not None
     entry = credits.give_back(job.hold, reason=wish.reason, staff=wish.staff)
-    return f"{to_credits(entry.amount):g} credits given back."
+    return f"{to_credits(entry.amount)} credits given back."
 
 
 def _extend(job: Job, wish: Wish) -> str:
