@@ -121,6 +121,10 @@ else:
     DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {
         "min_size": 0,
         "max_size": env.int("DATABASE_POOL", default=8),
+        # Left to itself it asks a database that is away after ever longer pauses, up to minutes, and who waits for it
+        # does so for half a minute: the site would stay away long after its database is back.
+        "timeout": 10.0,
+        "reconnect_timeout": 2.0,
     }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

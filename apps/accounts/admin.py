@@ -16,7 +16,7 @@ from django.http import HttpRequest
 from apps.accounts import closing, services
 from apps.accounts.acts import Button, Wish
 from apps.accounts.models import Act, ApiKey, DataRequest, Mail, User
-from apps.accounts.records import RecordAdmin, link, listing, one_of
+from apps.accounts.records import RecordAdmin, link, listing, one_of, page
 from apps.accounts.sought import Sought, keys
 from apps.errors import AppError
 
@@ -172,6 +172,9 @@ class ApiKeyAdmin(OfAccountAdmin):
             return Q(prefix=sought.text[: services.SHOWN_CHARACTERS])
         return super().condition(sought)
 
+    def ways(self, record: ApiKey) -> list[tuple[str, str]]:
+        return [("Account", page("accounts_user", record.user_id)), ("Jobs with it", listing("jobs_job", record.pk))]
+
     def detail(self, record: ApiKey) -> str:
         return f"of {record.user}{', disabled' if record.disabled_at else ''}"
 
@@ -189,13 +192,18 @@ class MailAdmin(OfAccountAdmin):
     list_select_related = ("user",)
     search_help_text = "E-mail or account id, job id, mail id, or the occasion's key."
     fields = readonly_fields = (
-        "id", "of", "kind", "key", "context", "created_at", "attempts", "next_attempt_at", "sent_at",
+        "id", "of", "kind", "key", "about", "context", "created_at", "attempts", "next_attempt_at", "sent_at",
     )  # fmt: skip
 
     def condition(self, sought: Sought) -> Q | None:
         if theirs := self.of_account(sought):
             return theirs
         return Q(key__in=(sought.text, f"job:{sought.id}")) if not sought.first or sought.id else sought.ids()
+
+    @admin.display(description="job")
+    def about(self, mail: Mail) -> str:
+        kind, _, pk = mail.key.partition(":")
+        return link("jobs_job", pk, pk) if kind == "job" else "–"
 
 
 @admin.register(Act)

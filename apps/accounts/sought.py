@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db.models import Q, QuerySet
 
 FEWEST_CHARACTERS = 8
@@ -14,6 +15,8 @@ FEWEST_CHARACTERS = 8
 MOST_RECORDS = 200
 """That one search names by their ids."""
 HEX = re.compile(r"[0-9a-f]+")
+ID = re.compile(r"/([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})(?![0-9a-fA-F-])")
+"""In the address of one of our pages, as people copy it into their mails: the first is what the page is of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,8 @@ class Sought:
 
 def read(text: str) -> Sought:
     text = text.strip().replace("\x00", "")[:300]
+    if text.startswith(settings.SITE_URL) and (copied := ID.search(text)):
+        text = copied[1]
     digits = text.replace("-", "").lower()
     if HEX.fullmatch(digits):
         if len(digits) == 64:

@@ -34,16 +34,21 @@ EVENT_TYPES = (
 )  # fmt: skip
 
 
+def _typed(wish: Wish) -> int:
+    """The amount; with the minus sign that our own label shows, too."""
+    return from_credits(wish.given["credits"].replace("−", "-"))
+
+
 def _grant(wallet: Wallet, wish: Wish) -> str:
-    amount = from_credits(wish.given["credits"])
+    amount = _typed(wish)
     services.grant(wallet.user, amount, key=f"grant:admin:{wish.number}", note=wish.reason.strip(), staff=wish.staff)
-    return f"{to_credits(amount):g} credits given to {wallet.user}."
+    return f"{to_credits(amount)} credits given to {wallet.user}."
 
 
 def _adjust(wallet: Wallet, wish: Wish) -> str:
-    amount = from_credits(wish.given["credits"])
+    amount = _typed(wish)
     services.adjust(wallet.user, amount, key=f"adjust:admin:{wish.number}", reason=wish.reason, staff=wish.staff)
-    return f"{to_credits(amount):g} credits put on the balance of {wallet.user}."
+    return f"{to_credits(amount)} credits put on the balance of {wallet.user}."
 
 
 def _look(wallet: Wallet) -> dict[str, Any]:
@@ -78,7 +83,7 @@ class WalletAdmin(OfAccountAdmin):
         return f"Wallet of {record.user}"
 
     def detail(self, record: Wallet) -> str:
-        return f"{to_credits(record.balance):g} credits, {to_credits(record.held):g} of them held"
+        return f"{to_credits(record.balance)} credits, {to_credits(record.held)} of them held"
 
     def ways(self, record: Wallet) -> list[tuple[str, str]]:
         kinds = {"Ledger": "credits_ledgerentry", "Holds": "credits_hold", "Purchases": "credits_purchase"}
@@ -141,7 +146,7 @@ class LedgerEntryAdmin(OfWalletAdmin):
         return by_key or among(keys(LedgerEntry.objects.filter(reference=str(sought.id or sought.text))))
 
     def title(self, record: LedgerEntry) -> str:
-        return f"{record.get_kind_display()} {to_credits(record.amount):+g}"
+        return f"{record.get_kind_display()} {to_credits(record.amount):+}"
 
     def detail(self, record: LedgerEntry) -> str:
         return f"{record.wallet.user} · {record.note or record.reference}"
@@ -176,7 +181,7 @@ class HoldAdmin(OfWalletAdmin):
         return by_reference or among(keys(Hold.objects.filter(key=sought.text))) or sought.ids()
 
     def detail(self, record: Hold) -> str:
-        return f"{to_credits(record.amount):g} credits of {record.wallet.user}"
+        return f"{to_credits(record.amount)} credits of {record.wallet.user}"
 
     @admin.display(description="about")
     def about(self, hold: Hold) -> str:

@@ -11,6 +11,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
+from apps.credits.amounts import to_credits
 from apps.engine.options import MODELS
 
 IMMUTABLE = "ledger entries are immutable: post a correcting entry"
@@ -104,7 +105,7 @@ class LedgerEntry(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.amount}"
+        return f"{self.kind} {to_credits(self.amount):+}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         if not self._state.adding:
@@ -152,7 +153,7 @@ class Hold(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"{self.state} hold of {self.amount}"
+        return f"{self.state} hold of {to_credits(self.amount)}"
 
     @property
     def is_for_dispute(self) -> bool:

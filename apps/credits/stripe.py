@@ -58,6 +58,19 @@ def client() -> stripe.StripeClient:
     )
 
 
+def try_key() -> tuple[bool, str]:
+    """Whether Stripe takes the key, asked with a call that changes nothing; and what is wrong, in words."""
+    try:
+        client().v1.checkout.sessions.list({"limit": 1})
+    except stripe.AuthenticationError:
+        return False, "Stripe does not take STRIPE_SECRET_KEY: put in the one that its dashboard has now"
+    except stripe.PermissionError:
+        return False, "STRIPE_SECRET_KEY may not read Checkout Sessions: docs/operations.md says what it must be allowed"
+    except stripe.StripeError as error:
+        return True, f"Stripe could not be asked whether it takes the key ({type(error).__name__})"
+    return True, ""
+
+
 def receive_webhook(body: bytes, header: str) -> StripeEvent:
     """Verify, store, then act: a failure while acting leaves the event to be seen, and Stripe sends it again."""
     _verify(body, header)

@@ -7,11 +7,12 @@ from uuid import UUID
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
 from apps.accounts.admin import owner
+from apps.accounts.models import ApiKey
 from apps.accounts.records import RecordAdmin, listing, one_of, page
 from apps.accounts.sought import MOST_RECORDS, Sought, among, keys
 from apps.credits.amounts import to_credits
@@ -44,7 +45,7 @@ class JobAdmin(RecordAdmin):
     list_select_related = ("owner", "project", "asset")
     search_help_text = (
         "Job id (whole or its first eight characters), request id, project id, external id or name, e-mail or account "
-        "id, SHA-256 of source or result, or a value of its metadata."
+        "id, id of an API key, SHA-256 of source or result, or a value of its metadata."
     )
     date_hierarchy = "created_at"
     buttons = support.BUTTONS
@@ -71,7 +72,7 @@ class JobAdmin(RecordAdmin):
         project = f"{record.project} · " if record.project else ""
         error = f" · {record.error_code}" if record.error_code else ""
         made = f"{record.model} → {record.output_format}"
-        return f"{project}{self.film(record)} · {whose} · {made} · charged {to_credits(record.charged):g}{error}"
+        return f"{project}{self.film(record)} · {whose} · {made} · charged {to_credits(record.charged)}{error}"
 
     def account_of(self, record: Job) -> Any:
         return record.owner_id or (record.hold.wallet.user_id if record.hold else None)
@@ -144,6 +145,9 @@ def _belonging(pk: UUID) -> Q | None:
         return Q(project=pk)
     if Asset.objects.filter(pk=pk).exists():
         return among(keys(Job.objects.filter(asset=pk)))
+    if ApiKey.objects.filter(pk=pk).exists():
+        # The newest by the index of what a key spent: a program may have asked for most of all jobs.
+        return among(_first(Job.objects.filter(api_key=pk).order_by("-queued_at")))
     output = Output.objects.filter(pk=pk).first()
     return Q(pk=output.job_id) if output else None
 
@@ -159,5 +163,8 @@ def _called(text: str) -> Q | None:
 
 
 def _newest(project: UUID) -> list[UUID]:
-    rows = Job.objects.filter(project=project).order_by("-created_at")
+    return _first(Job.objects.filter(project=project).order_by("-created_at"))
+
+
+def _first(rows: QuerySet[Job]) -> list[UUID]:
     return list(rows.values_list("pk", flat=True)[:MOST_RECORDS])

@@ -140,11 +140,11 @@ class Story:
     def _of_credits(self) -> Iterator[Line]:
         for hold in self.holds:
             url = page("credits_hold", hold.pk)
-            yield Line(hold.created_at, "Credits held", f"{to_credits(hold.amount):g}", url)
+            yield Line(hold.created_at, "Credits held", f"{to_credits(hold.amount)}", url)
             if hold.settled_at and hold.state == Hold.State.RELEASED:
-                yield Line(hold.settled_at, "Credits released", f"{to_credits(hold.amount):g}", url)
+                yield Line(hold.settled_at, "Credits released", f"{to_credits(hold.amount)}", url)
         for entry in self.entries:
-            detail = f"{to_credits(entry.amount):+g}, balance after {to_credits(entry.balance_after):g}"
+            detail = f"{to_credits(entry.amount):+}, balance after {to_credits(entry.balance_after)}"
             what = f"Ledger: {entry.get_kind_display()}"
             yield Line(entry.created_at, what, detail, page("credits_ledgerentry", entry.pk))
 
@@ -153,7 +153,8 @@ class Story:
             yield Line(output.created_at, f"Stored {output.kind}", f"{output.format}, {output.size / 1e6:.2f} MB")
         for proof in self.deletions:
             because = ": ".join(filter(None, (proof.get_rule_display(), proof.detail)))
-            yield Line(proof.created_at, f"Deleted {proof.kind}", f"{because}; {proof.size / 1e6:.2f} MB")
+            url = page("projects_deletion", proof.pk)
+            yield Line(proof.created_at, f"Deleted {proof.kind}", f"{because}; {proof.size / 1e6:.2f} MB", url)
 
     def _of_deliveries(self) -> Iterator[Line]:
         for delivery in self.deliveries:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from apps.accounts.records import link
@@ -43,7 +45,14 @@ def context(story: Story) -> dict[str, Any]:
 
 
 def told(rows: Rows) -> Rows:
-    return [(name.replace("_", " "), value) for name, value in rows if value not in (None, "", [], {})]
+    return [(name.replace("_", " "), _said(value)) for name, value in rows if value not in (None, "", [], {})]
+
+
+def _said(value: object) -> object:
+    """As the caller would write it, not as Python does; times as everywhere on the page."""
+    if isinstance(value, bool | list | Mapping):
+        return json.dumps(value, ensure_ascii=False)
+    return f"{value:%Y-%m-%d %H:%M:%S} UTC" if isinstance(value, datetime) else value
 
 
 def flat(fields: Mapping[str, Any], prefix: str = "") -> Rows:
@@ -101,10 +110,10 @@ def _credits(story: Story) -> Rows:
     return [
         ("price list", link("credits_pricelist", version, f"version {version}") if version else None),
         ("priced for", f"{job.held_seconds:g} s" if job.held_seconds else None),
-        ("estimated", f"{to_credits(job.estimated):g}"),
-        ("held", ", ".join(f"{to_credits(hold.amount):g} ({hold.state})" for hold in story.holds)),
-        ("charged", f"{to_credits(job.charged):g}"),
-        ("refunded", f"{to_credits(story.refunded):g}" if story.refunded else None),
+        ("estimated", f"{to_credits(job.estimated)}"),
+        ("held", ", ".join(f"{to_credits(hold.amount)} ({hold.state})" for hold in story.holds)),
+        ("charged", f"{to_credits(job.charged)}"),
+        ("refunded", f"{to_credits(story.refunded)}" if story.refunded else None),
     ]
 
 

@@ -23,6 +23,8 @@ from apps.projects.models import Asset
 MOST_DAYS = 90
 """That support may add to the life of results at a time."""
 
+NO_FILES = "No file of it is kept."
+
 Look = Callable[[Job], dict[str, Any]]
 
 
@@ -35,15 +37,19 @@ def forget_caller(owner: UUID) -> int:
 
 
 def extend(job: Job, days: int) -> datetime:
-    """Keep results, and the source where it is still here, so much longer; the new end."""
+    """Keep results, and the source where it is still here, so much longer; the new end. Without results: the source."""
     if not 1 <= days <= MOST_DAYS:
         raise AppError("invalid_request", f"Days are 1 to {MOST_DAYS}.", param="days")
     if why_not := _not_extended(job):
         raise AppError("conflict", why_not)
     now, more = timezone.now(), timedelta(days=days)
-    end = max(job.expires_at or now, now) + more
-    if not Job.objects.filter(pk=job.pk, expires_at=job.expires_at).update(expires_at=end, delete_request=""):
-        raise AppError("conflict", "Its end was changed just now: look again.")
+    if has_files(job):
+        end = max(job.expires_at or now, now) + more
+        if not Job.objects.filter(pk=job.pk, expires_at=job.expires_at).update(expires_at=end, delete_request=""):
+            raise AppError("conflict", "Its end was changed just now: look again.")
+    else:
+        assert job.asset is not None
+        end = max(job.asset.expires_at or now, now) + more
     if job.asset:
         kept = Asset.objects.filter(pk=job.asset.pk, status=Asset.Status.READY, expires_at__lt=end)
         kept.update(expires_at=end, delete_request="")
@@ -59,13 +65,13 @@ def _requeue(job: Job, wish: Wish) -> str:
 def _cancel(job: Job, wish: Wish) -> str:
     held = job.hold.amount if job.hold and job.hold.state == Hold.State.OPEN else 0
     services.cancel(job, detail={"by": "support"})
-    return f"Canceled; {to_credits(held):g} credits are free again."
+    return f"Canceled; {to_credits(held)} credits are free again."
 
 
 def _refund(job: Job, wish: Wish) -> str:
     assert job.hold is not None
     entry = credits.give_back(job.hold, reason=wish.reason, staff=wish.staff)
-    return f"{to_credits(entry.amount):g} credits given back."
+    return f"{to_credits(entry.amount)} credits given back."
 
 
 def _extend(job: Job, wish: Wish) -> str:
@@ -105,18 +111,22 @@ def has_files(job: Job) -> bool:
     return Output.objects.filter(job=job).exclude(file="").exists()
 
 
+def _has_source(job: Job) -> bool:
+    return job.asset is not None and job.asset.status == Asset.Status.READY and bool(job.asset.file)
+
+
 def _not_extended(job: Job) -> str:
     if not job.is_final:
-        return "It has no results yet; their time begins when it is completed."
+        return "It is not over: its source stays until then, and the time of its results begins when it is completed."
     if job.project and job.project.deleted_at:
         return "Its project was deleted, and its files with it."
-    return "" if has_files(job) else "Its files are gone."
+    return "" if has_files(job) or _has_source(job) else NO_FILES
 
 
 def _not_deleted(job: Job) -> str:
     if not job.is_final:
         return f"It is still {job.status}: cancel it first."
-    return "" if has_files(job) or (job.asset and job.asset.file) else "Its files are gone."
+    return "" if has_files(job) or (job.asset and job.asset.file) else NO_FILES
 
 
 def _look(*fields: str) -> Look:
@@ -132,6 +142,12 @@ def _balance(job: Job) -> dict[str, Any]:
     return {"balance": to_credits(hold.wallet.balance) if hold else 0}
 
 
+def _ends(job: Job) -> dict[str, Any]:
+    row = Job.objects.values("expires_at", "asset__expires_at").get(pk=job.pk)
+    ends = {"results": row["expires_at"], "source": row["asset__expires_at"]}
+    return {name: end.isoformat() if end else None for name, end in ends.items()}
+
+
 def _files(job: Job) -> dict[str, Any]:
     count = Output.objects.filter(job=job).exclude(file="").count()
     source = Asset.objects.filter(jobs=job).values_list("status", flat=True).first()
@@ -145,7 +161,7 @@ BUTTONS = (
         "refund", "Refund its credits", "jobs.refund_job", _refund, _balance, _not_refunded, hint="(the owner reads it)"
     ),
     Button(
-        "extend", "Keep its files longer", "jobs.extend_job", _extend, _look("expires_at"), _not_extended,
+        "extend", "Keep its files longer", "jobs.extend_job", _extend, _ends, _not_extended,
         fields=(Field("days", f"Days more (1–{MOST_DAYS})", "7"),),
     ),
     Button(

@@ -14,9 +14,10 @@ import rq
 from django.conf import settings
 from django.db import DatabaseError, connections
 from redis.exceptions import RedisError
+from rq import worker_registration
 from rq.serializers import JSONSerializer
 
-from apps.jobs import attempts, diary, fleet, needs, retention, watch
+from apps.jobs import attempts, bare, diary, fleet, needs, retention, watch
 from apps.webhooks import sending
 
 log = logging.getLogger(__name__)
@@ -74,8 +75,23 @@ class Worker(rq.Worker):
     def heartbeat(self, *args: Any, **options: Any) -> None:
         """Sent while waiting and while working, at least every 75 s."""
         super().heartbeat(*args, **options)
+        self.be_known()
         self.tell_scratch()
         show_life()
+
+    def be_known(self) -> None:
+        """To a queue server that came back empty, or had given us up while this machine slept, we are nobody.
+
+        RQ signs in once, at the start: the worker would go on working, and no monitor would ever see it again.
+        """
+        if self.birth_date is None or self.connection.hexists(self.key, "birth"):
+            return
+        with self.connection.pipeline() as pipeline:
+            pipeline.hset(self.key, mapping=self.serialize())
+            worker_registration.register(self, pipeline)
+            pipeline.expire(self.key, self.worker_ttl + 60)
+            pipeline.execute()
+        log.info("signed in again: the queue server had forgotten this worker")
 
     def tell_scratch(self) -> None:
         """Beside what RQ itself keeps of this worker."""
@@ -99,7 +115,7 @@ class Worker(rq.Worker):
         try:
             retention.sweep_scratch()
         except DatabaseError:
-            log.exception("scratch is swept another time")
+            bare.log_trouble(log, "scratch is swept another time")
         finally:
             close_connections()
 

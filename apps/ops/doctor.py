@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.core.management import call_command
@@ -261,8 +262,8 @@ def running() -> Iterator[Finding]:
     holder = instance.running(Path(settings.DATA_DIR))
     if holder or settings.REDIS_URL_GIVEN:
         for name, found in (("queue", checks.queue()), ("workers", checks.workers())):
-            facts = ", ".join(f"{key} {value}" for key, value in found.facts.items())
-            yield ok(name, facts) if found.ok else bad(name, f"{found.detail}. See {settings.DATA_DIR}/logs.")
+            wrong = bad(name, f"{found.detail}. See {settings.DATA_DIR}/logs.")
+            yield ok(name, in_words(found.facts)) if found.ok else wrong
         yield from unheard(found.facts)
     if holder:
         yield ok("instance", f"process {holder.get('pid')} serves {holder.get('address')}")
@@ -274,6 +275,13 @@ def running() -> Iterator[Finding]:
         except queue_server.NoQueueServer as error:
             yield bad("queue", str(error))
     yield port()
+
+
+def in_words(facts: Mapping[str, Any]) -> str:
+    """`cpu 3, webhooks 1`; what is counted by name under one word as `waiting: cpu 3, webhooks 1`."""
+    return ", ".join(
+        f"{name}: {in_words(fact)}" if isinstance(fact, Mapping) else f"{name} {fact}" for name, fact in facts.items()
+    )
 
 
 def unheard(counts: Mapping[str, int]) -> Iterator[Finding]:

@@ -20,6 +20,7 @@ from django.core.mail import get_connection
 from django.db import DatabaseError, connection
 
 from apps.credits.models import StripeEvent
+from apps.credits.stripe import try_key
 from apps.ops import checks, hosts
 from apps.ops.findings import Finding, bad, note, ok
 from apps.projects.models import media_storage
@@ -151,6 +152,9 @@ def stripe() -> Finding:
     if not settings.STRIPE_WEBHOOK_SECRETS or wrong:
         where = f"{settings.SITE_URL}/stripe/webhook"
         return bad("stripe", f"STRIPE_WEBHOOK_SECRETS needs the whsec_… of the webhook to {where}.")
+    is_taken, trouble = try_key()
+    if trouble:
+        return note("stripe", f"{trouble}.") if is_taken else bad("stripe", f"{trouble}.")
     is_test = "_test_" in settings.STRIPE_SECRET_KEY
     try:
         stuck = StripeEvent.objects.filter(processed_at=None).count()
@@ -158,7 +162,8 @@ def stripe() -> Finding:
         return note("stripe", "a key and a webhook secret are there; the events cannot be counted")
     if stuck:
         return note("stripe", f"{stuck} events could not be worked on: look at them in the admin, Stripe events")
-    return note("stripe", "a test key: no money moves") if is_test else ok("stripe", "a live key and a webhook secret")
+    taken = "that Stripe takes, and a webhook secret"
+    return note("stripe", f"a test key {taken}: no money moves") if is_test else ok("stripe", f"a live key {taken}")
 
 
 def several_hosts() -> Finding:

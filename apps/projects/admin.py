@@ -80,7 +80,10 @@ class AssetAdmin(OfAccountAdmin):
         return f"{record.kind}, {record.status} · of {record.owner}"
 
     def ways(self, record: Asset) -> list[tuple[str, str]]:
-        return [("Jobs with it", listing("jobs_job", record.sha256 or record.pk))]
+        return [
+            ("Jobs with it", listing("jobs_job", record.sha256 or record.pk)),
+            ("Deletions", listing("projects_deletion", record.pk)),
+        ]
 
     @admin.display(description="project")
     def in_project(self, asset: Asset) -> str:

@@ -13,6 +13,7 @@ from django.utils import timezone
 from standardwebhooks import Webhook
 
 from apps.accounts.models import User
+from apps.api import request_id
 from apps.errors import AppError
 from apps.webhooks.models import Delivery, Endpoint, SigningSecret
 
@@ -90,4 +91,6 @@ def headers(delivery: Delivery, signing: SigningSecret, now: datetime) -> dict[s
         "webhook-id": str(delivery.pk),
         "webhook-timestamp": str(int(now.timestamp())),
         "webhook-signature": " ".join(standard),
+        # Of the request that it came of, so that receiver and support can name the same thing.
+        **({request_id.HEADER: delivery.request_id} if delivery.request_id else {}),
     }

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.conf import settings
+from django.contrib import admin
 from django.db import connection
 from django.db.models import Model
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils.html import escape
 
-from apps.accounts.models import User
+from apps.accounts.models import ApiKey, User
 from apps.accounts.records import SHOWN_HITS
 from apps.accounts.services import issue_key
 from apps.credits.models import LedgerEntry, Purchase, StripeEvent, Wallet
+from apps.jobs import metadata
 from apps.jobs.models import Output
 from apps.webhooks import services as webhooks
 from tests.admin.pressing import page
@@ -77,6 +82,9 @@ def _records_of(user: User) -> dict[str, Any]:
         (lambda r: "evt_alice", "event"),
         (lambda r: r["key"].prefix, "key"),
         (lambda r: str(r["user"].pk), "user"),
+        (lambda r: f"{settings.SITE_URL}/jobs/{r['job'].pk}", "job"),
+        (lambda r: f"{settings.SITE_URL}/v1/jobs/{r['job'].pk}?wait=30", "job"),
+        (lambda r: f"{settings.SITE_URL}/projects/{r['project'].pk}", "project"),
     ],
 )
 def test_a_handle_of_one_thing_leads_straight_to_it(
@@ -122,6 +130,25 @@ def test_a_list_of_hits_is_short_and_leads_to_all_of_them(support: Client, alice
     (group,) = [group for group in answer.context["groups"] if group.name == "jobs"]
     assert [hit.record for hit in group.hits] == jobs[::-1][:SHOWN_HITS]
     assert len(support.get(group.more).context["cl"].queryset) == len(jobs)
+
+
+def test_an_address_of_somebody_elses_is_no_id_but_may_be_what_a_job_is_called(support: Client, alice: User) -> None:
+    elsewhere = f"https://shop.example.org/orders/{uuid.uuid4()}"
+    job = make_job(alice, metadata={"order": elsewhere})
+    metadata.index(job)
+
+    assert find(support, elsewhere).headers["Location"] == page(job)
+
+
+def test_a_key_leads_to_its_jobs(support: Client, records: dict[str, Any], alice: User) -> None:
+    job = make_job(alice, api_key=records["key"])
+    other = make_job(alice)
+
+    (way,) = [address for words, address in admin.site.get_model_admin(ApiKey).ways(records["key"]) if "Jobs" in words]
+    listed = support.get(way).context["cl"].queryset
+
+    assert escape(way) in support.get(page(records["key"])).text
+    assert (job in listed, other in listed) == (True, False)
 
 
 @pytest.mark.parametrize(

@@ -171,6 +171,20 @@ def test_a_balance_is_adjusted_with_a_reason_and_a_name(support, alice, sue):
     assert Wallet.objects.get(user=alice).balance == -30_00
 
 
+def test_the_minus_of_the_label_can_be_typed(support, alice):
+    adjust(support, alice, "−5", note="as the label says")
+
+    assert LedgerEntry.objects.first().amount == -5_00
+
+
+@pytest.mark.parametrize(("credits", "told"), [("98604.25", "98604.25"), ("1000000", "1000000"), ("-7.5", "-7.5")])
+def test_large_amounts_are_told_to_the_hundredth(support, alice, credits, told):
+    assert f"{told} credits put on the balance" in adjust(support, alice, credits, note="x").text
+
+    entry = LedgerEntry.objects.first()
+    assert str(entry) == f"adjustment {'' if told.startswith('-') else '+'}{told}"
+
+
 @pytest.mark.parametrize(("credits", "note", "answer"), [("0", "x", "more or less than 0"), ("1", " ", "Say why")])
 def test_an_adjustment_that_is_none_is_refused(support, alice, credits, note, answer):
     assert answer in adjust(support, alice, credits, note=note).text

@@ -97,6 +97,17 @@ def test_the_reconciler_looks_now_and_then_and_says_what_it_found(busy, alice, c
     assert AuditRun.objects.count() == 2
 
 
+def test_of_many_drifts_the_log_has_some_and_their_number(busy, caplog, monkeypatch):
+    monkeypatch.setattr(all_books, "MOST_LOGGED", 2)
+    Wallet.objects.update(balance=1, held=1)
+
+    found = all_books.run()
+
+    said = [record.message for record in caplog.records if "ledger drift" in record.message]
+    assert len(found.drifts) == 6
+    assert said[2:] == ["ledger drift: 6 in all, of which the log has 2 and the admin each"]
+
+
 def test_old_runs_are_forgotten_unless_they_found_something(busy, alice):
     all_books.run()
     Wallet.objects.filter(user=alice).update(balance=1)

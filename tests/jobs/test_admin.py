@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import timedelta
+from html import unescape
 
 import pytest
 from django.contrib.auth.models import Permission
@@ -20,6 +21,7 @@ from apps.credits.models import LedgerEntry, Purchase, Wallet
 from apps.jobs import diary, projects, services
 from apps.jobs import support as acts
 from apps.jobs.models import Attempt, Job
+from apps.projects.models import Asset
 from apps.webhooks import services as webhooks
 from tests.admin.pressing import button, page, press
 from tests.conftest import make_user
@@ -193,6 +195,25 @@ def test_results_are_kept_longer_with_their_source(support: Client, alice: User)
     assert Act.objects.filter(action="extend").count() == 1
 
 
+@pytest.mark.parametrize("status", ["failed", "canceled"])
+def test_the_source_of_a_job_without_results_is_kept_longer(support: Client, alice: User, status: str) -> None:
+    """Whoever has to find out why it failed needs it longer than the hours that sources are kept."""
+    job = make_job(alice, status=status)
+    assert job.asset is not None
+    ends_at = timezone.now() + timedelta(hours=3)
+    Asset.objects.filter(pk=job.asset.pk).update(expires_at=ends_at)
+
+    assert "Kept until" in press(support, job, "extend", days="7").text
+
+    job.refresh_from_db()
+    job.asset.refresh_from_db()
+    assert (job.asset.expires_at, job.expires_at) == (ends_at + timedelta(days=7), None)
+    line = Act.objects.get()
+    assert (line.before["source"], line.after["source"]) == (
+        ends_at.isoformat(), (ends_at + timedelta(days=7)).isoformat()
+    )  # fmt: skip
+
+
 def test_media_are_deleted_and_the_line_tells_what_was_there(support: Client, alice: User) -> None:
     job = make_job(alice, status="completed")
 
@@ -200,8 +221,8 @@ def test_media_are_deleted_and_the_line_tells_what_was_there(support: Client, al
 
     line = Act.objects.get()
     assert (line.before, line.after) == ({"results": 1, "source": "ready"}, {"results": 0, "source": "deleted"})
-    assert "Its files are gone." in press(support, job, "delete").text
-    assert "Its files are gone." in press(support, job, "extend", days="7").text
+    assert "No file of it is kept." in press(support, job, "delete").text
+    assert "No file of it is kept." in press(support, job, "extend", days="7").text
 
 
 @pytest.mark.parametrize(
@@ -212,7 +233,7 @@ def test_media_are_deleted_and_the_line_tells_what_was_there(support: Client, al
         ("failed", "cancel", "It is failed already."),
         ("failed", "refund", "Nothing was charged."),
         ("queued", "refund", "Nothing was charged."),
-        ("processing", "extend", "It has no results yet"),
+        ("processing", "extend", "It is not over: its source stays until then"),
         ("processing", "delete", "It is still processing: cancel it first."),
     ],
 )
@@ -277,3 +298,28 @@ def _queries(client: Client, address: str) -> int:
     with CaptureQueriesContext(connection) as captured:
         client.get(address)
     return len(captured)
+
+
+def test_what_was_asked_reads_as_the_caller_wrote_it(support: Client, alice: User) -> None:
+    asked = {"trim": {"start": 0, "end": 1}, "keep_audio": False, "metadata": {"note": "Grüße"}}
+    job = make_job(alice, status="completed", requested=asked)
+
+    told = unescape(support.get(page(job)).text)
+
+    assert [words in told for words in ('{"start": 0, "end": 1}', ">false<", '{"note": "Grüße"}')] == [True] * 3
+    assert "{'" not in told
+
+
+def test_credits_of_a_hold_are_told_in_credits(support: Client, alice: User) -> None:
+    job = make_job(alice, status="completed")
+
+    assert str(job.hold) == "captured hold of 7.5"
+
+
+def test_a_mail_leads_back_to_its_job(support: Client, alice: User) -> None:
+    alice.mails_finished_jobs = True
+    job = make_job(alice, status="completed")
+    letter = mail.job_finished(alice, job_id=job.pk, name="clip.mp4", is_completed=True, error="")
+
+    assert letter is not None
+    assert f'href="{page(job)}"' in support.get(page(letter)).text

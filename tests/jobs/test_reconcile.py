@@ -263,6 +263,26 @@ def test_the_command_survives_a_lost_database(
     assert "no database in this round" in caplog.text
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_a_database_that_was_not_migrated_is_told_in_a_sentence(
+    there: bool, alice: User, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def absent(*_: object) -> dict[str, int]:
+        raise OperationalError("no such table: jobs_job")
+
+    monkeypatch.setattr("apps.jobs.management.commands.reconcile.reconcile", absent)
+    monkeypatch.setattr("apps.jobs.management.commands.reconcile.connections.close_all", lambda: None)
+    monkeypatch.setattr("apps.jobs.management.commands.reconcile.close_old_connections", lambda: None)
+    if not there:
+        monkeypatch.setattr(connection.introspection, "table_names", lambda *_: [])
+
+    Command().round()
+
+    (record,) = [record for record in caplog.records if "no database in this round" in record.message]
+    assert bool(record.exc_info) == there
+    assert ("manage.py migrate" in record.message) != there
+
+
 def test_the_command_rests_from_looking_for_files_once_it_finds_none(
     alice: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:

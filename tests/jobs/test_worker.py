@@ -15,6 +15,8 @@ from pytest_django.live_server_helper import LiveServer
 from apps.accounts.models import User
 from apps.jobs import doorbell, reconcile, services, turns
 from apps.jobs.models import Job, JobEvent
+from apps.jobs.worker import Worker
+from apps.ops import checks
 from apps.projects import services as projects
 from apps.projects.models import Asset, media_storage
 from tests import clips
@@ -200,6 +202,20 @@ def test_a_hundred_downloads_leave_the_short_queue_free(house: House, alice: Use
         services.submit(user, video_url="https://example.org/clip.mp4", options=CHROMA)
 
     assert django_rq.get_queue("default").count == doorbell.FETCHES_CALLED_FOR
+
+
+def test_a_queue_server_that_came_back_empty_learns_again_who_works(house: House) -> None:
+    connection = django_rq.get_connection("cpu")
+    worker = Worker(["cpu", "gpu"], connection=connection)
+    worker.register_birth()  # type: ignore[no-untyped-call]
+    connection.flushall()
+    assert checks.living_workers() == []
+
+    worker.heartbeat()
+
+    assert [sorted(one.queue_names()) for one in checks.living_workers()] == [["cpu", "gpu"]]
+    assert [member.needs for member in doorbell.listeners()] == [("cpu", "gpu")]
+    worker.register_death()  # type: ignore[no-untyped-call]
 
 
 def test_nothing_is_rung_for_a_job_that_is_over(house: House, alice: User, tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -63,6 +65,17 @@ def test_what_can_be_done_is_said_and_nothing_else(error: Exception, words: str)
 @pytest.mark.django_db
 def test_a_query_that_a_whole_database_refuses_is_ours_to_mend() -> None:
     assert advice.about(DatabaseError("no such function: frobnicate")) == ""
+
+
+def test_a_postgresql_that_is_away_keeps_nobody_waiting_for_half_a_minute(tmp_path: Path) -> None:
+    with socket.socket() as taken:  # bound, and nobody listens
+        taken.bind(("127.0.0.1", 0))
+        began = time.monotonic()
+
+        done = manage(tmp_path, "audit_ledger", DATABASE_URL=f"postgres://a@127.0.0.1:{taken.getsockname()[1]}/a")
+
+    assert "error: The database (postgresql) does not answer." in done.stderr
+    assert time.monotonic() - began < 25
 
 
 def test_a_database_that_nobody_reaches_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

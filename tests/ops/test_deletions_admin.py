@@ -22,8 +22,12 @@ def test_a_proof_is_found_and_cannot_be_changed(alice: User, sue: User) -> None:
     for term in (job.pk, job.asset.sha256, job.outputs.get().sha256, f"assets/{job.asset.pk}/source"):
         page = browser.get("/admin/projects/deletion/", {"q": term}).content.decode()
         assert "its owner or support deleted it" in page, term
-    proof = Deletion.objects.all()[0]
+    proof = Deletion.objects.get(kind="result")
 
-    assert browser.get(f"/admin/projects/deletion/{proof.pk}/change/").status_code == 200
+    shown = browser.get(f"/admin/projects/deletion/{proof.pk}/change/").text
+    told = browser.get(f"/admin/jobs/job/{job.pk}/change/").text
+
+    assert f"/admin/jobs/job/{job.pk}/change/" in shown
+    assert [f"/admin/projects/deletion/{one.pk}/change/" in told for one in Deletion.objects.all()] == [True, True]
     assert browser.post(f"/admin/projects/deletion/{proof.pk}/delete/").status_code == 403
     assert browser.post(f"/admin/projects/deletion/{proof.pk}/change/", {"size": 1}).status_code == 403

@@ -171,6 +171,20 @@ def test_no_queue_server_is_bad(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found("queue") == doctor.Finding("bad", "queue", "No queue server was found.")
 
 
+def test_the_parts_of_a_running_site_are_told_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor.instance, "running", lambda folder: {"pid": 1, "address": "http://127.0.0.1:8000"})
+    monkeypatch.setattr(checks, "queue", lambda: Check(ok=True, facts={"waiting": {"cpu": 3, "default": 0}}))
+    monkeypatch.setattr(checks, "workers", lambda: Check(ok=True, facts={"cpu": 1, "gpu": 1, "preview": 2}))
+
+    said = [(finding.level, finding.subject, finding.text) for finding in doctor.running()]
+
+    assert said == [
+        ("ok", "queue", "waiting: cpu 3, default 0"),
+        ("ok", "workers", "cpu 1, gpu 1, preview 2"),
+        ("ok", "instance", "process 1 serves http://127.0.0.1:8000"),
+    ]
+
+
 def test_a_taken_port_is_bad(settings: Any) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

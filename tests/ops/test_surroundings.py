@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,6 +30,30 @@ def site(settings: Any) -> Any:
     settings.SITE_URL = "https://cutout.example.org"
     settings.STRIPE_SECRET_KEY, settings.STRIPE_WEBHOOK_SECRETS = "rk_live_1", ["whsec_1"]
     return settings
+
+
+@pytest.fixture
+def dashboard(site: Any) -> Iterator[dict[str, int]]:
+    """A Stripe that knows keys, by how it answers to each."""
+    answers = {"rk_live_1": 200, "sk_test_1": 200}
+
+    class Desk(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status = answers.get(self.headers["Authorization"].removeprefix("Bearer "), 401)
+            page = {"object": "list", "data": [], "has_more": False, "url": "/v1/checkout/sessions"}
+            body = json.dumps(page if status == 200 else {"error": {"message": "No."}}).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Desk) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        site.STRIPE_API_BASE = f"http://127.0.0.1:{server.server_port}"
+        yield answers
+        server.shutdown()
 
 
 def test_storage_is_tried_as_a_job_does_and_left_as_it_was() -> None:
@@ -150,15 +176,18 @@ def test_the_mail_server_is_greeted(site: Any, mail_server: int) -> None:
 @pytest.mark.parametrize(
     ("key", "secrets", "level", "text"),
     [
-        ("rk_live_1", ["whsec_1"], "ok", "a live key and a webhook secret"),
-        ("sk_test_1", ["whsec_1"], "note", "a test key: no money moves"),
+        ("rk_live_1", ["whsec_1"], "ok", "a live key that Stripe takes, and a webhook secret"),
+        ("sk_test_1", ["whsec_1"], "note", "a test key that Stripe takes, and a webhook secret: no money moves"),
+        ("sk_live_2", ["whsec_1"], "bad", "Stripe does not take STRIPE_SECRET_KEY: put in the one that its dashboard"),
         ("", [], "note", "no STRIPE_SECRET_KEY: credits cannot be bought, only granted"),
         ("pk_live_1", ["whsec_1"], "bad", "STRIPE_SECRET_KEY must begin with sk_ or rk_: a publishable key"),
         ("sk_live_1", [], "bad", "STRIPE_WEBHOOK_SECRETS needs the whsec_… of the webhook to https://cutout.example"),
         ("sk_live_1", ["we_1"], "bad", "STRIPE_WEBHOOK_SECRETS needs the whsec_…"),
     ],
 )
-def test_stripe_is_told_without_its_keys(site: Any, key: str, secrets: list[str], level: str, text: str) -> None:
+def test_stripe_is_told_without_its_keys(
+    site: Any, dashboard: dict[str, int], key: str, secrets: list[str], level: str, text: str
+) -> None:
     site.STRIPE_SECRET_KEY, site.STRIPE_WEBHOOK_SECRETS = key, secrets
 
     found = surroundings.stripe()
@@ -167,7 +196,19 @@ def test_stripe_is_told_without_its_keys(site: Any, key: str, secrets: list[str]
     assert not key or key not in found.text
 
 
-def test_events_that_are_stuck_are_counted(site: Any) -> None:
+def test_a_key_that_may_too_little_is_bad_and_a_stripe_that_is_away_a_note(
+    site: Any, dashboard: dict[str, int]
+) -> None:
+    dashboard["rk_live_1"] = 403
+    lame = surroundings.stripe()
+    site.STRIPE_API_BASE = "http://127.0.0.1:1"
+    away = surroundings.stripe()
+
+    assert (lame.level, lame.text.startswith("STRIPE_SECRET_KEY may not read Checkout Sessions")) == ("bad", True)
+    assert (away.level, away.text.startswith("Stripe could not be asked whether it takes the key")) == ("note", True)
+
+
+def test_events_that_are_stuck_are_counted(site: Any, dashboard: dict[str, int]) -> None:
     StripeEvent.objects.create(id="evt_1", type="charge.refunded", payload={})
 
     assert surroundings.stripe().text.startswith("1 events could not be worked on")

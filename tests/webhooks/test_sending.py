@@ -43,6 +43,16 @@ def test_a_delivery_carries_both_signatures_of_the_same_bytes(alice: User, recei
     assert got.headers["content-type"] == "application/json"
 
 
+def test_a_delivery_names_the_request_that_it_came_of(alice: User, receiver: Receiver) -> None:
+    services.emit(alice, "job.completed", body={"of": "shop-1"}, url=receiver.url, subject=JOB, request_id="shop-1")
+    services.emit(alice, "job.completed", body={"of": None}, url=receiver.url, subject=LATER)
+
+    sending.send_due()
+
+    told = [(got.headers.get("x-request-id"), json.loads(got.body)["data"]["of"]) for got in receiver.requests]
+    assert sorted(told, key=str) == [("shop-1", "shop-1"), (None, None)]
+
+
 def test_an_endpoint_is_signed_to_with_its_own_secret(alice: User, receiver: Receiver) -> None:
     _, secret = services.create_endpoint(alice, url=receiver.url)
     services.emit(alice, "credits.low", body={"available": 4.5})

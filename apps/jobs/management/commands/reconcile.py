@@ -11,6 +11,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import DatabaseError, close_old_connections, connections
 
+from apps.jobs import bare
 from apps.jobs.reconcile import delete_media, reconcile
 from apps.jobs.worker import show_life
 
@@ -49,7 +50,7 @@ class Command(BaseCommand):
             resting = (delete_media,) if time.monotonic() < self.media_at else ()
             done = reconcile(resting)
         except DatabaseError:
-            log.exception("no database in this round")
+            bare.log_trouble(log, "no database in this round")
             connections.close_all()
             return
         if done.get(delete_media.__name__) == 0:
