@@ -45,6 +45,7 @@ class Track:
 
     time_base: Fraction
     header_start: int | None
+    is_sound: bool = False
     stamps: array[int] = field(default_factory=lambda: array("q"))
     end: int | None = None
     is_torn: bool = False
@@ -74,7 +75,11 @@ class Track:
         self.stamps.append(packet.pts)
         if packet.is_keyframe:
             self.keys.append(packet.pts)
-        end = packet.pts + (packet.duration or 0)
+        length = packet.duration or 0
+        if self.is_sound and length * self.time_base > MAX_LEAP_SECONDS:
+            # No codec's: a damaged number, that would have us write hours of silence.
+            length = 0
+        end = packet.pts + length
         self.end = end if self.end is None else max(self.end, end)
 
     def move(self, first: int, last: int, ticks: int) -> None:
@@ -141,7 +146,7 @@ def survey(path: Path, *, limits: Limits | None = None, keep_audio: bool = True)
     with open_source(path) as source:
         source.video.codec_context.thread_count = 1
         video = Track(_clock(source.video), source.video.start_time)
-        audio = Track(_clock(source.audio), source.audio.start_time) if source.audio else None
+        audio = Track(_clock(source.audio), source.audio.start_time, is_sound=True) if source.audio else None
         holes = Holes.of(source)
         frame, broken = _demux(source, video, audio, holes)
         if frame is None:

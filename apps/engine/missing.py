@@ -24,7 +24,7 @@ HOLE_BYTES = 2048
 
 HOLE_SECONDS = Fraction(1, 5)
 
-SEQUENTIAL = ("matroska", "mpeg", "flv", "ogg", "asf")
+SEQUENTIAL = ("matroska", "mpeg", "flv", "ogg", "asf", "avi")
 """Containers (their names' beginnings) that are read in the order of their bytes, so that a jump means damage."""
 
 TS_PACKET, TS_SYNC = 188, b"G"
@@ -84,9 +84,13 @@ def _claims(source: Source, frames: int, span: Fraction, end: Fraction) -> Itera
     video, container = source.video, source.container
     if video.frames:
         yield Fraction(frames, video.frames)
+        tick = Fraction(video.time_base or 1)
         # An edit list may leave most samples out on purpose; the track's length knows of it.
         if container.format.name.startswith("mov") and video.duration:
-            yield span / (video.duration * Fraction(video.time_base or 1))
+            yield span / (video.duration * tick)
+        # AVI counts a frame for every tick, also those that a capture left out.
+        if container.format.name == "avi":
+            yield span / (video.frames * tick)
     elif container.duration and not container.format.name.startswith(("mov", "mpeg")):
         # Live fragments declare 40 hours, and transport streams declare nothing.
         yield end / Fraction(container.duration, av.time_base)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import pytest
+from av.video.frame import VideoFrame
 
 from apps.engine.errors import InputRefused, InputTruncated
 from apps.engine.facts import survey
 from apps.engine.options import Options
-from tests.clips import make_clip
+from tests.clips import HEIGHT, WIDTH, make_clip, picture
 from tests.engine.work import run
 
 FRAMES, RATE = 50, 25
@@ -132,3 +135,24 @@ def test_a_recording_that_shows_one_picture_for_long_has_no_hole(tmp_path):
     found = survey(make_clip(tmp_path / "a.mkv", frames=len(times), times_ms=times))
 
     assert (found.present, found.is_cut_off) == (1, False)
+
+
+def test_frames_that_a_capture_left_out_are_not_missing(tmp_path):
+    """AVI writes an empty chunk for each, and its header counts them."""
+    path = tmp_path / "a.avi"
+    shown = [tick for tick in range(65) if tick % 15 < 5]
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        for tick in shown:
+            frame = VideoFrame.from_ndarray(picture(tick), format="rgb24").reformat(format="yuv420p")
+            frame.pts, frame.time_base = tick, Fraction(1, 25)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    with av.open(str(path)) as container:
+        assert container.streams.video[0].frames == 65
+
+    result = chroma(path, tmp_path)
+
+    assert (result.frames, codes(result)) == (len(shown), [])
+    assert float(result.decoded_seconds) == pytest.approx(65 / 25, abs=0.001)
