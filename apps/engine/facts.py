@@ -128,6 +128,10 @@ class Survey:
     """Its packets are damaged or out of order, so that they cannot be copied."""
     present: Fraction
     """The share of the video that its packets hold, 1 when nothing is missing."""
+    orientation: Orientation
+    """Of the first picture; where the frame size changes, all pictures get the first one's."""
+    stored_size: tuple[int, int]
+    """Width and height of the first picture as it is coded."""
     is_cut_off: bool
     """Clearly less is there than was recorded, or the last packet is torn."""
     has_untimed: bool = False
@@ -233,21 +237,23 @@ def _judge(
     counted = len(stamps) if len(video.stamps) <= 2 * len(stamps) else len(video.stamps)
     rate = 1 / frame_time if untimed and frame_time else _rate(counted, span, frame_time)
     length = video.end_time - origin
-    facts = _facts(source, video, frame, frame_time, rate, untimed, has_audio=has_audio, length=length)
+    orientation = Orientation.of(frame, source.pixel_shape)
+    facts = _facts(source, video, frame, orientation, frame_time, rate, untimed, has_audio=has_audio, length=length)
     end = max(video.end_time, audio.end_time if audio is not None else Fraction(0))
     length = video.end_time - stamps[0] * video.time_base if stamps else Fraction(0)
     share = present(source, frames=facts.frames, span=length, end=end, missing=missing)
     # Headers round: a frame or two and five hundredths are nothing.
     is_cut_off = share < Fraction(19, 20) and (1 - share) * facts.frames > 2
     is_sound_torn = audio is not None and audio.is_torn
-    told = facts, origin, video.start_time, frame_time, audio_span, is_sound_torn, share
-    return Survey(*told, is_broken or is_cut_off, bool(untimed))
+    told = facts, origin, video.start_time, frame_time, audio_span, is_sound_torn, share, orientation
+    return Survey(*told, (frame.width, frame.height), is_broken or is_cut_off, bool(untimed))
 
 
 def _facts(
     source: Source,
     video: Track,
     frame: VideoFrame,
+    orientation: Orientation,
     frame_time: Fraction,
     rate: Fraction,
     untimed: int,
@@ -255,7 +261,6 @@ def _facts(
     has_audio: bool,
     length: Fraction,
 ) -> Facts:
-    orientation = Orientation.of(frame, source.pixel_shape)
     if max(orientation.width, orientation.height) > MAX_DISPLAY_SIDE:
         raise InputRefused(f"The picture is larger than {MAX_DISPLAY_SIDE} pixels on one side.")
     sound = source.audio.codec_context if source.audio is not None and has_audio else None

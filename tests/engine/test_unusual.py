@@ -211,3 +211,26 @@ def test_sound_that_says_it_lasts_for_a_day_ends_when_it_began(tmp_path):
         track.add(packet)
 
     assert track.end_time == Fraction(2048, 48_000)
+
+
+def test_a_trim_into_pictures_of_another_size_gets_the_first_ones_size(tmp_path):
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("mjpeg", rate=RATE)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuvj420p"
+        for index in range(2 * RATE):
+            scale = 1 if index < RATE else 2
+            codec = new_codec("mjpeg", "w")
+            codec.width, codec.height, codec.pix_fmt = scale * WIDTH, scale * HEIGHT, "yuvj420p"
+            codec.time_base = Fraction(1, RATE)
+            pixels = picture(index, width=scale * WIDTH, height=scale * HEIGHT)
+            frame = VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format="yuvj420p")
+            frame.pts, frame.time_base = index, codec.time_base
+            for packet in codec.encode(frame) + codec.encode(None):
+                packet.stream = stream
+                out.mux(packet)
+
+    result = run(path, tmp_path / "out.mov", Options(model="chroma", format="mov", trim=(1.0, 1.2)))
+
+    assert (result.outputs[0].width, result.outputs[0].height, result.frames) == (WIDTH, HEIGHT, 5)
+    assert [notice.code for notice in result.warnings] == ["size_changed"]
