@@ -19,11 +19,12 @@ from apps.engine.child import Limits
 from apps.engine.colour import is_hdr
 from apps.engine.errors import InputRefused, LimitExceeded
 from apps.engine.geometry import Orientation
-from apps.engine.missing import Holes, is_torn, present, refuse_below_half
+from apps.engine.missing import Holes, present, refuse_below_half
 from apps.engine.report import Facts
 from apps.engine.seek import entries_of
 from apps.engine.source import MAX_PIXELS, Source, open_source
 from apps.engine.splices import Jumps, Splices, splice
+from apps.engine.torn import bytes_present, is_torn
 
 MAX_BLIND_PACKETS = 300
 """Packets tried for a first picture before the file is called undecodable; a recording may begin mid-scene."""
@@ -161,7 +162,7 @@ def survey(path: Path, *, limits: Limits | None = None, keep_audio: bool = True)
         splices = splice(source.container.format.name, video, audio)
         missing = holes.missing(splices)
         found = _judge(source, video, audio, frame, missing, is_broken=broken or is_torn(path), keep_audio=keep_audio)
-        found.splices = splices
+        found.splices, found.present = splices, min(found.present, bytes_present(path))
         if video.has_all_stamps and not found.is_cut_off and not found.facts.is_interlaced:
             found.entries = entries_of(source, video.keys, video.stamps, frame.pts)
     refuse_below_half(found.present)
@@ -241,7 +242,7 @@ def _judge(
     facts = _facts(source, video, frame, orientation, frame_time, rate, untimed, has_audio=has_audio, length=length)
     end = max(video.end_time, audio.end_time if audio is not None else Fraction(0))
     length = video.end_time - stamps[0] * video.time_base if stamps else Fraction(0)
-    share = present(source, frames=facts.frames, span=length, end=end, missing=missing)
+    share = present(source, frames=facts.frames, span=length, start=origin, end=end, missing=missing)
     # Headers round: a frame or two and five hundredths are nothing.
     is_cut_off = share < Fraction(19, 20) and (1 - share) * facts.frames > 2
     is_sound_torn = audio is not None and audio.is_torn

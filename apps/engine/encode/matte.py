@@ -8,7 +8,6 @@ from pathlib import Path
 from apps.engine.colour import FULL
 from apps.engine.encode.base import Cutout, Muxed, Spec, gray_frame, open_codec, ticks
 
-
 FFV1 = {"level": "3", "slices": "4", "g": "1"}
 
 THIN = {"level": "1", "g": "1"}
