@@ -8,10 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from apps.engine import EngineError, Limits, Options, child
+from apps.engine.formats import FORMATS
+from apps.engine.options import Background
 from trials.judge import Outcome
 
 KEYER = "chroma"
 """Needs no network and keeps no secrets: what it makes of a film is of no interest here."""
+
+GREY = (128, 128, 128)
+"""Behind what cannot be transparent."""
 
 
 def probe(path: Path, *, limits: Limits | None = None, timeout: float = 60) -> Outcome:
@@ -28,7 +33,8 @@ def processed(path: Path, folder: Path, *, format_name: str, threads: int = 0) -
     """The outcome, and the file that was written; it is gone afterwards."""
     began = time.monotonic()
     target = folder / "result"
-    options = Options(model=KEYER, format=format_name)
+    background = Background() if FORMATS[format_name].alpha else Background("color", GREY)
+    options = Options(model=KEYER, format=format_name, background=background)
     try:
         try:
             with child.start(path, target, options, models_dir=folder, threads=threads) as run:

@@ -107,7 +107,8 @@ class SampleReader:
         position = self.first
         for start, samples in self._resampled():
             gap = start - position
-            if abs(gap) > MAX_JITTER * self.rate or (position == self.first and gap < 0):
+            # At the start there is nothing yet that could jitter: Vorbis is heard a packet after its first one.
+            if abs(gap) > MAX_JITTER * self.rate or position == self.first:
                 for silence in self._silence(min(gap, self.last - position)):
                     position += len(silence)
                     yield silence

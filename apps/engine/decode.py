@@ -21,7 +21,6 @@ from apps.engine.colour import ToRgb, is_hdr, new_codec
 from apps.engine.depth import Rest, split
 from apps.engine.errors import InputRefused, LimitExceeded
 from apps.engine.facts import Survey
-from apps.engine.geometry import Orientation
 from apps.engine.missing import refuse_below_half
 from apps.engine.report import Notice
 from apps.engine.seek import entry_before, packets_from
@@ -72,7 +71,6 @@ class Decoder:
         self._is_deep = deep
         self._to_rgb = ToRgb(self._codec, scratch, deep=deep)
         self._deinterlacer: Deinterlacer | None = None
-        self._orientation: Orientation | None = None
         self._last: Fraction | None = None
         self._first: Fraction | None = None
         self._entry = entry_before(survey.entries, self.clock, _exact(trim[0])) if trim else None
@@ -229,13 +227,10 @@ class Decoder:
         return time >= _exact(start) and (end is None or time < _exact(end))
 
     def _display(self, frame: VideoFrame) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None, Rest | None]:
-        if self._orientation is None:
-            self._orientation = Orientation.of(frame, self._source.pixel_shape)
-            self._size = (frame.width, frame.height)
-        self._was_resized |= (frame.width, frame.height) != self._size
+        self._was_resized |= (frame.width, frame.height) != self._survey.stored_size
         self._was_hdr |= is_hdr(frame, self._codec)
         pixels, alpha = self._to_rgb.convert(frame)
-        upright = self._orientation.upright
+        upright = self._survey.orientation.upright
         # Editors write ProRes 4444 and PNG with an alpha plane of which nobody made use: that is no cutout yet.
         alpha = None if alpha is None or alpha.min() == 255 else upright(alpha)
         if not self._is_deep:

@@ -19,11 +19,12 @@ from apps.engine.child import Limits
 from apps.engine.colour import is_hdr
 from apps.engine.errors import InputRefused, LimitExceeded
 from apps.engine.geometry import Orientation
-from apps.engine.missing import Holes, is_torn, present, refuse_below_half
+from apps.engine.missing import Holes, present, refuse_below_half
 from apps.engine.report import Facts
 from apps.engine.seek import entries_of
 from apps.engine.source import MAX_PIXELS, Source, open_source
 from apps.engine.splices import Jumps, Splices, splice
+from apps.engine.torn import bytes_present, is_torn
 
 MAX_BLIND_PACKETS = 300
 """Packets tried for a first picture before the file is called undecodable; a recording may begin mid-scene."""
@@ -45,6 +46,7 @@ class Track:
 
     time_base: Fraction
     header_start: int | None
+    is_sound: bool = False
     stamps: array[int] = field(default_factory=lambda: array("q"))
     end: int | None = None
     is_torn: bool = False
@@ -74,7 +76,11 @@ class Track:
         self.stamps.append(packet.pts)
         if packet.is_keyframe:
             self.keys.append(packet.pts)
-        end = packet.pts + (packet.duration or 0)
+        length = packet.duration or 0
+        if self.is_sound and length * self.time_base > MAX_LEAP_SECONDS:
+            # No codec's: a damaged number, that would have us write hours of silence.
+            length = 0
+        end = packet.pts + length
         self.end = end if self.end is None else max(self.end, end)
 
     def move(self, first: int, last: int, ticks: int) -> None:
@@ -123,6 +129,10 @@ class Survey:
     """Its packets are damaged or out of order, so that they cannot be copied."""
     present: Fraction
     """The share of the video that its packets hold, 1 when nothing is missing."""
+    orientation: Orientation
+    """Of the first picture; where the frame size changes, all pictures get the first one's."""
+    stored_size: tuple[int, int]
+    """Width and height of the first picture as it is coded."""
     is_cut_off: bool
     """Clearly less is there than was recorded, or the last packet is torn."""
     has_untimed: bool = False
@@ -141,7 +151,7 @@ def survey(path: Path, *, limits: Limits | None = None, keep_audio: bool = True)
     with open_source(path) as source:
         source.video.codec_context.thread_count = 1
         video = Track(_clock(source.video), source.video.start_time)
-        audio = Track(_clock(source.audio), source.audio.start_time) if source.audio else None
+        audio = Track(_clock(source.audio), source.audio.start_time, is_sound=True) if source.audio else None
         holes = Holes.of(source)
         frame, broken = _demux(source, video, audio, holes)
         if frame is None:
@@ -152,7 +162,7 @@ def survey(path: Path, *, limits: Limits | None = None, keep_audio: bool = True)
         splices = splice(source.container.format.name, video, audio)
         missing = holes.missing(splices)
         found = _judge(source, video, audio, frame, missing, is_broken=broken or is_torn(path), keep_audio=keep_audio)
-        found.splices = splices
+        found.splices, found.present = splices, min(found.present, bytes_present(path))
         if video.has_all_stamps and not found.is_cut_off and not found.facts.is_interlaced:
             found.entries = entries_of(source, video.keys, video.stamps, frame.pts)
     refuse_below_half(found.present)
@@ -228,21 +238,23 @@ def _judge(
     counted = len(stamps) if len(video.stamps) <= 2 * len(stamps) else len(video.stamps)
     rate = 1 / frame_time if untimed and frame_time else _rate(counted, span, frame_time)
     length = video.end_time - origin
-    facts = _facts(source, video, frame, frame_time, rate, untimed, has_audio=has_audio, length=length)
+    orientation = Orientation.of(frame, source.pixel_shape)
+    facts = _facts(source, video, frame, orientation, frame_time, rate, untimed, has_audio=has_audio, length=length)
     end = max(video.end_time, audio.end_time if audio is not None else Fraction(0))
     length = video.end_time - stamps[0] * video.time_base if stamps else Fraction(0)
-    share = present(source, frames=facts.frames, span=length, end=end, missing=missing)
+    share = present(source, frames=facts.frames, span=length, start=origin, end=end, missing=missing)
     # Headers round: a frame or two and five hundredths are nothing.
     is_cut_off = share < Fraction(19, 20) and (1 - share) * facts.frames > 2
     is_sound_torn = audio is not None and audio.is_torn
-    told = facts, origin, video.start_time, frame_time, audio_span, is_sound_torn, share
-    return Survey(*told, is_broken or is_cut_off, bool(untimed))
+    told = facts, origin, video.start_time, frame_time, audio_span, is_sound_torn, share, orientation
+    return Survey(*told, (frame.width, frame.height), is_broken or is_cut_off, bool(untimed))
 
 
 def _facts(
     source: Source,
     video: Track,
     frame: VideoFrame,
+    orientation: Orientation,
     frame_time: Fraction,
     rate: Fraction,
     untimed: int,
@@ -250,7 +262,6 @@ def _facts(
     has_audio: bool,
     length: Fraction,
 ) -> Facts:
-    orientation = Orientation.of(frame, source.pixel_shape)
     if max(orientation.width, orientation.height) > MAX_DISPLAY_SIDE:
         raise InputRefused(f"The picture is larger than {MAX_DISPLAY_SIDE} pixels on one side.")
     sound = source.audio.codec_context if source.audio is not None and has_audio else None

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
-from pathlib import Path
-from typing import BinaryIO
 
 import av
 from av.packet import Packet
 from av.stream import Stream
 
 from apps.engine.errors import InputTruncated
-from apps.engine.source import ISO_BOXES, Source
+from apps.engine.source import Source
 from apps.engine.splices import Splices
 
 MIN_PRESENT = Fraction(1, 2)
@@ -24,10 +22,8 @@ HOLE_BYTES = 2048
 
 HOLE_SECONDS = Fraction(1, 5)
 
-SEQUENTIAL = ("matroska", "mpeg", "flv", "ogg", "asf")
+SEQUENTIAL = ("matroska", "mpeg", "flv", "ogg", "asf", "avi")
 """Containers (their names' beginnings) that are read in the order of their bytes, so that a jump means damage."""
-
-TS_PACKET, TS_SYNC = 188, b"G"
 
 
 @dataclass(slots=True)
@@ -67,54 +63,37 @@ class Holes:
         )
 
 
-def present(source: Source, *, frames: int, span: Fraction, end: Fraction, missing: Fraction) -> Fraction:
+def present(
+    source: Source, *, frames: int, span: Fraction, start: Fraction, end: Fraction, missing: Fraction
+) -> Fraction:
     """The share of the video that its packets hold, at most 1: the most lenient of what can be known.
 
-    `span` is the video packets' length, `end` the end of the last packet of all
+    `span` is the video packets' length, `start` and `end` those of all packets
     and `missing` what lay in holes, all in seconds. Where a header promises nothing that can be believed,
     only holes count.
     """
-    whole = max(_claims(source, frames, span, end), default=Fraction(1))
+    whole = max(_claims(source, frames, span, start, end), default=Fraction(1))
     patched = 1 - missing / span if span > 0 else Fraction(1)
     return max(Fraction(0), min(Fraction(1), whole, patched))
 
 
-def _claims(source: Source, frames: int, span: Fraction, end: Fraction) -> Iterator[Fraction]:
+def _claims(source: Source, frames: int, span: Fraction, start: Fraction, end: Fraction) -> Iterator[Fraction]:
     """What is there ÷ what each believable part of the header promises."""
     video, container = source.video, source.container
     if video.frames:
         yield Fraction(frames, video.frames)
+        tick = Fraction(video.time_base or 1)
         # An edit list may leave most samples out on purpose; the track's length knows of it.
         if container.format.name.startswith("mov") and video.duration:
-            yield span / (video.duration * Fraction(video.time_base or 1))
+            yield span / (video.duration * tick)
+        # AVI counts a frame for every tick, also those that a capture left out.
+        if container.format.name == "avi":
+            yield span / (video.frames * tick)
     elif container.duration and not container.format.name.startswith(("mov", "mpeg")):
         # Live fragments declare 40 hours, and transport streams declare nothing.
-        yield end / Fraction(container.duration, av.time_base)
-
-
-def is_torn(path: Path) -> bool:
-    """Whether the file ends inside one of its outermost pieces, where that can be seen from outside."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        head = file.read(TS_PACKET + 1)
-        if head[:1] == TS_SYNC and head[-1:] == TS_SYNC:
-            return size % TS_PACKET != 0
-        return head[4:8] in ISO_BOXES and _last_box_ends(file, size) > size
-
-
-def _last_box_ends(file: BinaryIO, size: int) -> int:
-    """Byte at which the last outermost ISO box should end; `size` where a box says "to the end" or nonsense."""
-    at = 0
-    while at + 8 <= size:
-        file.seek(at)
-        head = file.read(16)
-        length = int.from_bytes(head[:4], "big")
-        if length == 1:
-            length = int.from_bytes(head[8:16], "big")
-        if length < 8:
-            return size
-        at += length
-    return at
+        length = Fraction(container.duration, av.time_base)
+        # Matroska's length counts from zero, however late the first packet comes; others' from there.
+        yield (end - start) / (length - start) if 0 < start < length else end / length
 
 
 def refuse_below_half(share: Fraction) -> None:

@@ -23,6 +23,10 @@ SMALL_SIDE = 120
 """Halved while the short side stays at least this: 135 for 1080p, 180 for 720p. A pixel's wobble still shows there
 as a change of alpha, and optical flow costs a millisecond."""
 
+MIN_SIDE = 32
+"""Smaller pictures are enlarged: optical flow begins with patches of eight pixels at a quarter of the size, and where
+those do not fit, OpenCV fails or crashes."""
+
 FEW = 20.0
 """Edge pixels below which a frame's mean says little; added to every count that is divided by."""
 
@@ -105,7 +109,7 @@ class Observer:
         """`cutout` holds the subject's straight colours; where alpha is 0 they do not count."""
         small = _small(picture)
         part = _small(alpha).astype(np.float32) / 255
-        light = _light(picture, alpha, cutout, 2 * (len(picture) // len(small)))
+        light = _light(picture, alpha, cutout, 2 * max(1, len(picture) // len(small)))
         now = _Look(small, np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8), part, bool(part.any()), light)
         is_cut = self._cuts.is_new_shot(small)
         last = self._last
@@ -216,6 +220,10 @@ def _small(picture: Picture) -> Picture:
         height, width = picture.shape[0] // 2, picture.shape[1] // 2
         even = picture[: 2 * height, : 2 * width]
         picture = np.asarray(cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    height, width = picture.shape[:2]
+    if min(width, height) < MIN_SIDE:
+        size = (max(MIN_SIDE, width), max(MIN_SIDE, height))
+        picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR), np.uint8)
     return picture
 
 

@@ -37,6 +37,8 @@ MAX_PIXEL_SHAPE = 8
 
 NOT_A_VIDEO = "This file is not a video that can be read. Use MP4, MOV, WebM, MKV, AVI, MPEG, FLV, OGV, WMV or GIF."
 
+DAMAGED_INDEX = "This video is damaged: its index cannot be read. Send the whole file again."
+
 PROTECTED = "This video is copy-protected (DRM) and cannot be read."
 
 ISO_BOXES = {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"moof", b"styp", b"sidx", b"uuid", b"prfl"}
@@ -82,6 +84,8 @@ def open_source(path: Path, *, keep_audio: bool = True) -> Iterator[Source]:
             container = stack.enter_context(_open(file))
         except (av.FFmpegError, PermissionError) as error:
             raise _refusal(kind, path, error) from error
+        if kind == "iso" and not len(container.streams):
+            raise InputRefused(DAMAGED_INDEX)
         video = _choose_video(container)
         _harden(video)
         yield Source(container, video, _choose_audio(container) if keep_audio else None)
@@ -130,14 +134,14 @@ def _harden(video: VideoStream) -> None:
 
 
 def _refusal(kind: str, path: Path, error: Exception) -> InputRefused:
-    if kind != "iso" or not isinstance(error, av.InvalidDataError):
+    if kind != "iso" or not isinstance(error, av.InvalidDataError | av.EOFError):
         return InputRefused(NOT_A_VIDEO)
     with path.open("rb") as file:
         head = file.read(SNIFF_BYTES)
     if b"pssh" in head or b"encv" in head:
         return InputRefused(PROTECTED)
     if b"moov" in head:
-        return InputRefused("This video is damaged: its index cannot be read.")
+        return InputRefused(DAMAGED_INDEX)
     return InputRefused(
         "This video is incomplete: its index is missing. "
         "The upload or the recording was probably cut off; send the whole file again."

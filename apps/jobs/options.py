@@ -182,7 +182,8 @@ def _one_background(fields: Mapping[str, Any], *, prefix: str) -> tuple[Backgrou
     if not isinstance(type_, str):
         raise refusal(f"{prefix}type must be a word, for example transparent.", f"{prefix}type")
     background = parse_background(type_, fields.get("bg_color"), fields.get("fit"), prefix=prefix)
-    image_url, image_id = _url(fields, "bg_image_url"), _text(fields, "bg_image_id")
+    image_url = _url(fields, "bg_image_url", param=f"{prefix}image_url")
+    image_id = _text(fields, "bg_image_id", param=f"{prefix}image_id")
     if background.type != "color" and "bg_color" in fields:
         raise refusal(f"{prefix}color needs {prefix}type color.", f"{prefix}color")
     if background.type != "image":
@@ -210,23 +211,27 @@ def _flag(given: Mapping[str, Any], name: str, *, default: bool) -> bool:
     return value
 
 
-def _text(given: Mapping[str, Any], name: str, *, longest: int = MAX_TEXT_LENGTH) -> str | None:
-    value = given.get(name)
+def _text(
+    given: Mapping[str, Any], name: str, *, longest: int = MAX_TEXT_LENGTH, param: str | None = None
+) -> str | None:
+    """`param` is the caller's own word for the field, where that is another."""
+    value, param = given.get(name), param or name
     if value is None:
         return None
     if not isinstance(value, str) or not 1 <= len(value) <= longest or not is_storable(value):
-        raise refusal(f"{name} must be a string of 1 to {longest} characters.", name)
+        raise refusal(f"{param} must be a string of 1 to {longest} characters.", param)
     return value
 
 
-def _url(given: Mapping[str, Any], name: str) -> str | None:
-    value = _text(given, name, longest=MAX_URL_LENGTH)
+def _url(given: Mapping[str, Any], name: str, *, param: str | None = None) -> str | None:
+    param = param or name
+    value = _text(given, name, longest=MAX_URL_LENGTH, param=param)
     if value is None:
         return None
     try:
         egress.check(value)
     except AppError as error:
-        raise refusal(f"{name}: {error.message}", name) from None
+        raise refusal(f"{param}: {error.message}", param) from None
     return value
 
 

@@ -12,7 +12,7 @@ from apps.engine.encode import WRITERS, Cutout, Spec
 from apps.engine.readback import read_back
 
 
-@pytest.mark.parametrize("name", ["webm", "mov", "mp4", "stacked_mp4"])
+@pytest.mark.parametrize("name", ["webm", "mov", "mp4", "stacked_mp4", "webp"])
 def test_colours_of_a_grainy_clip_come_back_above_38_decibels(tmp_path, name):
     chance, (height, width) = np.random.default_rng(2), (120, 160)
     cloth = cv2.GaussianBlur(chance.integers(0, 256, (height, width, 3), np.uint8), (0, 0), 3)

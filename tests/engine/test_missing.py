@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import pytest
+from av.video.frame import VideoFrame
 
 from apps.engine.errors import InputRefused, InputTruncated
 from apps.engine.facts import survey
 from apps.engine.options import Options
-from tests.clips import make_clip
+from apps.engine.source import DAMAGED_INDEX, NOT_A_VIDEO
+from tests.clips import HEIGHT, WIDTH, make_clip, picture
 from tests.engine.work import run
 
 FRAMES, RATE = 50, 25
@@ -132,3 +136,85 @@ def test_a_recording_that_shows_one_picture_for_long_has_no_hole(tmp_path):
     found = survey(make_clip(tmp_path / "a.mkv", frames=len(times), times_ms=times))
 
     assert (found.present, found.is_cut_off) == (1, False)
+
+
+def test_frames_that_a_capture_left_out_are_not_missing(tmp_path):
+    """AVI writes an empty chunk for each, and its header counts them."""
+    path = tmp_path / "a.avi"
+    shown = [tick for tick in range(65) if tick % 15 < 5]
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        for tick in shown:
+            frame = VideoFrame.from_ndarray(picture(tick), format="rgb24").reformat(format="yuv420p")
+            frame.pts, frame.time_base = tick, Fraction(1, 25)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    with av.open(str(path)) as container:
+        assert container.streams.video[0].frames == 65
+
+    result = chroma(path, tmp_path)
+
+    assert (result.frames, codes(result)) == (len(shown), [])
+    assert float(result.decoded_seconds) == pytest.approx(65 / 25, abs=0.001)
+
+
+FAMILIES = {
+    "mkv": ("libx264", "yuv420p"), "avi": ("mpeg4", "yuv420p"), "ogv": ("vp8", "yuv420p"),
+    "wmv": ("wmv2", "yuv420p"), "gif": ("gif", "rgb8"),
+}  # fmt: skip
+
+
+def silent(path: Path, *, starts: int = 0, **options: str) -> Path:
+    codec, pixel_format = FAMILIES[path.suffix[1:]]
+    with av.open(str(path), "w", format={".ogv": "ogg"}.get(path.suffix), options=options) as out:
+        stream = out.add_stream({"vp8": "libvpx"}.get(codec, codec), rate=RATE)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, pixel_format
+        for index in range(FRAMES):
+            frame = VideoFrame.from_ndarray(picture(index), format="rgb24").reformat(format=pixel_format)
+            frame.pts, frame.time_base = starts * RATE + index, Fraction(1, RATE)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize("suffix", FAMILIES)
+def test_a_file_whose_last_bytes_are_missing_is_told_from_a_whole_one(tmp_path, suffix):
+    """However little is missing, and where no header says how long it was."""
+    path = silent(tmp_path / f"a.{suffix}")
+    assert survey(path).is_cut_off is False
+
+    path.write_bytes(path.read_bytes()[:-9])
+
+    assert survey(path).is_cut_off is True
+
+
+def test_a_cut_off_film_that_begins_late_is_judged_by_its_own_length(tmp_path):
+    """Matroska's length counts from zero: of one that begins at an hour nearly all was there, however much was cut."""
+    path = silent(tmp_path / "a.mkv", starts=3600)
+    assert survey(path).present == 1
+
+    with pytest.raises(InputTruncated):
+        survey(cut(path, 0.4))
+
+
+def test_a_live_recording_does_not_know_where_it_ends(tmp_path):
+    assert survey(silent(tmp_path / "a.mkv", live="1")).is_cut_off is False
+
+
+def test_less_than_half_of_a_windows_media_file_is_refused(tmp_path):
+    with pytest.raises(InputTruncated):
+        survey(cut(silent(tmp_path / "a.wmv"), 0.4))
+
+
+def test_a_film_whose_index_is_cut_in_two_is_not_called_something_else(tmp_path):
+    data = clip(tmp_path, "mp4", faststart=False).read_bytes()
+    index, told = data.index(b"moov"), set()
+    for end in range(index + 8, len(data), 40):
+        (tmp_path / "b.mp4").write_bytes(data[:end])
+        try:
+            survey(tmp_path / "b.mp4")
+        except (InputRefused, InputTruncated) as error:
+            told.add(str(error))
+    assert told >= {DAMAGED_INDEX}
+    assert NOT_A_VIDEO not in told

@@ -255,3 +255,14 @@ def test_one_line_says_it_all(walk):
         f"edge stability {report['edge_stability']['score']}, foreground integrity "
         f"{report['foreground_integrity']['score']}, temporal consistency 100; 1 to look at"
     )
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2000, 2), (120, 11), (24, 500)])
+def test_pictures_too_small_for_optical_flow_are_judged_too(size):
+    """OpenCV raises for some of them, and for others it takes the whole process down."""
+    picture = np.random.default_rng(3).integers(0, 256, (*size, 3), np.uint8)
+    mattes = [np.full(size, alpha, np.uint8) for alpha in (200, 255, 200)]
+
+    report = judged(Scene([picture] * 3, mattes))
+
+    assert all(0 <= report[name]["score"] <= 100 for name in MEASURES)

@@ -8,14 +8,17 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.packet import Packet
 from av.video.frame import VideoFrame
 
 from apps.engine.colour import ToRgb, new_codec
 from apps.engine.decode import Decoder, Picture
 from apps.engine.errors import InputRefused
-from apps.engine.facts import survey
+from apps.engine.facts import Track, survey
+from apps.engine.options import Options
 from apps.engine.source import open_source
 from tests.clips import HEIGHT, RATE, SUBJECT, WIDTH, make_clip, make_picture, picture
+from tests.engine.work import run
 
 
 def decode(path: Path, tmp_path: Path) -> tuple[list[Picture], list[str]]:
@@ -79,6 +82,15 @@ def test_the_smallest_and_the_thinnest_frames(tmp_path, width, height):
     pictures, _ = decode(write(tmp_path / "a.mkv", "ffv1", "yuv444p", width=width, height=height), tmp_path)
 
     assert [shown.rgb.shape for shown in pictures] == [(height, width, 3)] * 3
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (7, 1), (1, 2000), (2, 2000)])
+def test_what_is_a_pixel_wide_or_high_goes_all_the_way(tmp_path, width, height):
+    source = write(tmp_path / "a.mov", "png", "rgb24", width=width, height=height)
+
+    result = run(source, tmp_path / "out.mov", Options(model="chroma", format="mov"), matte=tmp_path / "matte.mkv")
+
+    assert (result.outputs[0].width, result.outputs[0].height, result.frames) == (width, height, 3)
 
 
 @pytest.mark.parametrize("rate", [1, 240, 1000])
@@ -187,3 +199,38 @@ def test_animated_pictures_are_pictures(tmp_path, suffix):
 
     with pytest.raises(InputRefused, match="picture"):
         survey(path.rename(tmp_path / "a.mp4"))
+
+
+def test_sound_that_says_it_lasts_for_a_day_ends_when_it_began(tmp_path):
+    """A chained Ogg file's last packet counts from the other end of its clock; a day of silence would be written."""
+    track = Track(Fraction(1, 48_000), 0, is_sound=True)
+    for pts, duration in ((0, 1024), (1024, 1024), (2048, 2**32 - 2048)):
+        packet = Packet(8)
+        packet.pts = packet.dts = pts
+        packet.duration, packet.time_base = duration, track.time_base
+        track.add(packet)
+
+    assert track.end_time == Fraction(2048, 48_000)
+
+
+def test_a_trim_into_pictures_of_another_size_gets_the_first_ones_size(tmp_path):
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("mjpeg", rate=RATE)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuvj420p"
+        for index in range(2 * RATE):
+            scale = 1 if index < RATE else 2
+            codec = new_codec("mjpeg", "w")
+            codec.width, codec.height, codec.pix_fmt = scale * WIDTH, scale * HEIGHT, "yuvj420p"
+            codec.time_base = Fraction(1, RATE)
+            pixels = picture(index, width=scale * WIDTH, height=scale * HEIGHT)
+            frame = VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format="yuvj420p")
+            frame.pts, frame.time_base = index, codec.time_base
+            for packet in codec.encode(frame) + codec.encode(None):
+                packet.stream = stream
+                out.mux(packet)
+
+    result = run(path, tmp_path / "out.mov", Options(model="chroma", format="mov", trim=(1.0, 1.2)))
+
+    assert (result.outputs[0].width, result.outputs[0].height, result.frames) == (WIDTH, HEIGHT, 5)
+    assert [notice.code for notice in result.warnings] == ["size_changed"]

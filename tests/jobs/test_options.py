@@ -143,6 +143,8 @@ def test_both_spellings_and_all_aliases_are_read(fields: dict[str, Any], backgro
         ({"on_limit": ["reduce"]}, "invalid_request", "on_limit"),
         ({"background": {"type": "image", "image_id": "7", "fit": "fill"}}, "invalid_request", "background.fit"),
         ({"background": {"type": "white", "fit": "cover"}}, "invalid_request", "background.fit"),
+        ({"background": {"type": "image", "image_url": "file:///a.png"}}, "invalid_request", "background.image_url"),
+        ({"background": {"type": "image", "image_id": 7}}, "invalid_request", "background.image_id"),
         ({"bg_type": "image", "bg_image_id": "7", "fit": "fill"}, "invalid_request", "fit"),
         ({"bg_type": "image", "bg_image_id": "7", "fit": 3}, "invalid_request", "fit"),
         (

@@ -61,6 +61,10 @@ def test_files_that_go_as_expected_pass(tmp_path, capsys):
     ]  # fmt: skip
 
 
+def test_a_format_that_cannot_be_transparent_is_tried_over_a_colour(tmp_path):
+    assert walk(make_index(tmp_path / "given"), "--format", "mp4", "--only", "plain") == 0
+
+
 @pytest.mark.parametrize(
     ("name", "change", "complaint"),
     [

@@ -8,13 +8,19 @@ from pathlib import Path
 from apps.engine.colour import FULL
 from apps.engine.encode.base import Cutout, Muxed, Spec, gray_frame, open_codec, ticks
 
+FFV1 = {"level": "3", "slices": "4", "g": "1"}
+
+THIN = {"level": "1", "g": "1"}
+"""For what is one pixel wide or high: the encoder can cut no slices from that."""
+
 
 class MatteWriter(Muxed):
     clock = Fraction(1, 1000)
 
     def __init__(self, path: Path, spec: Spec) -> None:
         super().__init__(path, spec, "matroska", {})
-        self._stream = self._out.add_stream("ffv1", rate=spec.rate, options={"level": "3", "slices": "4", "g": "1"})
+        options = dict(FFV1 if min(spec.width, spec.height) > 1 else THIN)
+        self._stream = self._out.add_stream("ffv1", rate=spec.rate, options=options)
         self._stream.width, self._stream.height, self._stream.pix_fmt = spec.width, spec.height, "gray"
         self._stream.codec_context.time_base = self._stream.time_base = self.clock
         self._stream.codec_context.thread_count = 1

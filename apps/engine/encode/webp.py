@@ -17,7 +17,8 @@ MAX_SIDE = 16_383
 
 MAX_DURATION_MS = 2**24 - 1
 
-LOSSY = {"quality": "75", "compression_level": "2"}
+LOSSY = {"quality": "90", "compression_level": "2"}
+"""As exact as WebM, for a third more bytes than 75, which left half of ten clips below 38 dB."""
 
 ALPHA_FLAG, ANIMATION_FLAG = 0x10, 0x02
 
