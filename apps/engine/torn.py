@@ -14,6 +14,8 @@ TS_PACKET, TS_SYNC = 188, b"G"
 HEAD_BYTES, TAIL_BYTES = 65_536, 131_072
 """An Ogg page is smaller than the tail; ASF says its size near the start."""
 
+UNKNOWN_RIFF = 0xFFFF_FFFF
+
 SEGMENT = b"\x18\x53\x80\x67"
 
 ASF = bytes.fromhex("3026b2758e66cf11")
@@ -87,7 +89,9 @@ def _ebml_size(data: bytes, at: int) -> tuple[int, int]:
 
 
 def _riff_ends(file: BinaryIO, head: bytes, size: int) -> int:
-    return 8 + int.from_bytes(head[4:8], "little")
+    """AVI's first part, which an unbroken file has whole; `size` for one that was written live."""
+    length = int.from_bytes(head[4:8], "little")
+    return size if length == UNKNOWN_RIFF else 8 + length
 
 
 def _last_page_ends(file: BinaryIO, head: bytes, size: int) -> int:

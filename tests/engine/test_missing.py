@@ -200,6 +200,9 @@ def test_a_cut_off_film_that_begins_late_is_judged_by_its_own_length(tmp_path):
 
 def test_a_live_recording_does_not_know_where_it_ends(tmp_path):
     assert survey(silent(tmp_path / "a.mkv", live="1")).is_cut_off is False
+    piped = silent(tmp_path / "a.avi")
+    piped.write_bytes(b"RIFF" + b"\xff" * 4 + piped.read_bytes()[8:])
+    assert survey(piped).is_cut_off is False
 
 
 def test_less_than_half_of_a_windows_media_file_is_refused(tmp_path):
