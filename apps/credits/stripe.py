@@ -67,7 +67,7 @@ def try_key() -> tuple[bool, str]:
     except stripe.PermissionError:
         return (
             False,
-            "STRIPE_SECRET_KEY may not read Checkout Sessions: docs/operations.md says what it must be allowed",
+            "STRIPE_SECRET_KEY may not read Checkout Sessions: docs/operations.md says what it must do",
         )
     except stripe.StripeError as error:
         return True, f"Stripe could not be asked whether it takes the key ({type(error).__name__})"
