@@ -151,8 +151,16 @@ def import_url(project: Project, url: str, *, kind: str = "video") -> Asset:
     )
 
 
-def ingest(asset: Asset, *, on_fetched: Callable[[], object] = lambda: None) -> Asset:
-    """Fetch, look at and keep a pending import: READY or FAILED with `error_code`. Any other asset is left alone."""
+def ingest(
+    asset: Asset,
+    *,
+    on_fetched: Callable[[], object] = lambda: None,
+    on_refused: Callable[[str], object] = lambda cause: None,
+) -> Asset:
+    """Fetch, look at and keep a pending import: READY or FAILED with `error_code`. Any other asset is left alone.
+
+    `on_refused` hears what its owner is not told: the engine's own words, or the network's.
+    """
     if asset.status != Asset.Status.PENDING:
         return asset
     try:
@@ -169,6 +177,7 @@ def ingest(asset: Asset, *, on_fetched: Callable[[], object] = lambda: None) -> 
         asset.error_code = "limit_exceeded" if refusal.code == "file_too_large" else refusal.code
         asset.error = refusal.message[:500]
         asset.status = Asset.Status.FAILED
+        on_refused(f"{type(refusal.__cause__ or refusal).__name__}: {refusal.__cause__ or refusal}")
     else:
         asset.status = Asset.Status.READY
     # It idled while the file came; one that was lost meanwhile is replaced.
