@@ -173,10 +173,7 @@ def ingest(
     except Unavailable:
         raise  # the store's or the disk's trouble says nothing about the file
     except AppError as refusal:
-        # The contract's job codes know no "file too large": to a job it is a limit like the others.
-        asset.error_code = "limit_exceeded" if refusal.code == "file_too_large" else refusal.code
-        asset.error = refusal.message[:500]
-        asset.status = Asset.Status.FAILED
+        _refuse(asset, refusal)
         on_refused(f"{type(refusal.__cause__ or refusal).__name__}: {refusal.__cause__ or refusal}")
     else:
         asset.status = Asset.Status.READY
@@ -194,6 +191,12 @@ def ingest(
             asset.file.storage.delete(str(asset.file.name))
         asset.refresh_from_db()
     return asset
+
+
+def _refuse(asset: Asset, refusal: AppError) -> None:
+    # The contract's job codes know no "file too large": to a job it is a limit like the others.
+    asset.error_code = "limit_exceeded" if refusal.code == "file_too_large" else refusal.code
+    asset.error, asset.status = refusal.message[:500], Asset.Status.FAILED
 
 
 def find_own_asset(user: User, url_or_id: str) -> Asset | None:
