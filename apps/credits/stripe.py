@@ -65,7 +65,10 @@ def try_key() -> tuple[bool, str]:
     except stripe.AuthenticationError:
         return False, "Stripe does not take STRIPE_SECRET_KEY: put in the one that its dashboard has now"
     except stripe.PermissionError:
-        return False, "STRIPE_SECRET_KEY may not read Checkout Sessions: docs/operations.md says what it needs"
+        return (
+            False,
+            "STRIPE_SECRET_KEY may not read Checkout Sessions: docs/operations.md says what it must do",
+        )
     except stripe.StripeError as error:
         return True, f"Stripe could not be asked whether it takes the key ({type(error).__name__})"
     return True, ""

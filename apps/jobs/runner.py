@@ -153,9 +153,12 @@ def _ingest(job: Job, asset: Asset) -> None:
         patiently(lambda: diary.enter(job, Job.Stage.PROBING))
         patiently(lambda: services.tick(job, stage=Job.Stage.PROBING))
 
+    def refused(cause: str) -> None:
+        patiently(lambda: diary.keep_log(job, cause))
+
     if was_pending:
         with _moving(job, settings.MAX_UPLOAD_BYTES, Stopped, Overtaken, Stalled):
-            asset = projects.ingest(asset, on_fetched=fetched)
+            asset = projects.ingest(asset, on_fetched=fetched, on_refused=refused)
     if asset.status != Asset.Status.READY:
         raise AppError(asset.error_code or "source_expired", asset.error or "The file has been deleted.")
     if was_pending:

@@ -20,7 +20,7 @@ def about(error: BaseException) -> str:
 
 def about_database(error: DatabaseError) -> str:
     away = f"The database ({connection.vendor}) does not answer. Check DATABASE_URL, and that its server runs."
-    # PostgreSQL gives what it refuses a number; without one nobody was reached, and asking again takes ten seconds.
+    # PostgreSQL gives what it refuses a number; without one nobody was reached, and to ask again takes ten seconds.
     is_answer = connection.vendor == "sqlite" or getattr(error.__cause__, "sqlstate", None)
     if isinstance(error, OperationalError) and not is_answer:
         return away

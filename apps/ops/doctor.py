@@ -262,7 +262,7 @@ def running() -> Iterator[Finding]:
     holder = instance.running(Path(settings.DATA_DIR))
     if holder or settings.REDIS_URL_GIVEN:
         for name, found in (("queue", checks.queue()), ("workers", checks.workers())):
-            wrong = bad(name, f"{found.detail}. See {settings.DATA_DIR}/logs.")
+            wrong = bad(name, f"{found.detail}. {where_to_look(name)}")
             yield ok(name, in_words(found.facts)) if found.ok else wrong
         yield from unheard(found.facts)
     if holder:
@@ -275,6 +275,12 @@ def running() -> Iterator[Finding]:
         except queue_server.NoQueueServer as error:
             yield bad("queue", str(error))
     yield port()
+
+
+def where_to_look(name: str) -> str:
+    if name == "queue" and settings.REDIS_URL_GIVEN:
+        return "Check REDIS_URL, its password too, and that the server runs."
+    return f"See {settings.DATA_DIR}/logs."
 
 
 def in_words(facts: Mapping[str, Any]) -> str:

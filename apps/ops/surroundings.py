@@ -61,7 +61,9 @@ def storage() -> Finding:
         step = "deleted"
         media.delete(name)
     except Exception as error:  # whatever the store's client library raises
-        return bad("storage", f"a file cannot be {step} in {where} ({type(error).__name__}). Check the key's rights.")
+        check = "Check the key's rights, and that the bucket is there (manage.py create_bucket)."
+        check = check if settings.S3_BUCKET else "Check who owns the folder."
+        return bad("storage", f"a file cannot be {step} in {where} ({type(error).__name__}). {check}")
     if not is_same:
         return bad("storage", f"what was read from {where} is not what was written: do not trust this store.")
     return ok("storage", f"{where}: a file was written, read and deleted")

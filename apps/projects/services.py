@@ -151,8 +151,16 @@ def import_url(project: Project, url: str, *, kind: str = "video") -> Asset:
     )
 
 
-def ingest(asset: Asset, *, on_fetched: Callable[[], object] = lambda: None) -> Asset:
-    """Fetch, look at and keep a pending import: READY or FAILED with `error_code`. Any other asset is left alone."""
+def ingest(
+    asset: Asset,
+    *,
+    on_fetched: Callable[[], object] = lambda: None,
+    on_refused: Callable[[str], object] = lambda cause: None,
+) -> Asset:
+    """Fetch, look at and keep a pending import: READY or FAILED with `error_code`. Any other asset is left alone.
+
+    `on_refused` hears what its owner is not told: the engine's own words, or the network's.
+    """
     if asset.status != Asset.Status.PENDING:
         return asset
     try:
@@ -165,10 +173,8 @@ def ingest(asset: Asset, *, on_fetched: Callable[[], object] = lambda: None) -> 
     except Unavailable:
         raise  # the store's or the disk's trouble says nothing about the file
     except AppError as refusal:
-        # The contract's job codes know no "file too large": to a job it is a limit like the others.
-        asset.error_code = "limit_exceeded" if refusal.code == "file_too_large" else refusal.code
-        asset.error = refusal.message[:500]
-        asset.status = Asset.Status.FAILED
+        _refuse(asset, refusal)
+        on_refused(f"{type(refusal.__cause__ or refusal).__name__}: {refusal.__cause__ or refusal}")
     else:
         asset.status = Asset.Status.READY
     # It idled while the file came; one that was lost meanwhile is replaced.
@@ -185,6 +191,12 @@ def ingest(asset: Asset, *, on_fetched: Callable[[], object] = lambda: None) -> 
             asset.file.storage.delete(str(asset.file.name))
         asset.refresh_from_db()
     return asset
+
+
+def _refuse(asset: Asset, refusal: AppError) -> None:
+    # The contract's job codes know no "file too large": to a job it is a limit like the others.
+    asset.error_code = "limit_exceeded" if refusal.code == "file_too_large" else refusal.code
+    asset.error, asset.status = refusal.message[:500], Asset.Status.FAILED
 
 
 def find_own_asset(user: User, url_or_id: str) -> Asset | None:

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from apps.accounts.models import User
+from apps.engine.errors import EngineFault
 from apps.engine.options import Options
 from apps.jobs import attempts, runner, services
-from apps.jobs.models import Job
+from apps.jobs.models import Attempt, Job
 from tests.fakes import FileServer, Page, file_server
 from tests.jobs.conftest import CHROMA
 from tests.jobs.running import at_first_tick, fresh, purse
@@ -71,6 +72,21 @@ def test_an_address_that_gives_no_video_fails_the_job_for_free(
     assert job.error
     assert job.asset is not None
     assert (job.asset.status, job.asset.file.name, job.asset.error_code) == ("failed", "", code)
+
+
+def test_what_the_engine_said_of_a_file_it_could_not_look_at_is_kept_for_support(
+    alice: User, clip: Path, outside: FileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(*_: object, **__: object) -> None:
+        raise EngineFault("The engine ended with -11 and no report.\nmoov atom not found")
+
+    monkeypatch.setattr("apps.projects.services.child.probe", crash)
+
+    job = prepared(alice, outside.add("/clip.mp4", Page(clip.read_bytes())))
+
+    assert (job.status, job.error_code, "moov" in job.error) == ("failed", "unsupported_media", False)
+    attempt = Attempt.objects.get(job=job)
+    assert attempt.log == "EngineFault: The engine ended with -11 and no report.\nmoov atom not found"
 
 
 def test_an_address_inside_the_house_is_never_asked(alice: User, outside: FileServer, settings: Any) -> None:

@@ -185,6 +185,21 @@ def test_the_parts_of_a_running_site_are_told_in_words(monkeypatch: pytest.Monke
     ]
 
 
+def test_a_queue_server_of_ones_own_has_no_log_of_ours(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
+    settings.REDIS_URL_GIVEN = "redis://:wrong@queue"
+    monkeypatch.setattr(doctor.instance, "running", lambda folder: None)
+    away = Check(ok=False, detail="the queue server does not answer")
+    monkeypatch.setattr(checks, "queue", lambda: away)
+    monkeypatch.setattr(checks, "workers", lambda: away)
+
+    found = {finding.subject: finding.text for finding in doctor.running()}
+
+    assert found["queue"] == (
+        "the queue server does not answer. Check REDIS_URL, its password too, and that the server runs."
+    )
+    assert found["workers"].endswith("/logs.")
+
+
 def test_a_taken_port_is_bad(settings: Any) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

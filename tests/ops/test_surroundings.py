@@ -74,7 +74,8 @@ def test_a_store_that_takes_nothing_is_bad(monkeypatch: pytest.MonkeyPatch, sett
         found = surroundings.storage()
 
     assert (found.level, found.text) == (
-        "bad", f"a file cannot be written in bucket {store.bucket} (Unavailable). Check the key's rights.",
+        "bad", f"a file cannot be written in bucket {store.bucket} (Unavailable). Check the key's rights, and that the "
+        "bucket is there (manage.py create_bucket).",
     )  # fmt: skip
 
 
