@@ -89,10 +89,7 @@ def grant(user: User, amount: int, *, key: str, note: str, staff: User | None = 
 
 
 def adjust(user: User, amount: int, *, key: str, reason: str, staff: User) -> LedgerEntry:
-    """Correct a balance by hand, up or down; the same key again returns the entry it made.
-
-    May take a balance below zero: what was given in error is taken back even when it has been spent.
-    """
+    """Correct a balance by hand, up, or down by no more than is available; the same key again returns its entry."""
     if amount == 0:
         raise AppError("invalid_request", "An adjustment is more or less than 0 credits.", param="credits")
     if not reason.strip():
@@ -102,6 +99,11 @@ def adjust(user: User, amount: int, *, key: str, reason: str, staff: User) -> Le
         if existing := LedgerEntry.objects.filter(key=key).first():
             _same_wallet(wallet, existing)
             return existing
+        if amount < 0 and -amount > wallet.available:
+            free = to_credits(max(0, wallet.available))
+            raise AppError(
+                "invalid_request", f"Take no more than the {free} credits that are available.", param="credits"
+            )
         return _post(wallet, LedgerEntry.Kind.ADJUSTMENT, amount, key=key, note=reason.strip(), staff=staff)
 
 

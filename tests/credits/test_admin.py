@@ -162,13 +162,23 @@ def adjust(client, user, credits: str, *, note: str, number: str | None = None):
 def test_a_balance_is_adjusted_with_a_reason_and_a_name(support, alice, sue):
     number = str(uuid.uuid4())
 
-    adjust(support, alice, "-130", note="granted twice by mistake", number=number)
-    adjust(support, alice, "-130", note="granted twice by mistake", number=number)
+    adjust(support, alice, "-70", note="granted twice by mistake", number=number)
+    adjust(support, alice, "-70", note="granted twice by mistake", number=number)
 
     entry = LedgerEntry.objects.first()
-    assert (entry.kind, entry.amount, entry.note) == ("adjustment", -130_00, "granted twice by mistake")
+    assert (entry.kind, entry.amount, entry.note) == ("adjustment", -70_00, "granted twice by mistake")
     assert (entry.staff, entry.staff_name) == (sue, "sue@example.org")
-    assert Wallet.objects.get(user=alice).balance == -30_00
+    assert Wallet.objects.get(user=alice).balance == 30_00
+
+
+def test_an_adjustment_takes_no_more_than_is_available(support, alice):
+    services.hold(alice, 40_00, key="h", reference="job")
+
+    assert "no more than the 60 credits that are available" in adjust(support, alice, "-60.01", note="too much").text
+    adjust(support, alice, "-60", note="all that there is")
+
+    wallet = Wallet.objects.get(user=alice)
+    assert (wallet.balance, wallet.available) == (40_00, 0)
 
 
 def test_the_minus_of_the_label_can_be_typed(support, alice):
