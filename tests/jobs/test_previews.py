@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.credits import services as credits
-from apps.credits.models import Hold, LedgerEntry, PriceList
+from apps.credits.models import Hold, LedgerEntry, PriceList, Purchase
 from apps.engine.options import Options
 from apps.jobs import runner, services
 from apps.jobs.models import Job
@@ -34,7 +34,10 @@ def test_a_preview_holds_and_costs_nothing(bob: User) -> None:
 
 
 def test_a_preview_is_free_even_with_a_wallet_below_zero(bob: User) -> None:
-    credits.post(bob, LedgerEntry.Kind.REFUND, -5_00, key="a", reference="")
+    bought = Purchase.objects.create(
+        user=bob, pack="small", credits=5_00, amount=5_00, currency="eur", pricing_version=1, status="paid"
+    )
+    credits.post(bob, LedgerEntry.Kind.REFUND, -5_00, key="a", reference=str(bought.pk))
 
     assert submitted(bob, options=PREVIEW).status == "queued"
 
