@@ -117,7 +117,8 @@ def _require(models_dir: Path, rows: list[Row]) -> None:
     known = weights.networks()
     needed = dict.fromkeys(network for row in rows for network in row.networks)
     if missing := [name for name in needed if not weights.network_status(models_dir, known[name]).installed]:
-        raise BenchError(f"{', '.join(missing)} missing in {models_dir}: python manage.py models install all modnet")
+        install = f"python manage.py models install {' '.join(missing)}"
+        raise BenchError(f"{', '.join(missing)} missing in {models_dir}: {install}")
 
 
 Step = tuple[str, dict[str, Measured], str, Callable[[], Measured]]

@@ -167,6 +167,7 @@ def test_two_benches_do_not_share_a_folder(again: Ran, capsys: pytest.CaptureFix
     ("more", "said"),
     [
         (["--models", "raw-u2net"], "u2net missing in"),
+        (["--models", "raw-u2net,raw-u2netp"], "python manage.py models install u2net u2netp"),
         (["--models", "chrome"], "MODELS=chrome is unknown. Known: original, light, human, pro,"),
         (["--parts", "models,costs"], "PARTS=costs is unknown. Known: models, shares, oracles, raw, mov,"),
         (["--only", "moon"], "ONLY=moon is no name, group, tag or role"),

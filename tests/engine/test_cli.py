@@ -127,6 +127,24 @@ def test_what_cannot_be_done_says_so_and_leaves_nothing(tmp_path, here, argument
 
 
 @pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--threads", "many", "Argument --threads: must be a whole number, 0 or more."),
+        ("--threads", "-1", "Argument --threads: must be a whole number, 0 or more."),
+        ("--max-side", "2k", "Argument --max-side: must be a whole number, 0 or more."),
+        ("--max-fps", "fast", "Argument --max-fps: must be a number greater than 0."),
+        ("--max-seconds", "0", "Argument --max-seconds: must be a number greater than 0."),
+    ],
+)
+def test_a_number_that_is_none_is_refused_in_the_users_words(tmp_path, here, option, value, said):
+    make_clip(tmp_path / "in.mp4")
+
+    _code, report = here("in.mp4", "out.webm", "--model", "chroma", option, value)
+
+    assert report.error["message"] == said
+
+
+@pytest.mark.parametrize(
     ("wish", "arguments", "missing"),
     [
         ("", [], {"rvm", "modnet", "u2net"}),
