@@ -37,7 +37,9 @@ def test_a_preview_is_free_even_with_a_wallet_below_zero(bob: User) -> None:
     bought = Purchase.objects.create(
         user=bob, pack="small", credits=5_00, amount=5_00, currency="eur", pricing_version=1, status="paid"
     )
-    credits.post(bob, LedgerEntry.Kind.REFUND, -5_00, key="a", reference=str(bought.pk))
+    credits.post(bob, LedgerEntry.Kind.PURCHASE, 5_00, key="a", reference=str(bought.pk))
+    credits.capture(credits.hold(bob, 5_00, key="b", reference="job"), 5_00)
+    credits.post(bob, LedgerEntry.Kind.REFUND, -5_00, key="c", reference=str(bought.pk))
 
     assert submitted(bob, options=PREVIEW).status == "queued"
 
