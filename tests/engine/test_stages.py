@@ -21,6 +21,8 @@ DOG = (slice(30, 66), slice(255, 291))
 """What the generalists see and the people networks do not; its shades are nobody's."""
 BESIDE = (slice(150, 190), slice(20, 60))
 """Wall that one people network takes for a person, about which the others are unsure."""
+PASSER_BY = (slice(140, 190), slice(250, 285))
+"""Somebody far behind, whom only the recurrent network sees; the shades are nobody else's."""
 COUNT = 9
 BAD = (4, 5)
 """Frames in which every network loses half of the person; whatever its gap is, a model looks at one of them."""
@@ -32,13 +34,14 @@ IN_THE_SESSION = sorted(set(stages.STAGES) - {"despill"})
 def frame_of(index: int) -> Frame:
     frame = PERSON.frame(index)
     frame[DOG] = texture(36, 36, 7, shades=((60, 20, 60), (160, 90, 160)))
+    frame[PASSER_BY] = texture(35, 50, 8, shades=((20, 60, 20), (60, 140, 60)))
     return frame
 
 
-def seen(index: int, *, dog: float = 0.0, beside: float = 0.0, body: float = 1.0) -> Map:
+def seen(index: int, *, dog: float = 0.0, beside: float = 0.0, passer_by: float = 0.0, body: float = 1.0) -> Map:
     """What a network says of a frame."""
     alpha = PERSON.alpha(index) * np.float32(body)
-    alpha[DOG], alpha[BESIDE] = dog, np.maximum(alpha[BESIDE], beside)
+    alpha[DOG], alpha[BESIDE], alpha[PASSER_BY] = dog, np.maximum(alpha[BESIDE], beside), passer_by
     if index in BAD:
         # Half of the person, and a flicker in the other half.
         alpha[: PERSON.start[1], :200] = 0
@@ -100,7 +103,7 @@ class People:
 
     def step(self, frame: Frame) -> tuple[Map, Map]:
         index = next(at for at, one in enumerate(self._cast.frames) if one is frame)
-        return seen(index, beside=1), frame.astype(np.float32) / 255
+        return seen(index, beside=1, passer_by=1), frame.astype(np.float32) / 255
 
 
 @pytest.fixture(scope="module")
@@ -181,6 +184,14 @@ def test_people_before_a_wall_are_told_by_its_colour(cast: Cast) -> None:
 
     assert with_colours < 25
     assert without > 100
+
+
+@pytest.mark.parametrize("name", ["human", "pro"])
+def test_somebody_whom_the_network_with_a_memory_has_whole_stays_whole(cast: Cast, name: str) -> None:
+    kept, without = (cast.mattes(name, False, *left)[-1].alpha[PASSER_BY][8:-8, 8:-8] for left in ((), ("bodies",)))
+
+    assert kept.min() > 240
+    assert without.mean() < 150
 
 
 def test_every_model_has_its_stages() -> None:

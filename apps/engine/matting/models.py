@@ -93,7 +93,7 @@ def human(recurrent: Opened, portrait: Opened, whole: Opened, *, without: Withou
     tags = [recurrent, portrait.at(FINE_PORTRAIT_SIDE), whole.at(WHOLE_SIDE)]
 
     def combining() -> Combine:
-        settled = _settling(without)
+        settled = _settling(without, keeps_bodies=True)
 
         def combine(frame: Frame, found: tuple[Map, ...], people: Recurrent | None) -> Map:
             assert people is not None
@@ -117,7 +117,7 @@ def pro(
     tags = [fine.at(looks[1].side), whole.at(WHOLE_SIDE), recurrent, portrait.at(FINE_PORTRAIT_SIDE)]
 
     def combining() -> Combine:
-        settled, portrayed = _settling(without), _portrait_in_whole(without)
+        settled, portrayed = _settling(without, keeps_bodies=True), _portrait_in_whole(without)
 
         def combine(frame: Frame, found: tuple[Map, ...], people: Recurrent | None) -> Map:
             assert people is not None
@@ -198,8 +198,8 @@ def _alone(frame: Frame, found: tuple[Map, ...], people: Recurrent | None) -> Ma
     return found[0]
 
 
-def _settling(without: Without) -> Callable[[Frame, Map, Map, Map, float], Map]:
-    settler = Settler(uses_colours="colours" not in without)
+def _settling(without: Without, *, keeps_bodies: bool = False) -> Callable[[Frame, Map, Map, Map, float], Map]:
+    settler = Settler(uses_colours="colours" not in without, keeps_bodies=keeps_bodies and "bodies" not in without)
 
     def settled(frame: Frame, first: Map, second: Map, vote: Map, share: float) -> Map:
         if "settle" in without:
