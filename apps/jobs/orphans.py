@@ -36,6 +36,13 @@ class Found:
     assets: list[Asset] = field(default_factory=list)
     """Whose file is gone."""
     looked_at: int = 0
+    in_place: int = 0
+    """Records whose file is there."""
+
+    @property
+    def is_another_storage(self) -> bool:
+        """Nothing here belongs together: rather a wrong bucket, folder or database than so many accidents."""
+        return not self.in_place and bool(self.files or self.outputs or self.assets)
 
 
 def find(*, older_than: timedelta) -> Found:
@@ -49,8 +56,16 @@ def find(*, older_than: timedelta) -> Found:
         known = _known(old)
         found.files += [file for file in old if OURS.fullmatch(file.name) and file.name not in known]
         found.foreign += [file for file in old if not OURS.fullmatch(file.name)]
-    found.outputs = [output for output in _outputs(now) if _is_gone(str(output.file.name), seen)]
-    found.assets = [asset for asset in _assets(now) if _is_gone(str(asset.file.name), seen)]
+    for output in _outputs(now):
+        if _is_gone(str(output.file.name), seen):
+            found.outputs.append(output)
+        else:
+            found.in_place += 1
+    for asset in _assets(now):
+        if _is_gone(str(asset.file.name), seen):
+            found.assets.append(asset)
+        else:
+            found.in_place += 1
     return found
 
 

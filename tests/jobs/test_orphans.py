@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 from django.core.files.base import ContentFile
 from django.core.files.storage import storages
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from apps.accounts.models import User
@@ -56,7 +56,7 @@ def found() -> orphans.Found:
 def test_what_records_name_is_no_orphan(alice: User, storage: Any) -> None:
     make_job(alice, status="completed")
 
-    assert found() == orphans.Found(looked_at=2)
+    assert found() == orphans.Found(looked_at=2, in_place=2)
 
 
 def test_files_that_no_record_names_are_found_and_deleted(alice: User, storage: Any) -> None:
@@ -105,14 +105,33 @@ def test_young_files_are_left_alone(alice: User, storage: Any, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("storage", ["disk"], indirect=True)
+@pytest.mark.parametrize("wrong", ["storage", "database"])
+def test_where_nothing_belongs_together_nothing_is_deleted_unasked(alice: User, storage: Any, wrong: str) -> None:
+    if wrong == "database":
+        put(f"jobs/{uuid4()}/1/result.webm")
+    else:
+        job = make_job(alice, status="completed")
+        for name in (job.asset.file.name, job.outputs.get().file.name):
+            storage.delete(name)
+
+    with pytest.raises(CommandError, match="the wrong bucket, folder or database"):
+        call_command("orphans", delete=True, older_than=0)
+    assert not Deletion.objects.exists()
+
+    call_command("orphans", delete=True, all=True, older_than=0, stdout=io.StringIO())
+    assert Deletion.objects.exists()
+
+
+@pytest.mark.parametrize("storage", ["disk"], indirect=True)
 def test_the_command_changes_nothing_until_it_is_told_to(alice: User, storage: Any) -> None:
+    make_job(alice, status="completed")
     name = put(f"jobs/{uuid4()}/1/result.webm")
     out = io.StringIO()
 
     with pytest.raises(SystemExit) as ended:
         call_command("orphans", stdout=out)
     assert (ended.value.code, storage.exists(name)) == (1, True)
-    assert f"{name}\n1 files looked at: 1 that no record names (9 bytes), 0 that are not ours, 0 " in out.getvalue()
+    assert f"{name}\n3 files looked at: 1 that no record names (9 bytes), 0 that are not ours, 0 " in out.getvalue()
     call_command("orphans", delete=True, older_than=0, stdout=out)
 
     assert (out.getvalue().endswith("1 put right.\n"), storage.exists(name)) == (True, False)

@@ -173,6 +173,7 @@ def test_workers_and_the_reconciler_show_that_they_live(
 ) -> None:
     settings.ALIVE_FILE = str(tmp_path / "alive")
     monkeypatch.setattr("rq.Worker.heartbeat", lambda self: None)
+    monkeypatch.setattr(Worker, "be_known", lambda self: None)
     monkeypatch.setattr(Worker, "tell_scratch", lambda self: None)
     worker = Worker.__new__(Worker)
 

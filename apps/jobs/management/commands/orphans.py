@@ -6,7 +6,7 @@ import sys
 from datetime import timedelta
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from apps.jobs import orphans
 from apps.jobs.models import Output
@@ -18,6 +18,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--delete", action="store_true", help="Delete those files and mark those records.")
+        parser.add_argument("--all", action="store_true", help="With --delete, even where nothing belongs together.")
         parser.add_argument(
             "--older-than", type=float, default=24.0, metavar="HOURS", help="Leave younger files alone; at least 1."
         )
@@ -36,6 +37,11 @@ class Command(BaseCommand):
             f"{found.looked_at} files looked at: {len(found.files)} that no record names ({total} bytes), "
             f"{len(found.foreign)} that are not ours, {len(gone)} records whose file is gone."
         )
+        if options["delete"] and found.is_another_storage and not options["all"]:
+            raise CommandError(
+                "Nothing was changed: not one record has its file here. Is this the wrong bucket, folder or database? "
+                "Look at S3_BUCKET, DATA_DIR and DATABASE_URL; if all of this is to go nevertheless, add --all."
+            )
         if options["delete"]:
             self.stdout.write(f"{orphans.put_right(found)} put right.")
         elif found.files or gone:
