@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -125,6 +126,8 @@ def choose_project(page: Page) -> None:
     expect(page.locator("#choices")).to_contain_text("Format is MOV, ProRes 4444 now, was WebM.")
     expect(page.locator("#choices")).to_contain_text("Background stays as you chose it")
     expect(page.locator("input[name=output_format][value=mov]")).to_be_checked()
+    # Kept for a reload a moment after it is shown.
+    expect(page).to_have_url(re.compile("output_format=mov"))
 
 
 def reload(page: Page, colour: str) -> None:
