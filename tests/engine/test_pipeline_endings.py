@@ -172,7 +172,7 @@ def test_paths_that_would_harm_are_refused(tmp_path, changes, param):
 
 
 def test_progress_rises_and_names_its_stages(tmp_path, monkeypatch):
-    monkeypatch.setattr("apps.engine.progress.INTERVAL_SECONDS", 0.0)
+    monkeypatch.setattr("apps.engine.progress.INTERVAL_SECONDS", 0.001)
     told: list[Progress] = []
 
     run(make_clip(tmp_path / "in.mp4", frames=30), tmp_path / "out.webm", options("webm"), tell=told.append,
