@@ -36,9 +36,14 @@ SHOW_THE_LAST = """async () => {
     const video = document.querySelector("video");
     if (!video) { await new Promise((done) => setTimeout(done, 1500)); return; }
     if (video.readyState < 2) await new Promise((done) => video.addEventListener("loadeddata", done, { once: true }));
-    const there = new Promise((done) => video.addEventListener("seeked", done, { once: true }));
+    const sought = new Promise((done) => video.addEventListener("seeked", done, { once: true }));
+    // On a busy machine a film has sought before its picture is on the page.
+    const presented = new Promise((done) => {
+        const look = (now, frame) => frame.mediaTime > 0.3 ? done() : video.requestVideoFrameCallback(look);
+        video.requestVideoFrameCallback(look);
+    });
     video.currentTime = 0.5;
-    await there;
+    await Promise.all([sought, presented]);
     await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
 }"""
 
