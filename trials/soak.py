@@ -43,15 +43,19 @@ class Soaked:
     peak_megabytes: float
     middle_megabytes: float
     spread: float
-    """Largest distance from the middle after the first minute, as a share of it."""
+    """Largest distance from the middle after the first minute of the work, as a share of it."""
     growth: float
     """Last tenth against the first tenth after the first minute."""
+    proof_rise: float
+    """Largest memory of the proof against the middle; it holds less, since the matte's networks have gone."""
     megabytes: list[float]
+    """All of the course; the first `worked` are of the work, the others of the proof."""
+    worked: int
     failure: str = ""
 
     @property
     def is_flat(self) -> bool:
-        return not self.failure and self.spread <= TOLERANCE
+        return not self.failure and self.spread <= TOLERANCE and self.proof_rise <= TOLERANCE
 
     def line(self) -> str:
         if self.failure:
@@ -60,7 +64,7 @@ class Soaked:
         return (
             f"{mark} {self.model}: {self.film_seconds / 60:g} min, {self.frames} frames in {self.seconds:.0f} s; "
             f"{self.middle_megabytes:.0f} MB ± {self.spread:.1%} after settling (peak {self.peak_megabytes:.0f} MB, "
-            f"end against beginning {self.growth:+.1%})"
+            f"end against beginning {self.growth:+.1%}, proof {self.proof_rise:+.1%})"
         )
 
 
@@ -90,8 +94,8 @@ def main(argv: list[str]) -> int:
             print(f"{model} at work on {film.stat().st_size / 1e6:.0f} MB", file=sys.stderr, flush=True)
             soaked.append(soak(film, model, minutes * 60, given))
             print(soaked[-1].line(), flush=True)
-    given.out.mkdir(parents=True, exist_ok=True)
-    (given.out / "report.json").write_text(json.dumps([asdict(one) for one in soaked], indent=1), encoding="utf-8")
+        given.out.mkdir(parents=True, exist_ok=True)
+        (given.out / "report.json").write_text(json.dumps([asdict(one) for one in soaked], indent=1), encoding="utf-8")
     return 0 if all(one.is_flat for one in soaked) else 1
 
 
@@ -106,34 +110,39 @@ def draw(folder: Path, minutes: float, width: int, height: int) -> Path:
 def soak(film: Path, model: str, film_seconds: float, given: argparse.Namespace) -> Soaked:
     options = Options(model=model, format=given.format, background=_background(given.format))
     began = time.monotonic()
-    megabytes: list[float] = []
+    course: list[tuple[str, float]] = []
     frames, failure = 0, ""
     try:
         with child.start(
             film, film.with_name("out"), options,
             models_dir=given.models_dir, matte=film.with_name("matte.mkv"), threads=given.threads,
         ) as run:  # fmt: skip
-            megabytes = watch(run)
+            course = watch(run)
             frames = run.result().frames
     except EngineError as error:
         failure = f"{error.code}: {error}"
     seconds = time.monotonic() - began
-    return judged(model, film_seconds, seconds, frames, megabytes, settling=given.settling, failure=failure)
+    megabytes = [size for _stage, size in course]
+    worked = sum(stage != "verifying" for stage, _size in course)
+    told = {"settling": given.settling, "worked": worked, "failure": failure}
+    return judged(model, film_seconds, seconds, frames, megabytes, **told)
 
 
 def _background(format_name: str) -> Background:
     return Background("color", (0, 71, 187)) if format_name == "mp4" else Background()
 
 
-def watch(run: Run) -> list[float]:
-    """The child's resident memory every second, in megabytes, until its work is done."""
-    seen: list[float] = []
+def watch(run: Run) -> list[tuple[str, float]]:
+    """Stage and the child's resident memory in megabytes, every second until its work is done."""
+    seen: list[tuple[str, float]] = []
+    stage = ""
     due = time.monotonic()
     while not run.finished:
-        run.poll(0.1)
+        news = run.poll(0.1)
+        stage = news.stage if news else stage
         if time.monotonic() >= due:
             due += EVERY_SECONDS
-            seen += resident(run.pid)
+            seen += [(stage, size) for size in resident(run.pid)]
     return seen
 
 
@@ -154,13 +163,15 @@ def judged(
     megabytes: list[float],
     *,
     settling: float = SETTLING_SECONDS,
+    worked: int | None = None,
     failure: str = "",
 ) -> Soaked:
-    """How flat the course is once it has settled."""
-    settled = megabytes[round(settling / EVERY_SECONDS) :]
+    """How flat the course of the work is once it has settled, and that the proof after it takes no more."""
+    worked = len(megabytes) if worked is None else worked
+    settled = megabytes[round(settling / EVERY_SECONDS) : worked]
     if not failure and len(settled) < 2 * WINDOW:
-        failure = f"it took only {len(megabytes)} s, too short to judge; draw a longer film"
-    medians = [statistics.median(settled[at : at + WINDOW]) for at in range(0, len(settled) - WINDOW + 1, WINDOW)]
+        failure = f"it worked for only {worked} s, too short to judge; draw a longer film"
+    medians = _medians(settled)
     middle = statistics.median(medians) if medians else 0.0
     tenth = max(1, len(medians) // 10)
     first, last = medians[:tenth], medians[-tenth:]
@@ -173,9 +184,15 @@ def judged(
         middle_megabytes=middle,
         spread=max((abs(value / middle - 1) for value in medians), default=0.0) if middle else 0.0,
         growth=statistics.mean(last) / statistics.mean(first) - 1 if middle else 0.0,
+        proof_rise=max(_medians(megabytes[worked:]), default=middle) / middle - 1 if middle else 0.0,
         megabytes=megabytes,
+        worked=worked,
         failure=failure,
     )
+
+
+def _medians(course: list[float]) -> list[float]:
+    return [statistics.median(course[at : at + WINDOW]) for at in range(0, len(course) - WINDOW + 1, WINDOW)]
 
 
 if __name__ == "__main__":

@@ -38,6 +38,13 @@ def test_a_course_that_moves_more_than_a_tenth_is_not(course):
     assert found.line().startswith("FAIL chroma")
 
 
+def test_the_proof_may_take_less_but_not_more():
+    work = [*START, *[400.0] * 100]
+
+    assert judge([*work, *[150.0] * 100], worked=len(work)).is_flat is True
+    assert judge([*work, *[450.0] * 100], worked=len(work)).is_flat is False
+
+
 def test_one_odd_second_is_no_growth():
     assert judge([*START, *[400.0] * 100, 900.0, *[400.0] * 100]).is_flat is True
 
