@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO
@@ -38,11 +38,20 @@ def is_torn(path: Path) -> bool:
 
 
 def bytes_present(path: Path) -> Fraction:
-    """The share of its bytes that is there, at most 1. Only ASF says how many there were and not how long it is."""
+    """The share of its bytes that is there and makes sense, at most 1, where that tells more than its packets do.
+
+    ASF says how many there were and not how long it is. Fragments say neither: a run of anything but boxes is missing.
+    """
     size = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
-    return min(Fraction(1), Fraction(size, _asf_size(head) or size)) if head.startswith(ASF) else Fraction(1)
+        if head.startswith(ASF):
+            return min(Fraction(1), Fraction(size, _asf_size(head) or size))
+        if head[4:8] in ISO_BOXES:
+            boxes = list(_boxes(file, size))
+            if _is_fragmented(boxes):
+                return Fraction(min(size, boxes[-1][2]), size)
+    return Fraction(1)
 
 
 def _asf_size(head: bytes) -> int | None:
@@ -53,19 +62,38 @@ def _asf_size(head: bytes) -> int | None:
     return int.from_bytes(head[at + 40 : at + 48], "little") or None
 
 
-def _last_box_ends(file: BinaryIO, head: bytes, size: int) -> int:
-    """Byte at which the last outermost ISO box should end; `size` where a box says "to the end" or nonsense."""
+Box = tuple[bytes, int, int]
+
+
+def _is_fragmented(boxes: list[Box]) -> bool:
+    return any(kind == b"moof" for kind, _at, _end in boxes)
+
+
+def _boxes(file: BinaryIO, size: int) -> Iterator[Box]:
+    """(type, first byte, byte behind it) of the outermost ISO boxes, up to something that is none."""
     at = 0
     while at + 8 <= size:
         file.seek(at)
         head = file.read(16)
-        length = int.from_bytes(head[:4], "big")
+        length, kind = int.from_bytes(head[:4], "big"), head[4:8]
         if length == 1:
             length = int.from_bytes(head[8:16], "big")
-        if length < 8:
-            return size
-        at += length
-    return at
+        if not kind.strip(b"\0") or 0 < length < 8:
+            return
+        # No length at all means: to the end.
+        end = at + length if length else size
+        yield kind, at, end
+        at = end
+
+
+def _last_box_ends(file: BinaryIO, head: bytes, size: int) -> int:
+    """Byte at which the last outermost ISO box should end; past the file where anything else follows fragments.
+
+    Behind the boxes of a whole recording some cameras leave notes of their own.
+    """
+    boxes = list(_boxes(file, size))
+    end = max((end for _kind, _at, end in boxes), default=size)
+    return size + 1 if end < size and _is_fragmented(boxes) else max(end, size)
 
 
 def _segment_ends(file: BinaryIO, head: bytes, size: int) -> int:

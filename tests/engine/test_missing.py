@@ -47,6 +47,18 @@ def blank(path: Path, start: float, end: float) -> Path:
     return path
 
 
+def in_many_fragments(source: Path) -> Path:
+    path = source.with_name(f"fragments{source.suffix}")
+    how = {"movflags": "empty_moov+frag_every_frame"}
+    with av.open(str(source)) as old, av.open(str(path), "w", options=how) as new:
+        streams = {stream.index: new.add_stream_from_template(stream) for stream in old.streams}
+        for packet in old.demux():
+            if packet.dts is not None:
+                packet.stream = streams[packet.stream.index]
+                new.mux(packet)
+    return path
+
+
 def chroma(source: Path, folder: Path, **fields):
     return run(source, folder / "out.mov", Options(model="chroma", format="mov", **fields))
 
@@ -91,6 +103,33 @@ def test_a_fragmented_recording_is_used_up_to_its_last_whole_fragment(tmp_path):
 
     assert codes(result) == ["input_truncated"]
     assert result.frames == 25
+
+
+def test_fragments_that_were_blanked_are_missing(tmp_path):
+    """They say nowhere how many there were; but the file is longer than those that make sense."""
+    source = in_many_fragments(clip(tmp_path, "mp4"))
+    assert survey(source).is_cut_off is False
+
+    most = survey(blank(source, 0.7, 1))
+
+    assert (most.is_cut_off, 0.5 < most.present < 0.75) == (True, True)
+    with pytest.raises(InputTruncated, match=r"Only \d+%"):
+        survey(blank(source, 0.4, 1))
+
+
+@pytest.mark.parametrize("fragmented", [False, True])
+def test_a_whole_recording_is_whole(tmp_path, fragmented):
+    found = survey(clip(tmp_path, "mp4", fragmented=fragmented))
+
+    assert (found.is_cut_off, found.present) == (False, 1)
+
+
+def test_notes_behind_a_whole_recording_are_no_damage(tmp_path):
+    source = clip(tmp_path, "mp4")
+    with source.open("ab") as file:
+        file.write(bytes(40_000))
+
+    assert (survey(source).is_cut_off, survey(source).present) == (False, 1)
 
 
 @pytest.mark.parametrize("keep", [0.6, 0.9])
