@@ -33,6 +33,22 @@ def test_a_finished_job_tells_its_scores_in_words(alice, browser):
     assert "No moment stands out." not in report
 
 
+def test_a_single_frame_is_one_time_and_no_span(alice, browser):
+    quality = make_quality()
+    quality["edge_stability"]["flags"][0]["end"] = 0.51
+
+    report = report_of(browser, make_job(alice, status="completed", quality=quality))
+
+    assert ">0:00.5</a>" in report
+    assert "0:00.5–" not in report
+
+
+def test_the_record_names_networks_and_weights(alice, browser):
+    job = make_job(alice, status="completed", model_version="u2net:int8@0a1b2c3d")
+
+    assert "u2net:int8@0a1b2c3d" in browser.get(reverse("web:job", args=[job.pk])).content.decode()
+
+
 def test_a_report_without_a_moment_says_so(alice, browser):
     report = report_of(browser, make_job(alice, status="completed", quality=make_quality(flags=0)))
 
