@@ -53,6 +53,7 @@ from apps.engine.task import Task
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = ("decode", "matte", "colour", "encode")
+RATIOS = ("cpu", "cpu_proved", "wall", "wall_proved", "least")
 CHUNK = 8
 """Frames that one stage gets before the next one's turn."""
 
@@ -86,7 +87,7 @@ class Turn:
 
     @property
     def ratios(self) -> dict[str, float]:
-        """`cpu` and `wall` without the proof, `…_proved` with it."""
+        """`cpu` and `wall` without the proof, `…_proved` with it; `least` is the wall that the cores allow."""
         total = sum(cost.cpu for cost in self.alone.values())
         slower = max(self.alone["matte"].wall, self.alone["encode"].wall)
         return {
@@ -94,6 +95,7 @@ class Turn:
             "cpu_proved": self.whole.cpu / total,
             "wall": (self.whole.wall - self.proof.wall) / slower,
             "wall_proved": self.whole.wall / slower,
+            "least": max(1.0, total / len(os.sched_getaffinity(0)) / slower),
         }
 
 
@@ -111,7 +113,7 @@ class Row:
     def line(self) -> str:
         stages = "  ".join(f"{name} {self._ms(name):6.1f}" for name in STAGES)
         proof = statistics.median(turn.proof.cpu for turn in self.turns) / self.frames * 1000
-        told = "  ".join(f"{name} {self.ratio(name):.2f}" for name in ("cpu", "cpu_proved", "wall", "wall_proved"))
+        told = "  ".join(f"{name} {self.ratio(name):.2f}" for name in RATIOS)
         return f"{self.clip:22.22} {self.model:8} {self.format:12} {stages}  proof {proof:6.1f} ms/frame   {told}"
 
     def _ms(self, name: str) -> float:

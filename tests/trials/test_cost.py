@@ -16,10 +16,13 @@ def turn(whole: float, *, proof: float = 0.0) -> Turn:
     return Turn(alone, whole=Cost(whole, whole / 2), proof=Cost(proof, proof))
 
 
-def test_the_whole_is_held_against_the_sum_in_cpu_and_the_slower_of_two_on_the_wall():
+@pytest.mark.parametrize(("cores", "least"), [(1, 2.5), (2, 1.25), (8, 1.0)])
+def test_the_whole_is_held_against_the_sum_in_cpu_and_the_slower_of_two_on_the_wall(monkeypatch, cores, least):
+    monkeypatch.setattr(cost.os, "sched_getaffinity", lambda pid: set(range(cores)))
+
     ratios = turn(12, proof=1).ratios
 
-    assert ratios == {"cpu": 1.1, "cpu_proved": 1.2, "wall": 1.25, "wall_proved": 1.5}
+    assert ratios == {"cpu": 1.1, "cpu_proved": 1.2, "wall": 1.25, "wall_proved": 1.5, "least": least}
 
 
 def test_one_slow_turn_does_not_count():
