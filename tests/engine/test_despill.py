@@ -9,7 +9,7 @@ import pytest
 from apps.engine.matting.despill import Despill
 
 SKIN, SHIRT = np.array((190, 140, 120)), np.array((50, 150, 70))
-WALLS = {"green": (40, 180, 60), "dark green": (25, 95, 40), "blue": (30, 70, 190)}
+WALLS = {"green": (40, 180, 60), "dark green": (25, 95, 40), "blue": (30, 70, 190), "pale blue": (75, 105, 200)}
 WIDTH, HEIGHT = 320, 240
 
 
@@ -91,12 +91,13 @@ def scenes() -> dict[str, np.ndarray]:
         "grey": wall((120, 120, 125)),
         "red": wall((190, 50, 40)),
         "sky": wall((150, 190, 235)),
+        "deep sky": wall((60, 125, 215)),
         "leaves": leaves * np.array((60, 150, 40)) + (1 - leaves) * np.array((40, 120, 75)),
         "half a wall": np.where(np.arange(WIDTH)[:, None] < 160, wall(WALLS["green"]), wall((120, 120, 125))),
     }
 
 
-@pytest.mark.parametrize("name", ["grey", "red", "sky", "leaves", "half a wall"])
+@pytest.mark.parametrize("name", ["grey", "red", "sky", "deep sky", "leaves", "half a wall"])
 def test_where_there_is_no_such_wall_the_foreground_is_the_same_object(name):
     alpha = person()
     frame = laid(alpha, SKIN, scenes()[name])

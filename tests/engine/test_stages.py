@@ -26,6 +26,8 @@ PASSER_BY = (slice(140, 190), slice(250, 285))
 COUNT = 9
 BAD = (4, 5)
 """Frames in which every network loses half of the person; whatever its gap is, a model looks at one of them."""
+UNSURE = 0
+"""The frame in which the smaller generalist sees half of the person, and is not sure of that."""
 EVERY = [(name, permissive) for name, permissive in {build: key for key, build in BUILDERS.items()}.values()]
 """One setting of licences for each builder."""
 IN_THE_SESSION = sorted(set(stages.STAGES) - {"despill"})
@@ -64,9 +66,13 @@ class Cast:
         return look
 
     def u2net(self, session: object, side: int) -> FakeLook:
-        return (
-            self.look(side, dog=0.8, beside=0.6) if side == models.DETAIL_SIDE else self.look(side, dog=1, beside=0.6)
-        )
+        if side == models.DETAIL_SIDE:
+            return self.look(side, dog=0.8, beside=0.6)
+        look = self.look(side, dog=1, beside=0.6)
+        half = PERSON.alpha(UNSURE) * np.float32(0.7)
+        half[: PERSON.start[1]] = 0
+        look.alphas[UNSURE] = map_to(half, side, side)
+        return look
 
     def isnet(self, session: object) -> FakeLook:
         look = self.look(256, dog=0.8, beside=0.6)
@@ -169,7 +175,7 @@ def test_on_a_cpu_only_some_are_inferred(cast: Cast, name: str, permissive: bool
 def test_the_person_is_found_and_the_dog_by_those_who_know_dogs(cast: Cast, name: str, permissive: bool) -> None:
     last = cast.mattes(name, permissive)[-1].alpha
 
-    assert last[PERSON.alpha(COUNT - 1) == 1].mean() > 230
+    assert last[PERSON.alpha(COUNT - 1) == 1].mean() > 220
     if (name, permissive) == ("human", False):
         assert last[DOG].mean() < 10
     else:

@@ -105,6 +105,31 @@ def test_likeness_compares_at_the_portrait_networks_size() -> None:
     assert subjects.likeness(person(), person()[::2, ::2]) == pytest.approx(1, abs=0.05)
 
 
+def half(*, sure: float) -> Map:
+    """What a generalist has left of the person."""
+    return person() * np.where(np.arange(person().shape[0])[:, None] < 130, np.float32(sure), np.float32(0))
+
+
+def test_a_person_of_whom_an_unsure_generalist_sees_a_half_is_known() -> None:
+    assert subjects.half_seen(person(), half(sure=0.7)) == 1
+
+
+@pytest.mark.parametrize(
+    ("portrait", "whole"),
+    [
+        (person(), half(sure=1.0)),
+        (person() * np.float32(0.7), half(sure=0.7)),
+        (person(), beside(0.5, sure=0.7)),
+        (person(), blank()),
+        (blank(), half(sure=0.7)),
+        (blank(), blank()),
+    ],
+    ids=["a bottle both are sure of", "a ghost", "another thing", "invented", "not seen", "nothing at all"],
+)
+def test_what_is_no_half_of_a_person_is_left_to_the_generalist(portrait: Map, whole: Map) -> None:
+    assert subjects.half_seen(portrait, whole) == 0
+
+
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (16, 16), (1024, 32), (32, 1024)])
 def test_any_size_of_map_can_be_judged(width: int, height: int) -> None:
     one, other = (np.random.default_rng(seed).random((height, width), np.float32) for seed in (1, 2))

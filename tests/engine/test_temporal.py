@@ -91,6 +91,14 @@ def test_cuts_sees_each_of_two_cuts_in_a_row() -> None:
     assert seen == [True, True, True]
 
 
+def test_cuts_takes_a_lamp_for_no_cut() -> None:
+    cuts = Cuts()
+    frames = [np.asarray(Scene().frame(index) * light, np.uint8) for index, light in enumerate((0.4, 0.4, 1, 1, 0.4))]
+
+    assert np.abs(frames[2].astype(float) - frames[1]).mean() > CUT_LEVEL
+    assert [cuts.is_new_shot(frame) for frame in frames] == [True] + [False] * 4
+
+
 def carried_to(scene: Scene, index: int, before: int, after: int) -> tuple[Map, float]:
     first, here, last = (View.of(scene.frame(at)) for at in (before, index, after))
     ends = Known(first, (scene.alpha(before),)), Known(last, (scene.alpha(after),))

@@ -24,8 +24,8 @@ RIM = 22
 
 LEAD = 36
 """8-bit steps by which the wall's channel leads both others: paint and cloth for keying do, walls of rooms do not."""
-SATURATION = 0.35
-"""And as a share of that channel: excludes pale walls and bright sky."""
+SATURATION = (1.0, 0.35, 0.45)
+"""And as a share of that channel, for each: excludes pale walls, and the sky, which is bluer than grass is green."""
 SAME_HUE = 0.05
 """Distance from the zone's median chromaticity: leaves and grass differ more among themselves."""
 IS_WALL, STAYS_WALL = 0.85, 0.65
@@ -75,7 +75,7 @@ def _wall(small: Frame, part: Alpha) -> tuple[int | None, float]:
         return None, 0.0
     led = zone[:, channel] - np.delete(zone, channel, axis=1).max(1)
     hue, usual = zone / np.maximum(zone.sum(1, keepdims=True), 1), median / max(float(median.sum()), 1)
-    is_wall = (led > LEAD) & (led > SATURATION * zone[:, channel]) & (np.abs(hue - usual).max(1) < SAME_HUE)
+    is_wall = (led > LEAD) & (led > SATURATION[channel] * zone[:, channel]) & (np.abs(hue - usual).max(1) < SAME_HUE)
     return channel, float(is_wall.mean())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 
 from apps.engine.matting import subjects
@@ -117,7 +118,9 @@ def pro(
     tags = [fine.at(looks[1].side), whole.at(WHOLE_SIDE), recurrent, portrait.at(FINE_PORTRAIT_SIDE)]
 
     def combining() -> Combine:
-        settled, portrayed = _settling(without, keeps_bodies=True), _portrait_in_whole(without)
+        settled = _settling(without, keeps_bodies=True)
+        # Who is a person here, and how whole, RVM has said.
+        portrayed = _portrait_in_whole(without | {"halves"})
 
         def combine(frame: Frame, found: tuple[Map, ...], people: Recurrent | None) -> Map:
             assert people is not None
@@ -216,11 +219,15 @@ def _portrait_in_whole(without: Without) -> Combine:
     def combine(frame: Frame, found: tuple[Map, ...], people: Recurrent | None) -> Map:
         robust, fine = found
         robust = map_to(robust, fine.shape[1], fine.shape[0])
-        trust = 1.0 if "subjects" in without else subjects.likeness(fine, robust)
+        if "subjects" in without:
+            return settled(frame, fine, robust, subjects.surroundings(robust), WHOLE_SHARE)
+        half_seen = 0.0 if "halves" in without else subjects.half_seen(fine, robust)
+        trust = max(half_seen, subjects.likeness(fine, robust))
         if not trust:
             return robust
         near = subjects.surroundings(robust)
-        return robust + np.float32(trust) * (settled(frame, fine, robust, near, WHOLE_SHARE) - robust)
+        whole = robust + np.float32(trust) * (settled(frame, fine, robust, near, WHOLE_SHARE) - robust)
+        return whole + np.float32(half_seen) * (cv2.max(whole, fine) - whole)
 
     return combine
 

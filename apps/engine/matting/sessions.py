@@ -13,7 +13,8 @@ from apps.engine.matting.base import Frame, Matte
 from apps.engine.matting.motion import CLOSE_SHORT_SIDE, SHORT_SIDE, Motions, View
 from apps.engine.matting.rvm import RVM
 from apps.engine.matting.scale import Map
-from apps.engine.matting.temporal import Cuts, Heard, Known, brought, carried, restored, steadied
+from apps.engine.matting.shots import Shots, Told
+from apps.engine.matting.temporal import Heard, Known, across, brought, carried, restored, steadied
 
 
 class Look(Protocol):
@@ -70,6 +71,8 @@ class Item:
 
     frame: Frame
     view: View
+    flashes: list[Frame] = field(default_factory=list)
+    """Frames just before it in which nothing can be seen well."""
     remembered: Recurrent | None = None
     looks: tuple[Map, ...] = ()
     is_inferred: bool = False
@@ -81,43 +84,73 @@ class ShotSession:
 
     def __init__(self, recipe: Recipe) -> None:
         self._recipe = recipe
-        self._cuts, self._motions = Cuts(), Motions(closely=recipe.carries_closely)
+        self._shots, self._motions = Shots(), Motions(closely=recipe.carries_closely)
         self._view_side = CLOSE_SHORT_SIDE if recipe.carries_closely else SHORT_SIDE
         self._people = People(recipe.recurrent()) if recipe.recurrent else None
         self._carrier = Carrier(recipe, self._motions)
         self._window = Window(self._motions, recipe.reach, restores=recipe.restores)
         self._combine = recipe.combine()
+        self._flashes: list[Frame] = []
+        self._last: Known | None = None
 
     def push(self, frame: Frame) -> list[Matte]:
-        mattes = []
-        if self._cuts.is_new_shot(frame):
-            mattes = self.flush()
-            self._motions.forget()
-            self._combine = self._recipe.combine()
-            if self._people is not None:
-                self._people.forget()
-        remembered = self._people.look(frame) if self._people is not None else None
-        return mattes + self._pass_on(self._carrier.push(Item(frame, View.of(frame, self._view_side), remembered)))
+        return self._take(self._shots.push(frame))
 
     def flush(self) -> list[Matte]:
+        return self._take(self._shots.flush()) + self._end_shot()
+
+    def _take(self, told: list[Told]) -> list[Matte]:
+        mattes = []
+        for frame, is_new_shot, is_flash in told:
+            if is_flash:
+                self._flashes.append(frame)
+                continue
+            if is_new_shot:
+                mattes += self._begin_shot()
+            item = Item(frame, View.of(frame, self._view_side), self._flashes)
+            self._flashes = []
+            item.remembered = self._people.look(frame) if self._people is not None else None
+            mattes += self._pass_on(self._carrier.push(item))
+        return mattes
+
+    def _begin_shot(self) -> list[Matte]:
+        mattes = self._end_shot()
+        self._motions.forget()
+        self._combine = self._recipe.combine()
+        if self._people is not None:
+            self._people.forget()
+        return mattes
+
+    def _end_shot(self) -> list[Matte]:
         mattes = self._pass_on(self._carrier.flush())
-        return mattes + [self._finished(*one) for one in self._window.flush()]
+        for item, alpha in self._window.flush():
+            mattes += self._finished(item, alpha)
+        return mattes
 
     def _pass_on(self, items: list[Item]) -> list[Matte]:
         mattes = []
         for item in items:
             item.alpha = self._combine(item.frame, item.looks, item.remembered)
-            mattes += [self._finished(*one) for one in self._window.push(item)]
+            for one, alpha in self._window.push(item):
+                mattes += self._finished(one, alpha)
         return mattes
 
-    def _finished(self, item: Item, alpha: Map) -> Matte:
+    def _finished(self, item: Item, alpha: Map) -> list[Matte]:
+        """Its matte, after those of the flashes before it."""
+        last, self._last = self._last, Known(item.view, (alpha,))
+        mattes = []
+        for index, frame in enumerate(item.flashes, 1):
+            assert last is not None
+            between = across(last, self._last, index / (len(item.flashes) + 1), self._motions)
+            mattes.append(replace(self._coloured(frame, between, None), inferred=False))
+        return [*mattes, replace(self._coloured(item.frame, alpha, item.remembered), inferred=item.is_inferred)]
+
+    def _coloured(self, frame: Frame, alpha: Map, remembered: Recurrent | None) -> Matte:
         if not self._recipe.finds_colours:
-            matte = refine.uncoloured(item.frame, alpha)
-        elif item.remembered is not None:
-            matte = refine.with_foreground(item.frame, alpha, item.remembered.colour)
-        else:
-            matte = refine.finished(item.frame, alpha)
-        return replace(matte, inferred=item.is_inferred)
+            return refine.uncoloured(frame, alpha)
+        if remembered is not None:
+            return refine.with_foreground(frame, alpha, remembered.colour)
+        return refine.finished(frame, alpha)
 
 
 class People:

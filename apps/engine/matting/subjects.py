@@ -25,6 +25,10 @@ SIZABLE = 0.1
 """…whose area is at least this share of the people's: a palm tree at a shoulder is smaller, a dog is not."""
 ALIKE = (0.6, 0.8)
 """Overlap over union from which a portrait network may speak about what the generalist sees, and speaks fully."""
+WITHIN = (0.6, 0.8)
+"""Share of the generalist's subject that lies in the portrait's, from which it may be a part of the same person…"""
+SURER = (0.1, 0.25)
+"""…where the firm share of the portrait is larger by so much: of a bottle the generalist is as sure as the other."""
 
 
 def others(people: Map, generalists: Map) -> Map:
@@ -64,6 +68,23 @@ def likeness(portrait: Map, whole: Map) -> float:
     """0..1: how far a portrait network, which invents people in everything, may be believed about this subject."""
     whole = map_to(whole, portrait.shape[1], portrait.shape[0])
     union = float(cv2.max(portrait, whole).sum())
-    overlap = float(cv2.min(portrait, whole).sum()) / union if union else 0.0
-    low, high = ALIKE
-    return float(np.clip((overlap - low) / (high - low), 0, 1))
+    return _ramp(float(cv2.min(portrait, whole).sum()) / union if union else 0.0, ALIKE)
+
+
+def half_seen(portrait: Map, whole: Map) -> float:
+    """0..1: how far the generalist's subject is only a part of a person whom the portrait network is surer of."""
+    size = size_within(portrait.shape, SIDE)
+    person, part = roughly(portrait, *size), roughly(whole, *size)
+    area = float(part.sum())
+    within = float(cv2.min(person, part).sum()) / area if area else 0.0
+    return _ramp(within, WITHIN) * _ramp(_firmness(person) - _firmness(part), SURER)
+
+
+def _firmness(alpha: Map) -> float:
+    """Share of what is there at all that is firmly there."""
+    return float((alpha > FIRM).sum()) / max(1, int((alpha > 1 - FIRM).sum()))
+
+
+def _ramp(value: float, ends: tuple[float, float]) -> float:
+    low, high = ends
+    return float(np.clip((value - low) / (high - low), 0, 1))

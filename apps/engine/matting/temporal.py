@@ -41,6 +41,8 @@ DARK_CUT_LEVEL = 4.0
 """Between dark shots no cut changes much; this is a cut where the thumbnails are also unlike."""
 PLAIN = 1.0
 """Standard deviation, in 8-bit steps, of a thumbnail that shows nothing."""
+SAME = 0.9
+"""Correlation from which they show the same in another light: it fades, or a lamp goes on."""
 UNLIKE = 0.4
 """Correlation of two thumbnails below which they show different things; a shaken camera stays above 0.5."""
 
@@ -67,15 +69,21 @@ class Cuts:
             self._usual = change if self._usual is None else self._usual + USUAL * (change - self._usual)
         return is_cut
 
+    def is_in_other_light(self, frame: Frame) -> bool:
+        """Whether it may be the last frame again, brighter, darker or blank; False before the first."""
+        if self._last is None:
+            return False
+        likeness = _correlation(self._last, roughly(frame, *THUMB).astype(np.float32))
+        return likeness is None or likeness >= UNLIKE
+
     def _is_cut(self, change: float, last: Map, thumb: Map) -> bool:
         if change <= max(DARK_CUT_LEVEL, CUT_JUMP * (self._usual or 0.0)):
             return False
-        is_large = change > CUT_LEVEL
-        if is_large and self._usual is not None:
-            return True
+        is_large, likeness = change > CUT_LEVEL, _correlation(last, thumb)
+        if likeness is None:
+            return is_large
         # Between dark shots little changes, and a shot may begin in the middle of a shaken camera's move.
-        likeness = _correlation(last, thumb)
-        return is_large if likeness is None else likeness < UNLIKE
+        return likeness < (SAME if is_large and self._usual is not None else UNLIKE)
 
 
 def _correlation(first: Map, second: Map) -> float | None:
@@ -109,6 +117,15 @@ def carried(
         # A subject that is in one of them only comes or goes here: half of it would be wrong either way.
         return alphas, 1.0
     return alphas, _doubt(*pairs[0], past, future)
+
+
+def across(before: Known, after: Known, nearness: float, motions: Motions) -> Map:
+    """The first alpha of a frame that shows nothing itself, brought that part of the way from either side."""
+    past, future = motions.between(after.view, before.view), motions.between(before.view, after.view)
+    one = Motion(np.float32(nearness) * past.flow, past.trust).bring(before.alphas[0])
+    other = Motion(np.float32(1 - nearness) * future.flow, future.trust).bring(after.alphas[0])
+    mean: Map = one + np.float32(nearness) * (other - one)
+    return mean
 
 
 def _mixed(one: Map, other: Map, past: Motion, future: Motion, nearness: float) -> Map:
