@@ -46,7 +46,7 @@ def visit(chromium: str, url: str, session: str, addresses: list[str], job_id: s
             tab.on("pageerror", lambda error: said.append(str(error)))
             for address in addresses if scheme == "light" else addresses[:1]:
                 tab.goto(url + address)
-                said += tab.evaluate(BROKEN_NUMBERS)
+                said.extend(tab.evaluate(BROKEN_NUMBERS))
         tab.goto(f"{url}/admin/")
         tab.get_by_role("searchbox").locator("visible=true").fill(job_id[:8])
         tab.keyboard.press("Enter")
