@@ -62,9 +62,37 @@ class OfAccountAdmin(RecordAdmin):
         return link("accounts_user", user.pk, user) if user else "–"
 
 
-def _remove_factor(user: User, wish: Wish) -> str:
-    if user.is_staff and not wish.staff.is_superuser:
+def _may(user: User, wish: Wish) -> None:
+    if (user.is_staff or user.is_superuser) and not wish.staff.is_superuser:
         raise AppError("forbidden_scope", "For one of the staff a superuser does that.")
+
+
+def _disable_account(user: User, wish: Wish) -> str:
+    _may(user, wish)
+    if user == wish.staff:
+        raise AppError("conflict", "This is your own account: somebody else disables it.")
+    services.disable_account(user)
+    return f"{user} is let in no more, and neither is any key of theirs."
+
+
+def _enable_account(user: User, wish: Wish) -> str:
+    _may(user, wish)
+    services.enable_account(user)
+    return f"{user} may sign in again; their keys are as they were."
+
+
+def _why_not_enabled(user: User) -> str:
+    if closing.is_closed(user):
+        return "It was deleted."
+    return "It is enabled." if user.is_active else ""
+
+
+def _look_at_account(user: User) -> dict[str, Any]:
+    return {"is_active": User.objects.get(pk=user.pk).is_active}
+
+
+def _remove_factor(user: User, wish: Wish) -> str:
+    _may(user, wish)
     services.remove_second_factor(user)
     return f"{user} signs in with the password alone until they set one up again."
 
@@ -82,8 +110,20 @@ class UserAdmin(RecordAdmin):
         "id", "email", "name", "date_joined", "last_login", "mails_finished_jobs", "mails_low_credits",
         "is_active", "is_staff", "is_superuser", "groups",
     )  # fmt: skip
+    readonly_fields = (
+        "id", "email", "name", "date_joined", "last_login", "mails_finished_jobs", "mails_low_credits", "is_active",
+    )  # fmt: skip
     filter_horizontal = ("groups",)
     buttons = (
+        Button(
+            "disable_account", "Disable the account", "accounts.change_user", _disable_account, _look_at_account,
+            lambda user: "" if user.is_active else "It is disabled.",
+            hint="(nobody gets in; jobs that were asked for are still done)",
+        ),
+        Button(
+            "enable_account", "Enable the account", "accounts.change_user", _enable_account, _look_at_account,
+            _why_not_enabled,
+        ),
         Button(
             "unlock", "Remove the second factor", "mfa.delete_authenticator", _remove_factor,
             lambda user: {"second_factor": is_mfa_enabled(user)},
@@ -99,7 +139,8 @@ class UserAdmin(RecordAdmin):
         return sought.ids()
 
     def detail(self, record: User) -> str:
-        return ", ".join(filter(None, (record.name, "" if record.is_active else "closed")))
+        state = "" if record.is_active else "deleted" if closing.is_closed(record) else "disabled"
+        return ", ".join(filter(None, (record.name, state)))
 
     def account_of(self, record: User) -> Any:
         return record.pk
@@ -115,12 +156,8 @@ class UserAdmin(RecordAdmin):
         return [(words, listing(kind, record.pk)) for words, kind in kinds.items()]
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return admin.ModelAdmin.has_change_permission(self, request, obj)
-
-    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
-        """Who may give rights is decided by who has them all, or staff could promote themselves."""
-        facts = ("id", "email", "name", "date_joined", "last_login")
-        return facts if request.user.is_superuser else (*facts, "is_staff", "is_superuser", "groups")
+        """Only to give rights: whoever has them all decides that, or staff could promote themselves."""
+        return bool(request.user.is_superuser)
 
 
 def _disable(key: ApiKey, wish: Wish) -> str:

@@ -42,6 +42,11 @@ def mark_of(email: str, *, secret: str | bytes | None = None) -> str:
     return salted_hmac("accounts.closing", email.strip().lower(), secret=secret, algorithm="sha256").hexdigest()
 
 
+def is_closed(user: User) -> bool:
+    """Whether this account was deleted."""
+    return user.email.endswith(f"@{NO_ADDRESS}")
+
+
 def close(user: User) -> DataRequest:
     """Let nobody in any more, neither person nor program, and forget the name and the address. Idempotent.
 

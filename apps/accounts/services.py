@@ -9,11 +9,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from apps.accounts import mail
+from apps.accounts import closing, mail
 from apps.accounts.models import SCOPES, ApiKey, User
 from apps.errors import AppError
 
@@ -124,6 +125,26 @@ def rename(user: User, name: str) -> None:
 
 def choose_notices(user: User, *, mails_finished_jobs: bool, mails_low_credits: bool) -> None:
     User.objects.filter(pk=user.pk).update(mails_finished_jobs=mails_finished_jobs, mails_low_credits=mails_low_credits)
+
+
+def disable_account(user: User) -> bool:
+    """Let nobody in, neither person nor program; jobs at work go on. True only for the call that did it."""
+    done = User.objects.filter(pk=user.pk, is_active=True).update(is_active=False)
+    if done:
+        user.is_active = False
+        # They would open again with the account.
+        for session in UserSession.objects.filter(user=user):
+            session.end()
+    return bool(done)
+
+
+def enable_account(user: User) -> bool:
+    """Let a disabled account in again, never a deleted one; True only for the call that did it."""
+    disabled = User.objects.filter(pk=user.pk, is_active=False).exclude(email__endswith=f"@{closing.NO_ADDRESS}")
+    done = disabled.update(is_active=True)
+    if done:
+        user.is_active = True
+    return bool(done)
 
 
 def remove_second_factor(user: User) -> None:

@@ -332,12 +332,13 @@ class AuditRunAdmin(RecordAdmin):
     def verdict(self, run: AuditRun) -> str:
         if not run.drifts:
             return "add up"
-        return format_html('<strong class="errornote">{} numbers drifted</strong>', len(run.drifts))
+        return format_html('<strong class="errornote">{} numbers drifted</strong>', run.drifted)
 
     @admin.display(description="drifted")
     def found(self, run: AuditRun) -> str:
         rows = ((d["email"], d["what"], d["stored"], d["counted"]) for d in run.drifts)
-        return format_html_join(mark_safe("<br>"), "{}: {} is {}, should be {}", rows) or "nothing"
+        told = format_html_join(mark_safe("<br>"), "{}: {} is {}, should be {}", rows) or "nothing"
+        return format_html("{}<br>and {} more", told, run.more) if run.more else told
 
 
 @admin.register(StripeEvent)

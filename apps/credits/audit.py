@@ -24,8 +24,15 @@ class Drift:
 
 
 def audit() -> list[Drift]:
-    """Everything that drifted. Each query sees one moment, so no lock is needed and nobody waits."""
-    return [*_wallets(), *_chains(), *_purchases()]
+    """Everything that drifted."""
+    return list(look())
+
+
+def look() -> Iterator[Drift]:
+    """One drift after the other. Each query sees one moment, so no lock is needed and nobody waits."""
+    yield from _wallets()
+    yield from _chains()
+    yield from _purchases()
 
 
 def _wallets() -> Iterator[Drift]:

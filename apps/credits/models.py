@@ -304,6 +304,7 @@ class AuditRun(models.Model):
     started_at = models.DateTimeField(auto_now_add=True, db_index=True)
     wallets = models.PositiveIntegerField()
     drifts = models.JSONField(default=list, help_text="[{email, what, stored, counted}], amounts in credits.")
+    more = models.PositiveIntegerField(default=0, db_default=0, help_text="Drifts that were counted and not kept.")
 
     class Meta:
         ordering = ("-started_at",)
@@ -311,4 +312,9 @@ class AuditRun(models.Model):
         indexes = (models.Index(fields=("-started_at",), name="audit_drifted", condition=~Q(drifts=[])),)
 
     def __str__(self) -> str:
-        return f"{len(self.drifts)} drifts in {self.wallets} wallets"
+        return f"{self.drifted} drifts in {self.wallets} wallets"
+
+    @property
+    def drifted(self) -> int:
+        """How many numbers."""
+        return len(self.drifts) + self.more

@@ -32,6 +32,7 @@ WORKER_SILENCE = timedelta(seconds=90)
 """A worker that has not said a word for this long is not counted."""
 LEAST_FREE_BYTES = 32 * 2**20
 """With less of a local disk neither an upload nor a job gets through, and SQLite on it writes no more."""
+FULL = "the disk that holds the media is full"
 STORAGE_ANSWER_SECONDS = 30
 """How long a good answer of a remote storage is believed: it costs a request, and /health is asked often."""
 remote_storage = {"believed_until": 0.0}
@@ -120,7 +121,7 @@ def storage() -> Check:
         if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
             return Check(ok=False, detail="the media folder cannot be written")
         is_full = shutil.disk_usage(nearest).free < LEAST_FREE_BYTES
-        return Check(ok=False, detail="the disk that holds the media is full") if is_full else Check(ok=True)
+        return Check(ok=False, detail=FULL) if is_full else Check(ok=True)
     if time.monotonic() < remote_storage["believed_until"]:
         return Check(ok=True)
     try:

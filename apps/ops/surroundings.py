@@ -50,7 +50,8 @@ def storage() -> Finding:
     where = f"bucket {settings.S3_BUCKET}" if settings.S3_BUCKET else str(Path(settings.DATA_DIR) / "media")
     found = checks.storage()
     if not found.ok:
-        return bad("storage", f"{found.detail} ({where}). Check the S3_ settings or the folder's owner.")
+        what = "Free some" if found.detail == checks.FULL else "Check the S3_ settings or the folder's owner"
+        return bad("storage", f"{found.detail} ({where}). {what}.")
     media, name, content = media_storage(), f"doctor-{uuid.uuid4()}", b"written by the doctor"
     step = "written"
     try:

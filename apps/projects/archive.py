@@ -50,10 +50,21 @@ def stream(entries: Iterable[Entry]) -> Iterator[bytes]:
     yield from out.taken()
 
 
+class _Header(zipfile.ZipInfo):
+    def FileHeader(self, zip64: bool | None = None) -> bytes:
+        header = super().FileHeader(zip64)
+        if not zip64:
+            return header
+        # Python before 3.11.4 names neither the version that reads ZIP64 nor that the sizes stand elsewhere.
+        self.extract_version = max(self.extract_version, zipfile.ZIP64_VERSION)
+        version = self.extract_version.to_bytes(1, "little")
+        return header[:4] + version + header[5:18] + b"\xff" * 8 + header[26:]
+
+
 def _header(entry: Entry) -> zipfile.ZipInfo:
     # ZIP knows no year before 1980.
     when = max(entry.when, datetime(1980, 1, 1, tzinfo=UTC))
-    header = zipfile.ZipInfo(entry.name, date_time=when.timetuple()[:6])
+    header = _Header(entry.name, date_time=when.timetuple()[:6])
     header.compress_type = zipfile.ZIP_DEFLATED if entry.is_text else zipfile.ZIP_STORED
     header.external_attr = 0o644 << 16
     header.file_size = entry.size or 0

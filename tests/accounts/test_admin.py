@@ -7,11 +7,13 @@ import re
 
 import pytest
 from allauth.mfa.models import Authenticator
-from django.contrib.auth.models import Permission
+from django.contrib.auth.models import Group, Permission
+from django.test import Client
 from django.urls import reverse
 
+from apps.accounts import closing
 from apps.accounts.models import Act, ApiKey, User
-from apps.accounts.services import find_key, issue_key
+from apps.accounts.services import enable_account, find_key, issue_key
 from tests.admin.pressing import press
 from tests.conftest import make_user
 
@@ -82,11 +84,56 @@ def test_people_are_found_by_e_mail_and_neither_added_nor_deleted(support, alice
     assert support.post(reverse(f"{USERS}_delete", args=[alice.pk]), {"post": "yes"}).status_code == 403
 
 
-def test_an_account_can_be_closed(support, alice):
+def test_an_account_is_disabled_and_enabled_for_a_reason(support, alice):
+    program, browser = Client(headers={"x-api-key": issue_key(alice, name="laptop")[1]}), Client()
+    browser.post(reverse("account_login"), {"login": alice.email, "password": "correct horse battery"})
+
+    def lets_in():
+        return browser.get(reverse("web:jobs")).status_code == 200, program.get("/v1/credits").status_code == 200
+
+    assert "Say why" in press(support, alice, "disable_account", reason=" ").text
+    assert lets_in() == (True, True)
+    press(support, alice, "disable_account", reason="sends spam")
+
+    assert lets_in() == (False, False)
+    line = Act.objects.get()
+    assert (line.action, line.account, line.reason) == ("disable_account", alice.pk, "sends spam")
+    assert (line.before, line.after) == ({"is_active": True}, {"is_active": False})
+
+    press(support, alice, "enable_account", reason="promised to stop")
+
+    # Sessions of before are over; keys are as they were.
+    assert lets_in() == (False, True)
+    assert Act.objects.count() == 2
+
+
+def test_an_account_cannot_be_disabled_in_the_form(support, alice):
     support.post(reverse(f"{USERS}_change", args=[alice.pk]), {"email": "changed@example.org"})
 
     alice.refresh_from_db()
-    assert (alice.is_active, alice.email) == (False, "alice@example.org")
+    assert (alice.is_active, alice.mails_low_credits, alice.email) == (True, True, "alice@example.org")
+
+
+def test_nobody_is_shut_out_by_themselves_or_by_those_they_rank_above(support, sue):
+    clerk = make_user("clerk@example.org", is_staff=True)
+    clerk.groups.add(Group.objects.get(name="admin"))
+    clerks = Client()
+    clerks.force_login(clerk, backend=BACKEND)
+
+    assert "superuser" in press(clerks, sue, "disable_account").text
+    assert "your own" in press(support, sue, "disable_account").text
+    sue.refresh_from_db()
+    assert (sue.is_active, Act.objects.count()) == (True, 0)
+
+
+def test_a_deleted_account_stays_shut(support, alice):
+    closing.close(alice)
+    alice.refresh_from_db()
+
+    assert "It was deleted" in press(support, alice, "enable_account").text
+    assert not enable_account(alice)
+    alice.refresh_from_db()
+    assert not alice.is_active
 
 
 def test_staff_cannot_promote_themselves(client, db):
@@ -96,7 +143,7 @@ def test_staff_cannot_promote_themselves(client, db):
 
     answer = client.post(reverse(f"{USERS}_change", args=[clerk.pk]), {"is_active": "on", "is_superuser": "on"})
 
-    assert answer.status_code == 302
+    assert answer.status_code == 403
     assert User.objects.values_list("is_active", "is_superuser").get(pk=clerk.pk) == (True, False)
 
 

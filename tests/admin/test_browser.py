@@ -15,7 +15,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from apps.accounts.models import User
 from apps.accounts.services import issue_key
-from apps.jobs.models import Job
+from apps.jobs.models import Job, Output
 from tests.admin.pressing import page
 from tests.factories import make_job, make_project, make_quality
 
@@ -23,6 +23,14 @@ pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
 
 MISSING_FILM = "net::ERR"
 """The films of these jobs are none, which a browser notes too."""
+
+
+BROKEN_NUMBERS = """() => [...document.querySelectorAll("td.number")].filter(cell => {
+    const text = document.createRange();
+    text.selectNodeContents(cell);
+    return new Set([...text.getClientRects()].map(box => box.top)).size > 1;
+}).map(cell => `in two lines: ${cell.innerText}`)"""
+"""Nobody reads 8771, 05 as a number of bytes."""
 
 
 def visit(chromium: str, url: str, session: str, addresses: list[str], job_id: str) -> list[str]:
@@ -38,6 +46,7 @@ def visit(chromium: str, url: str, session: str, addresses: list[str], job_id: s
             tab.on("pageerror", lambda error: said.append(str(error)))
             for address in addresses if scheme == "light" else addresses[:1]:
                 tab.goto(url + address)
+                said.extend(tab.evaluate(BROKEN_NUMBERS))
         tab.goto(f"{url}/admin/")
         tab.get_by_role("searchbox").locator("visible=true").fill(job_id[:8])
         tab.keyboard.press("Enter")
@@ -55,6 +64,7 @@ def test_no_page_of_the_admin_breaks_the_policy(
     settings.SITE_URL = live_server.url
     project = make_project(alice, external_id="shop-7")
     job = make_job(alice, project=project, status="completed", quality=make_quality())
+    Output.objects.filter(job=job).update(size=123_456_789, sha256="0123456789abcdef" * 4)
     waiting = make_job(alice, asset=job.asset, project=project)
     key, _ = issue_key(alice, name="laptop")
     lists = [f"admin:{kind.opts.app_label}_{kind.opts.model_name}_changelist" for kind in admin.site._registry.values()]

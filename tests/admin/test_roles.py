@@ -37,6 +37,7 @@ MAY = {
     "credits.grant": {"finance", "admin"},
     "credits.adjust": {"finance", "admin"},
     "accounts.unlock": {"admin"},
+    "accounts.disable_account": {"admin"},
     "account.verify": {"support", "admin"},
 }
 
@@ -54,7 +55,7 @@ def records(alice: User) -> dict[str, Any]:
         "jobs.requeue": make_job(alice), "jobs.cancel": make_job(alice), "jobs.extend": done, "jobs.refund": done,
         "jobs.delete": done, "webhooks.replay": delivery, "accounts.disable": key, "accounts.rotate": key,
         "webhooks.disable": endpoint, "credits.grant": alice.wallet, "credits.adjust": alice.wallet,
-        "accounts.unlock": alice, "account.verify": address,
+        "accounts.unlock": alice, "accounts.disable_account": alice, "account.verify": address,
     }  # fmt: skip
 
 
@@ -78,7 +79,7 @@ def test_every_button_of_the_admin_is_in_the_table() -> None:
     kinds = [kind for kind in admin.site._registry.values() if isinstance(kind, RecordAdmin)]
     known = {f"{kind.opts.app_label}.{button.name}" for kind in kinds for button in kind.buttons}
 
-    assert known - {"accounts.enable", "webhooks.enable"} == set(MAY)
+    assert known - {"accounts.enable", "accounts.enable_account", "webhooks.enable"} == set(MAY)
 
 
 @pytest.mark.parametrize("role", ["support", "finance", "admin"])

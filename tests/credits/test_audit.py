@@ -17,6 +17,7 @@ from apps.credits.models import AuditRun, Hold, LedgerEntry, Purchase, Wallet
 from apps.jobs import audit as all_books
 from apps.jobs import reconcile
 from apps.jobs.models import Job
+from tests.admin.pressing import page
 from tests.factories import make_job
 
 
@@ -105,7 +106,24 @@ def test_of_many_drifts_the_log_has_some_and_their_number(busy, caplog, monkeypa
 
     said = [record.message for record in caplog.records if "ledger drift" in record.message]
     assert len(found.drifts) == 6
-    assert said[2:] == ["ledger drift: 6 in all, of which the log has 2 and the admin each"]
+    assert said[2:] == ["ledger drift: 6 in all, of which the log has 2 and the admin 6"]
+
+
+def test_of_a_million_drifts_some_are_kept_and_all_are_counted(busy, client, sue, capsys, monkeypatch):
+    monkeypatch.setattr(all_books, "MOST_KEPT", 4)
+    Wallet.objects.update(balance=1, held=1)
+
+    with pytest.raises(SystemExit):
+        call_command("audit_ledger")
+
+    found = AuditRun.objects.get()
+    assert (len(found.drifts), found.more, found.drifted) == (4, 2, 6)
+    assert capsys.readouterr().out.splitlines()[4:] == ["and 2 more", "3 wallets, 6 drifts"]
+    client.force_login(sue)
+    assert "6 numbers drifted" in client.get("/admin/").text
+    shown = client.get(page(found)).text
+    assert "6 numbers drifted" in shown
+    assert "and 2 more" in shown
 
 
 def test_old_runs_are_forgotten_unless_they_found_something(busy, alice):

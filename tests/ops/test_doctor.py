@@ -222,6 +222,16 @@ def test_the_exit_status_tells_scripts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "to mend." in out.getvalue()
 
 
+def test_a_full_disk_is_not_blamed_on_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "LEAST_FREE_BYTES", 2**62)
+
+    text = found("storage").text
+
+    assert "full" in text
+    assert "Free some." in text
+    assert "S3_" not in text
+
+
 def test_walls_that_this_kernel_lacks_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "WALL_PROBE", "print('network', 'sockets')")
 

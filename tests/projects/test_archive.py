@@ -53,6 +53,23 @@ def test_an_entry_of_more_than_four_gigabytes_says_so_in_zip64():
     header = next(parts)
 
     assert header[4:6] == b"\x2d\x00"  # needs version 4.5
+    assert header[18:26] == b"\xff" * 8  # and both sizes elsewhere
+
+
+def test_pythons_before_3_11_4_say_so_too(monkeypatch):
+    """They wrote the field of ZIP64 and neither its version nor the marks that lead to it."""
+
+    def as_then(self, zip64=None):
+        return header(self, zip64)[:4] + b"\x14" + header(self, zip64)[5:18] + bytes(8) + header(self, zip64)[26:]
+
+    header = zipfile.ZipInfo.FileHeader
+    monkeypatch.setattr(zipfile.ZipInfo, "FileHeader", as_then)
+
+    sent = b"".join(archive.stream([Entry("facts.json", lambda: iter([b"{}"]), is_text=True)]))
+
+    assert (sent[4:6], sent[18:26]) == (b"\x2d\x00", b"\xff" * 8)
+    with zipfile.ZipFile(io.BytesIO(sent)) as opened:
+        assert opened.read("facts.json") == b"{}"
 
 
 @pytest.mark.parametrize("content", [b"short", b"much too long"])

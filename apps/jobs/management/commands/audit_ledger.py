@@ -17,6 +17,8 @@ class Command(BaseCommand):
         found = run()
         for drift in found.drifts:
             self.stdout.write(f"{drift['email']}: {drift['what']} {drift['stored']}, should be {drift['counted']}")
-        self.stdout.write(f"{found.wallets} wallets, {len(found.drifts)} drifts")
+        if found.more:
+            self.stdout.write(f"and {found.more} more")
+        self.stdout.write(f"{found.wallets} wallets, {found.drifted} drifts")
         if found.drifts:
             sys.exit(1)
