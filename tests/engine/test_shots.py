@@ -69,6 +69,21 @@ def test_a_clip_that_ends_in_a_flash_keeps_all_its_frames() -> None:
     assert told([*clip_of(SCENE, 3)[0], WHITE, WHITE]) == "C..C."
 
 
+@pytest.mark.parametrize("count", range(1, FLASH + 1))
+@pytest.mark.parametrize("blank", [WHITE, BLACK], ids=["white", "black"])
+def test_what_is_seen_for_a_moment_is_no_flash_of_nothing(blank: Frame, count: int) -> None:
+    """By lightning, or under a strobe: somebody is there to be looked at, and the dark has nothing to lend."""
+    frames = clip_of(SCENE, count)[0]
+
+    assert told([blank, blank, *frames, blank, blank]) == "C.C" + "." * (count - 1) + "C."
+
+
+def test_a_strobe_that_begins_in_the_dark_shows_its_subject() -> None:
+    frames = clip_of(SCENE, 3)[0]
+
+    assert told([BLACK, frames[0], BLACK, frames[1], BLACK, frames[2]]) == "CCf.f."
+
+
 @pytest.mark.parametrize("gap", [1, 4])
 @pytest.mark.parametrize("count", [1, 3])
 def test_the_subject_stays_where_it_is_in_a_flash(gap: int, count: int) -> None:

@@ -110,6 +110,13 @@ def half(*, sure: float) -> Map:
     return person() * np.where(np.arange(person().shape[0])[:, None] < 130, np.float32(sure), np.float32(0))
 
 
+def wavering() -> Map:
+    """As a portrait network invents somebody in rocks: firm in part, and half believed in much around it."""
+    alpha = person()
+    alpha[40:220, 120:152] = 0.5
+    return alpha
+
+
 def test_a_person_of_whom_an_unsure_generalist_sees_a_half_is_known() -> None:
     assert subjects.half_seen(person(), half(sure=0.7)) == 1
 
@@ -119,12 +126,21 @@ def test_a_person_of_whom_an_unsure_generalist_sees_a_half_is_known() -> None:
     [
         (person(), half(sure=1.0)),
         (person() * np.float32(0.7), half(sure=0.7)),
+        (wavering(), half(sure=0.7)),
         (person(), beside(0.5, sure=0.7)),
         (person(), blank()),
         (blank(), half(sure=0.7)),
         (blank(), blank()),
     ],
-    ids=["a bottle both are sure of", "a ghost", "another thing", "invented", "not seen", "nothing at all"],
+    ids=[
+        "a bottle both are sure of",
+        "a ghost",
+        "an invention",
+        "another thing",
+        "invented",
+        "not seen",
+        "nothing at all",
+    ],
 )
 def test_what_is_no_half_of_a_person_is_left_to_the_generalist(portrait: Map, whole: Map) -> None:
     assert subjects.half_seen(portrait, whole) == 0

@@ -29,6 +29,8 @@ WITHIN = (0.6, 0.8)
 """Share of the generalist's subject that lies in the portrait's, from which it may be a part of the same person…"""
 SURER = (0.1, 0.25)
 """…where the firm share of the portrait is larger by so much: of a bottle the generalist is as sure as the other."""
+BODILY = (0.75, 0.85)
+"""Firm share from which the portrait is a person's: of rocks and flowers the network half believes a good deal."""
 
 
 def others(people: Map, generalists: Map) -> Map:
@@ -77,7 +79,8 @@ def half_seen(portrait: Map, whole: Map) -> float:
     person, part = roughly(portrait, *size), roughly(whole, *size)
     area = float(part.sum())
     within = float(cv2.min(person, part).sum()) / area if area else 0.0
-    return _ramp(within, WITHIN) * _ramp(_firmness(person) - _firmness(part), SURER)
+    firm = _firmness(person)
+    return _ramp(within, WITHIN) * _ramp(firm - _firmness(part), SURER) * _ramp(firm, BODILY)
 
 
 def _firmness(alpha: Map) -> float:

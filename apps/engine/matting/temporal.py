@@ -70,8 +70,11 @@ class Cuts:
         return is_cut
 
     def is_in_other_light(self, frame: Frame) -> bool:
-        """Whether it may be the last frame again, brighter, darker or blank; False before the first."""
-        if self._last is None:
+        """Whether it may be the last frame again, brighter, darker or blank; False before the first.
+
+        And after a blank one: what comes then is the first that can be seen.
+        """
+        if self._last is None or _is_plain(self._last):
             return False
         likeness = _correlation(self._last, roughly(frame, *THUMB).astype(np.float32))
         return likeness is None or likeness >= UNLIKE
@@ -90,7 +93,12 @@ def _correlation(first: Map, second: Map) -> float | None:
     """-1..1, whatever the light; None where one of them is all of one colour."""
     ours, theirs = (one - one.mean((0, 1)) for one in (first, second))
     spread = float(ours.std() * theirs.std())
-    return float((ours * theirs).mean()) / spread if min(ours.std(), theirs.std()) > PLAIN else None
+    return None if _is_plain(first) or _is_plain(second) else float((ours * theirs).mean()) / spread
+
+
+def _is_plain(thumb: Map) -> bool:
+    """All of one colour."""
+    return float((thumb - thumb.mean((0, 1))).std()) <= PLAIN
 
 
 @dataclass(frozen=True, slots=True, eq=False)
