@@ -200,6 +200,15 @@ def test_somebody_whom_the_network_with_a_memory_has_whole_stays_whole(cast: Cas
     assert without.mean() < 150
 
 
+def test_somebody_of_whom_the_generalist_sees_a_half_stays_whole(cast: Cast) -> None:
+    upper = (PERSON.alpha(UNSURE) == 1) & (np.arange(HEIGHT)[:, None] < PERSON.start[1] - 5)
+
+    kept, without = (cast.mattes("human", True, *left)[UNSURE].alpha[upper].mean() for left in ((), ("halves",)))
+
+    assert kept > 228
+    assert without < kept - 10
+
+
 def test_every_model_has_its_stages() -> None:
     for name, permissive in product(MODELS, (False, True)):
         assert set(stages.of(name, permissive)) <= set(stages.STAGES)
