@@ -76,7 +76,7 @@ pages: $(VENV)/dev.stamp ## what each page costs and weighs for an account with 
 
 check: lint types ## everything that can be checked without running it
 	@$(PY) -c 'from importlinter.cli import lint_imports_command as main; main()'
-	@$(PY) -m djlint templates --lint --check --quiet
+	@$(PY) -m djlint templates --lint --check
 	@$(MANAGE) makemigrations --check --dry-run
 	@$(MANAGE) check
 
