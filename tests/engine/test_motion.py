@@ -41,10 +41,10 @@ def test_bring_puts_a_map_back_to_where_things_are_here(width: int, height: int,
     close = Motions(closely=True).for_carrying(*views)
 
     across, down = columns_and_rows(width, height)
-    for way, bound in ((quick, 0.5), (close, 0.3)):
+    for way, bound, trusted in ((quick, 0.5, 0.85), (close, 0.3, 0.9)):
         missed = np.hypot(way.bring(across) - (across + by[0]), way.bring(down) - (down + by[1]))
         assert np.percentile(inside(missed, by), 95) < bound
-        assert inside(way.trust_at(height, width), by).mean() > 0.9
+        assert inside(way.trust_at(height, width), by).mean() > trusted
 
 
 def test_bring_moves_a_map_of_another_size_as_far() -> None:
@@ -65,7 +65,7 @@ def test_trust_is_low_where_something_new_is() -> None:
     trust = Motions().between(View.of(here), View.of(there)).trust_at(HEIGHT, WIDTH)
 
     assert trust[95:145, 115:205].mean() < 0.1
-    assert trust[20:60, 20:300].mean() > 0.9
+    assert trust[20:60, 20:300].mean() > 0.85
 
 
 def test_trust_is_low_where_the_wall_is_uncovered() -> None:
@@ -87,17 +87,17 @@ def test_trust_is_low_between_strangers() -> None:
 
 def test_trust_is_low_where_the_way_back_leads_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """On one flat colour everything matches; only a way back that misses its start shows that the way is wrong."""
-    first, second = (View.of(np.full((60, 80, 3), 120, np.uint8)) for _ in range(2))
+    first, second = (View.of(np.full((120, 160, 3), 120, np.uint8)) for _ in range(2))
 
     def trust(back: float) -> float:
         motions = Motions()
         ways = {id(first): 3.0, id(second): back}
         flow = np.zeros((60, 80, 2), np.float32) + np.array([1, 0], np.float32)
-        monkeypatch.setattr(motions, "_flow", lambda here, there: flow * np.float32(ways[id(here)]))
+        monkeypatch.setattr(motions, "_flow", lambda way: flow * np.float32(ways[id(way[0])]))
         return float(motions.between(first, second).trust.mean())
 
     assert trust(-3) == pytest.approx(1)
-    assert trust(-3 + 3 * motion.RETURN) < 0.01
+    assert trust(-3 + 3 * motion.LEAST_RETURN) < 0.01
     assert trust(3) < 0.01
 
 
@@ -136,6 +136,31 @@ def test_motions_works_each_pair_out_once(monkeypatch: pytest.MonkeyPatch) -> No
     assert len(asked) == 4
 
 
+def test_a_way_over_other_views_is_made_of_its_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = [shifted(WIDTH, HEIGHT, 1, (by, 0)) for by in (0, 3, 6, 9, 12)]
+    views = [View.of(frame) for frame in frames]
+    motions = Motions()
+    asked = []
+    flow = motions._quick.calc
+
+    class Counting:
+        def calc(self, *pictures: object) -> object:
+            asked.append(pictures[:2])
+            return flow(*pictures)
+
+    monkeypatch.setattr(motions, "_quick", Counting())
+    across, _ = columns_and_rows(WIDTH, HEIGHT)
+
+    for last in (1, 2, 3, 4):
+        way = motions.between(*views[: last + 1])
+
+        missed = inside(way.bring(across) - (across + 3 * last), (3 * last, 0))
+        assert np.abs(missed).mean() < 0.5
+        assert inside(way.trust_at(HEIGHT, WIDTH), (3 * last, 0)).mean() > 0.9
+    # Four steps, there and back; the longer ways cost no more looks.
+    assert len(asked) == 8
+
+
 def test_a_motion_for_carrying_is_the_one_that_steadies_too() -> None:
     first, second = (View.of(shifted(64, 48, 1, (by, 0))) for by in (0, 1))
     motions = Motions(closely=True)
@@ -157,7 +182,7 @@ def test_motions_forgets() -> None:
 
 
 def test_motions_remembers_no_more_than_it_should() -> None:
-    views = [View.of(shifted(64, 48, 1, (by, 0))) for by in range(12)]
+    views = [View.of(shifted(64, 48, 1, (by, 0))) for by in range(14)]
     motions = Motions()
 
     for here in views:

@@ -14,6 +14,7 @@ from apps.engine.errors import InstallFailed
 from apps.engine.matting import fuse, manifest, rvm_convert, selftest
 from apps.engine.matting.carve import carve
 from apps.engine.matting.prepare import PREPARATIONS, RANGES
+from apps.engine.matting.quantise import quantise
 from apps.engine.matting.runtime import open_session
 from apps.engine.matting.scale import Map
 from apps.engine.matting.u2net import stretched
@@ -144,10 +145,45 @@ def test_every_network_has_a_preparation_and_a_self_test() -> None:
 def test_shipped_ranges_are_of_networks_in_the_manifest() -> None:
     names = {path.stem for path in RANGES.glob("*.json")}
 
-    assert names == {"u2net", "isnet"}
+    assert names == {"u2net", "isnet", "modnet"}
     for name in names:
         for low, high in json.loads((RANGES / f"{name}.json").read_text(encoding="utf-8")).values():
             assert low <= high
+
+
+def save_two_convolutions(path: Path) -> None:
+    rng = np.random.default_rng(0)
+    weights = [rng.normal(0, 0.1, (4, many, 3, 3)).astype(np.float32) for many in (3, 4)]
+    nodes = [
+        helper.make_node("Conv", ["x", "w0"], ["inner"], name="encoder", pads=[1] * 4),
+        helper.make_node("Conv", ["inner", "w1"], ["y"], name="decoder", pads=[1] * 4),
+    ]
+    shape = ["N", 3, "H", "W"]
+    graph = helper.make_graph(
+        nodes,
+        "two",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 4, "H", "W"])],
+        [numpy_helper.from_array(one, f"w{index}") for index, one in enumerate(weights)],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    model.ir_version = 8
+    onnx.save(model, str(path))
+
+
+def test_only_the_convolutions_whose_range_was_measured_get_eight_bits(tmp_path: Path) -> None:
+    save_two_convolutions(tmp_path / "model.onnx")
+    ranges = tmp_path / "ranges.json"
+    ranges.write_text(json.dumps({"inner": [-2.0, 2.0], "y": [-2.0, 2.0]}), encoding="utf-8")
+
+    quantise(onnx.load(str(tmp_path / "model.onnx")), ranges, tmp_path / "int8.onnx", only_measured=True)
+
+    in_bits = {row.name for row in onnx.load(str(tmp_path / "int8.onnx")).graph.initializer if row.data_type == 3}
+    assert any(name.startswith("w1") for name in in_bits)
+    assert not any(name.startswith("w0") for name in in_bits)
+    picture = np.random.default_rng(1).random((1, 3, 16, 24), np.float32)
+    plain, fewer = (open_session(tmp_path / name).run(None, {"x": picture})[0] for name in ("model.onnx", "int8.onnx"))
+    assert 0 < float(np.abs(plain - fewer).max()) < 0.05
 
 
 def test_prove_refuses_a_network_that_computes_something_else(tmp_path: Path) -> None:

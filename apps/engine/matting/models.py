@@ -86,7 +86,13 @@ def human_permissive(whole: Opened, portrait: Opened, *, without: Without = froz
 def _portrayed(name: str, whole: Opened, portrait: Opened, side: int, pace: Pace, without: Without) -> BuiltModel:
     looks = (U2Net(whole.session, WHOLE_SIDE), MODNet(portrait.session, side))
     tags = [whole.at(WHOLE_SIDE), portrait.at(side)]
-    return _built(name, tags, looks, lambda: _portrait_in_whole(without), pace, without)
+
+    def hears_portrait(found: tuple[Map, ...]) -> bool:
+        robust, fine = found
+        robust = map_to(robust, fine.shape[1], fine.shape[0])
+        return "subjects" in without or _believed(fine, robust, without)[1] > 0
+
+    return _built(name, tags, looks, lambda: _portrait_in_whole(without), pace, without, hears_others=hears_portrait)
 
 
 def human(recurrent: Opened, portrait: Opened, whole: Opened, *, without: Without = frozenset()) -> BuiltModel:
@@ -176,6 +182,7 @@ def _built(
     without: Without,
     recurrent: Callable[[], RVM] | None = None,
     *,
+    hears_others: Callable[[tuple[Map, ...]], bool] | None = None,
     is_quick: bool = False,
 ) -> BuiltModel:
     on_cuda = opened[0].device == "cuda"
@@ -187,6 +194,7 @@ def _built(
         gap=1 if looks_always else pace.gap,
         first_every=1 if looks_always else pace.first_every,
         too_doubtful_first=FIRST_DOUBT,
+        hears_others=hears_others,
         carries_closely=not is_quick,
         too_doubtful=pace.doubt,
         batch=CUDA_BATCH if on_cuda else 1,
@@ -221,8 +229,7 @@ def _portrait_in_whole(without: Without) -> Combine:
         robust = map_to(robust, fine.shape[1], fine.shape[0])
         if "subjects" in without:
             return settled(frame, fine, robust, subjects.surroundings(robust), WHOLE_SHARE)
-        half_seen = 0.0 if "halves" in without else subjects.half_seen(fine, robust)
-        trust = max(half_seen, subjects.likeness(fine, robust))
+        half_seen, trust = _believed(fine, robust, without)
         if not trust:
             return robust
         near = subjects.surroundings(robust)
@@ -230,6 +237,12 @@ def _portrait_in_whole(without: Without) -> Combine:
         return whole + np.float32(half_seen) * (cv2.max(whole, fine) - whole)
 
     return combine
+
+
+def _believed(fine: Map, robust: Map, without: Without) -> tuple[float, float]:
+    """How far the portrait's person may be whole where the generalist's is not, and how far it is heard at all."""
+    half_seen = 0.0 if "halves" in without else subjects.half_seen(fine, robust)
+    return half_seen, max(half_seen, subjects.likeness(fine, robust))
 
 
 def _near(portrait: Map, *subject: Map) -> Map:

@@ -15,18 +15,20 @@ from apps.engine.matting.base import Frame
 from apps.engine.matting.scale import Map, frame_to, halved, halvings, map_to
 
 SHORT_SIDE = 120
-"""Motion is smooth: a ninth of Full HD shows it. It is found at half of that, so a larger view shows no more of it."""
+"""Motion is smooth: an eighteenth of Full HD shows it, for it is found and judged at half of that."""
 CLOSE_SHORT_SIDE = 160
-"""Where a matte is carried along a motion, hair shows a small miss; there it is found at this very size."""
+"""Where a matte is carried along a motion, hair shows a small miss; there it is found and judged at this very size."""
 LONGEST = 8 / 3
 """Of a view, in its short sides."""
 MIN_SIDE = 32
-"""The flow begins with patches of eight pixels at a quarter of the size; where they do not fit, OpenCV fails."""
+"""Of a view and its half. The flow begins with patches of eight pixels at a quarter of the size; where they do not fit,
+OpenCV fails."""
 MATCH = 8.0
 """Difference of colour after the motion, in 8-bit steps, at which trust falls to a third. Camera noise stays below."""
-RETURN = 0.5
-"""Distance by which the way there and back may miss its start for the same loss of trust: in pixels of a view of
-SHORT_SIDE or less."""
+RETURN = 1 / 240
+"""Distance by which the way there and back may miss its start for the same loss of trust, in short sides…"""
+LEAST_RETURN = 1 / 3
+"""…or, where that is more, in pixels: a flow is no finer."""
 KEPT = 96
 """Motions remembered: a frame's neighbours ask for the same ones."""
 
@@ -44,6 +46,8 @@ class View:
 
     picture: Frame
     gray: NDArray[np.uint8]
+    half: View | None = None
+    """The same at half the size, where motions are found quickly; None of a half."""
 
     @classmethod
     def of(cls, frame: Frame, short_side: int = SHORT_SIDE) -> View:
@@ -54,7 +58,12 @@ class View:
         for _ in range(halvings(frame.shape, short_side)):
             frame = halved(frame)
         picture = frame_to(frame, *size)
-        return cls(picture, np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8))
+        half = frame_to(picture, *(max(MIN_SIDE, (side + 1) // 2) for side in size))
+        return cls(picture, _gray(picture), cls(half, _gray(half)))
+
+
+Way = tuple[View, ...]
+"""From one view over those between to another."""
 
 
 @dataclass(slots=True)
@@ -76,11 +85,7 @@ class Motion:
 
 def places(flow: Flow, width: int, height: int) -> Flow:
     """A flow as columns and rows at another size."""
-    scale = (width / flow.shape[1], height / flow.shape[0])
-    if scale == (1.0, 1.0):
-        return np.asarray(cv2.add(flow, _grid(width, height)), np.float32)
-    scaled = cv2.resize(flow * np.array(scale, np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(cv2.add(scaled, _grid(width, height), dst=scaled), np.float32)
+    return np.asarray(cv2.add(_resized(flow, width, height), _grid(width, height)), np.float32)
 
 
 @lru_cache(maxsize=8)
@@ -103,7 +108,7 @@ class Motions:
 
     def __init__(self, *, closely: bool = False) -> None:
         self._quick = _quick_flow()
-        self._close = _close_flow() if closely else self._quick
+        self._close = _close_flow() if closely else None
         self._flows: OrderedDict[tuple[int, int], tuple[View, View, Flow]] = OrderedDict()
         self._motions: OrderedDict[tuple[int, int], tuple[View, View, Motion]] = OrderedDict()
 
@@ -111,63 +116,104 @@ class Motions:
         self._flows.clear()
         self._motions.clear()
 
-    def between(self, here: View, there: View) -> Motion:
-        """What `there` knows can then be brought `here`."""
+    def between(self, *way: View) -> Motion:
+        """What the last view of the way knows can then be brought to the first, step by step over those between."""
+        here, there = way[0], way[-1]
         known = self._motions.get((id(here), id(there)))
-        return known[2] if known else self._keep(here, there, self._flow(here, there))
+        return known[2] if known else self._keep(here, there, self._quickly(way))
 
     def for_carrying(self, here: View, there: View) -> Motion:
-        """The same, worked out with care where that was asked for; `between` knows it from then on."""
-        known = self._motions.get((id(here), id(there)))
-        if known:
-            return known[2]
-        is_close = self._close is not self._quick
-        return self._keep(here, there, _calc(self._close, here, there) if is_close else self._flow(here, there))
+        """The same in one leap and judged at the views' own size, with care where that was asked for.
 
-    def _keep(self, here: View, there: View, flow: Flow) -> Motion:
-        motion = self._judged(flow, here, there)
+        `between` knows it from then on.
+        """
+        known = self._motions.get((id(here), id(there)))
+        return known[2] if known else self._keep(here, there, self._carefully(here, there))
+
+    def _carefully(self, here: View, there: View) -> Motion:
+        height, width = here.gray.shape
+        # For the way back the quick one is good enough.
+        back = _resized(self._flow((there, here)), width, height)
+        if self._close is None:
+            return _judged(here, there, _resized(self._flow((here, there)), width, height), back)
+        return _judged(here, there, _calc(self._close, here, there), back)
+
+    def _quickly(self, way: Way) -> Motion:
+        return _judged(_half(way[0]), _half(way[-1]), self._flow(way), self._flow(way[::-1]))
+
+    def _keep(self, here: View, there: View, motion: Motion) -> Motion:
         # The views are kept with the entry, so that no other object can take over their ids.
         self._motions[id(here), id(there)] = (here, there, motion)
         _shorten(self._motions)
         return motion
 
-    def _judged(self, flow: Flow, here: View, there: View) -> Motion:
-        """The flow with its trust; for the way back the quick one is good enough."""
-        height, width = here.gray.shape
-        whence = places(flow, width, height)
-        trust = cv2.LUT(cv2.blur(_difference(here.picture, _moved(there.picture, whence)), (3, 3)), _MATCH_TRUST)
-        missed = cv2.add(_moved(self._flow(there, here), whence), flow)
-        bearable = RETURN * max(1.0, min(height, width) / SHORT_SIDE)
-        miss = cv2.transform(cv2.multiply(missed, missed), np.full((1, 2), -1 / bearable**2))
-        return Motion(flow, np.asarray(cv2.multiply(trust, cv2.exp(miss)), np.float32))
-
-    def _flow(self, here: View, there: View) -> Flow:
-        key = (id(here), id(there))
+    def _flow(self, way: Way) -> Flow:
+        """At half the views' size."""
+        key = (id(way[0]), id(way[-1]))
         if key not in self._flows:
-            self._flows[key] = (here, there, _calc(self._quick, here, there))
+            is_step = len(way) == 2
+            flow = (
+                _calc(self._quick, *map(_half, way)) if is_step else _joined(self._flow(way[:-1]), self._flow(way[-2:]))
+            )
+            self._flows[key] = (way[0], way[-1], flow)
             _shorten(self._flows)
         return self._flows[key][2]
 
 
+def _judged(here: View, there: View, flow: Flow, back: Flow) -> Motion:
+    """The flow with its trust."""
+    height, width = here.gray.shape
+    whence = places(flow, width, height)
+    trust = cv2.LUT(cv2.blur(_difference(here.picture, _moved(there.picture, whence)), (3, 3)), _MATCH_TRUST)
+    missed = cv2.add(_moved(back, whence), flow)
+    bearable = max(LEAST_RETURN, RETURN * min(height, width))
+    miss = cv2.transform(cv2.multiply(missed, missed), np.full((1, 2), -1 / bearable**2))
+    return Motion(flow, np.asarray(cv2.multiply(trust, cv2.exp(miss)), np.float32))
+
+
 def _quick_flow() -> cv2.DISOpticalFlow:
-    """At half the view's size: this fine is enough to steady with."""
+    """This fine is enough to steady with."""
     flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
-    flow.setFinestScale(1)
+    flow.setFinestScale(0)
     return flow
 
 
 def _close_flow() -> cv2.DISOpticalFlow:
-    """At the view's own size, and smoothed once: five times the quick one's worth of time."""
+    """Smoothed once, and of the whole view: five times the quick one's worth of time."""
     flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     flow.setFinestScale(0)
     flow.setPatchStride(4)
-    flow.setGradientDescentIterations(16)
+    flow.setGradientDescentIterations(8)
     flow.setVariationalRefinementIterations(1)
     return flow
 
 
 def _calc(method: cv2.DISOpticalFlow, here: View, there: View) -> Flow:
     return np.asarray(method.calc(here.gray, there.gray, np.zeros((*here.gray.shape, 2), np.float32)), np.float32)
+
+
+def _joined(first: Flow, second: Flow) -> Flow:
+    """Two ways, one after the other."""
+    height, width = first.shape[:2]
+    return np.asarray(cv2.add(first, _moved(second, places(first, width, height))), np.float32)
+
+
+def _half(view: View) -> View:
+    assert view.half is not None
+    return view.half
+
+
+def _resized(flow: Flow, width: int, height: int) -> Flow:
+    """The same motion at another size of the view."""
+    scale = (width / flow.shape[1], height / flow.shape[0])
+    if scale == (1.0, 1.0):
+        return flow
+    scaled = flow * np.array(scale, np.float32)
+    return np.asarray(cv2.resize(scaled, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def _gray(picture: Frame) -> NDArray[np.uint8]:
+    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
 def _difference(first: Frame, second: Frame) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""Static int8 from shipped ranges: no calibration pictures, three seconds, 3.3 times the speed on a CPU."""
+"""Static int8 from shipped ranges: no calibration pictures, some seconds, up to 3.3 times the speed on a CPU."""
 
 from __future__ import annotations
 
@@ -13,12 +13,18 @@ from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from onnxruntime.quantization.registry import QDQRegistry
 
 
-def quantise(model: Any, ranges: Path, target: Path) -> None:
-    """`ranges` maps each activation of the carved graph to its [lowest, highest], measured once on our own pictures."""
+def quantise(model: Any, ranges: Path, target: Path, *, only_measured: bool = False) -> None:
+    """`ranges` maps activations of the carved graph to their [lowest, highest], measured once on our own pictures.
+
+    All of them, or with `only_measured` those around the convolutions that
+    bear eight bits; the others stay as they are.
+    """
     measured = {
         name: TensorData(lowest=np.float32(low), highest=np.float32(high))
         for name, (low, high) in json.loads(ranges.read_text(encoding="utf-8")).items()
     }
+    convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
+    chosen = [node.name for node in convolutions if node.input[0] in measured and node.output[0] in measured]
     quantizer = QDQQuantizer(
         model,
         per_channel=True,
@@ -27,9 +33,9 @@ def quantise(model: Any, ranges: Path, target: Path) -> None:
         weight_qType=QuantType.QInt8,
         activation_qType=QuantType.QUInt8,
         tensors_range=TensorsData(CalibrationMethod.MinMax, measured),
-        nodes_to_quantize=[],
+        nodes_to_quantize=chosen if only_measured else [],
         nodes_to_exclude=[],
-        op_types_to_quantize=list(QDQRegistry),
+        op_types_to_quantize=["Conv"] if only_measured else list(QDQRegistry),
         extra_options={},
     )
     quantizer.quantize_model()

@@ -53,6 +53,9 @@ class Recipe:
     """
     too_doubtful_first: float = 0.05
     """As `too_doubtful`, of that carried alpha; what the other networks see of the frame makes up for some doubt."""
+    hears_others: Callable[[tuple[Map, ...]], bool] | None = None
+    """Whether the other networks' alphas make a difference in `combine`; where they did not on either side of a frame,
+    only the first one's are carried, and only its doubt counts. By default they do."""
     carries_closely: bool = True
     """Along motions worked out with more care than those that only steady."""
     too_doubtful: float = 0.05
@@ -76,6 +79,7 @@ class Item:
     remembered: Recurrent | None = None
     looks: tuple[Map, ...] = ()
     is_inferred: bool = False
+    hears_others: bool = True
     alpha: Map = field(default_factory=lambda: np.zeros((1, 1), np.float32))
 
 
@@ -214,10 +218,18 @@ class Carrier:
         frames = [item.frame for item in items]
         found = [look.predict_many(frames) for look in self._recipe.looks]
         for index, item in enumerate(items):
-            item.looks, item.is_inferred = tuple(alphas[index] for alphas in found), True
+            self._looked(item, tuple(alphas[index] for alphas in found))
+
+    def _looked(self, item: Item, looks: tuple[Map, ...]) -> None:
+        item.looks, item.is_inferred = looks, True
+        if self._recipe.hears_others is not None:
+            item.hears_others = self._recipe.hears_others(looks)
 
     def _through(self, before: Item, items: list[Item], after: Item) -> None:
         """Fill the frames between two that all networks looked at."""
+        if not (before.hears_others or after.hears_others):
+            self._between(before, items, after)
+            return
         last, start = before, 0
         for at in range(self._recipe.gap - 1, len(items), self._recipe.gap):
             self._look_between(items[at], before, after, (at + 1) / (len(items) + 1))
@@ -235,20 +247,24 @@ class Carrier:
         if doubt > self._recipe.too_doubtful_first:
             self._look([item])
             return
-        item.looks = (first, *(look.predict_many([item.frame])[0] for look in self._recipe.looks[1:]))
-        item.is_inferred = True
+        self._looked(item, (first, *(look.predict_many([item.frame])[0] for look in self._recipe.looks[1:])))
 
     def _between(self, before: Item, items: list[Item], after: Item) -> None:
         """Fill the frames between two known ones, looking at the middle one where carrying fails."""
         if not items:
             return
         ends = Known(before.view, before.looks), Known(after.view, after.looks)
+        hears_others = before.hears_others or after.hears_others
+        limit = self._recipe.too_doubtful if hears_others else self._recipe.too_doubtful_first
         done = []
         for index, item in enumerate(items, 1):
             alphas, doubt = carried(item.view, *ends, index / (len(items) + 1), self._motions)
-            if doubt > self._recipe.too_doubtful:
+            if doubt > limit:
                 middle = len(items) // 2
-                self._look_between(items[middle], before, after, (middle + 1) / (len(items) + 1))
+                if hears_others:
+                    self._look_between(items[middle], before, after, (middle + 1) / (len(items) + 1))
+                else:
+                    self._look([items[middle]])
                 self._between(before, items[:middle], items[middle])
                 self._between(items[middle], items[middle + 1 :], after)
                 return
@@ -287,8 +303,8 @@ class Window:
 
     def _steadied(self, at: int) -> Map:
         here = self._items[at]
-        before = [self._heard(here, one) for one in self._items[max(0, at - self._reach) : at][::-1]]
-        after = [self._heard(here, one) for one in self._items[at + 1 : at + 1 + self._reach]]
+        before = self._heard(self._items[max(0, at - self._reach) : at + 1][::-1])
+        after = self._heard(self._items[at : at + 1 + self._reach])
         alpha = restored(here.alpha, [before, after]) if self._restores else here.alpha
         if not alpha.any():
             # An empty frame stays empty: its neighbours' subject has not come yet, or has gone.
@@ -297,5 +313,8 @@ class Window:
         heard = [[one for one in ring if one[0].any()] for ring in rings]
         return steadied(alpha, [ring for ring in heard if ring])
 
-    def _heard(self, here: Item, there: Item) -> Heard:
-        return brought(self._motions.between(here.view, there.view), there.alpha)
+    def _heard(self, items: list[Item]) -> list[Heard]:
+        """What the others say of the first one, nearest first."""
+        views = tuple(item.view for item in items)
+        ways = (views[: index + 1] for index in range(1, len(items)))
+        return [brought(self._motions.between(*way), item.alpha) for way, item in zip(ways, items[1:], strict=True)]
