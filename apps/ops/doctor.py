@@ -196,7 +196,11 @@ def network(row: weights.NetworkStatus) -> Finding:
         return bad(
             f"network {row.name}", f"made from weights {row.sha256[:12]}… that the manifest does not know: {again}"
         )
-    return ok(f"network {row.name}", f"sha256 {row.sha256[:12]}…; {row.self_test.get('said', row.self_test)}")
+    said = f"sha256 {row.sha256[:12]}…; {row.self_test.get('said', row.self_test)}"
+    if row.is_outdated:
+        again = f"manage.py models install {row.name} prepares it as this version of the software does"
+        return note(f"network {row.name}", f"{said} {again}.")
+    return ok(f"network {row.name}", said)
 
 
 def licences() -> Finding:

@@ -40,7 +40,9 @@ def resolve(names: Iterable[str]) -> list[str]:
 
 
 def missing(names: Iterable[str]) -> list[str]:
-    installed = {row.name for row in weights.status(Path(settings.MODELS_DIR)) if row.installed}
+    """Those that are not here as this version of the software prepares them."""
+    rows = weights.status(Path(settings.MODELS_DIR))
+    installed = {row.name for row in rows if row.installed and not row.is_outdated}
     return [name for name in names if name not in installed]
 
 

@@ -100,6 +100,25 @@ def test_a_new_revision_is_installed_anew(house: House, bare: bytes, tmp_path: P
     assert house.status.installed
 
 
+def test_an_earlier_revision_that_still_works_is_used_until_it_is_prepared_anew(
+    house: House, bare: bytes, tmp_path: Path
+) -> None:
+    (house.sources / "tiny.onnx").write_bytes(bare)
+    house.install()
+    newer = tmp_path / "newer.toml"
+    said = house.manifest.read_text(encoding="utf-8")
+    newer.write_text(said.replace("revision = 1", "revision = 3\nusable_from = 1"))
+    house.manifest = newer
+
+    assert (house.status.installed, house.status.is_outdated) == (True, True)
+
+    house.install()
+    assert (house.status.installed, house.status.is_outdated) == (True, False)
+    house.manifest = tmp_path / "older.toml"
+    house.manifest.write_text(said.replace("revision = 1", "revision = 2\nusable_from = 1"))
+    assert "another version" in house.status.why_not
+
+
 def test_run_bounded_ends_a_client_that_stalls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clients, "STALL_SECONDS", 1)
 

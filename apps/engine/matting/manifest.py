@@ -52,6 +52,8 @@ class Network:
     is_permissive: bool
     notice: str
     revision: int
+    usable_from: int
+    """The earliest revision with which this version of the software still works until it is prepared anew."""
     preparation: str
     self_test: dict[str, Any]
     """`side` to run at, and the `means` of alpha over the drawn scenes."""
@@ -105,4 +107,4 @@ def _network(name: str, row: dict[str, Any]) -> Network:
         Source(**{**source, "files": tuple(WeightFile(**file) for file in source["files"])})
         for source in row.pop("sources")
     )
-    return Network(name=name, sources=sources, **row)
+    return Network(name=name, sources=sources, usable_from=row.pop("usable_from", row["revision"]), **row)

@@ -54,6 +54,8 @@ class NetworkStatus:
     bytes: int
     path: Path
     self_test: dict[str, Any] = field(default_factory=dict)
+    is_outdated: bool = False
+    """It works as it is, and the next installation prepares it anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,17 +91,19 @@ def network_status(models_dir: Path, network: Network) -> NetworkStatus:
     try:
         record = json.loads((folder / "installed.json").read_text(encoding="utf-8"))
         files, sha256 = record["files"], record["sha256"]
-        why_not = _why_not(folder, network, record["revision"], files)
+        revision = int(record["revision"])
+        why_not = _why_not(folder, network, revision, files)
     except FileNotFoundError:
         return NetworkStatus(network.name, False, "not installed", "", 0, folder)
     except (ValueError, KeyError, TypeError):
         return NetworkStatus(network.name, False, "installed.json is damaged: install it again", "", 0, folder)
     total = sum(row["bytes"] for row in files.values())
-    return NetworkStatus(network.name, not why_not, why_not, sha256, total, folder, record["self_test"])
+    is_outdated = not why_not and revision < network.revision
+    return NetworkStatus(network.name, not why_not, why_not, sha256, total, folder, record["self_test"], is_outdated)
 
 
 def _why_not(folder: Path, network: Network, revision: int, files: dict[str, dict[str, Any]]) -> str:
-    if revision != network.revision:
+    if not network.usable_from <= revision <= network.revision:
         return "prepared by another version of this software: install it again"
     for name, row in files.items():
         path = folder / name
@@ -131,6 +135,7 @@ def install(
 ) -> None:
     """Fetch, check and prepare what is not here yet; afterwards every named network is installed.
 
+    What is here in an earlier revision is prepared anew, and can be used meanwhile if it still works.
     `then` names what the caller will install next, so that pages can say that it is coming.
     Safe to run twice at once and to interrupt at any point: a network's
     folder appears whole or not at all.
@@ -145,7 +150,8 @@ def install(
         _sweep(models_dir)
         missing = []
         for name in dict.fromkeys(names):
-            if network_status(models_dir, known[name]).installed:
+            found = network_status(models_dir, known[name])
+            if found.installed and not found.is_outdated:
                 report(f"{name}: already installed")
             else:
                 missing.append(name)

@@ -78,6 +78,7 @@ def description() -> dict[str, Any]:
                 "name": network.name,
                 "title": network.title,
                 "installed": here[network.name].installed,
+                "is_outdated": here[network.name].is_outdated,
                 "why_not": here[network.name].why_not
                 if here[network.name].installed or network.name in used
                 else unused,
@@ -98,7 +99,7 @@ def description() -> dict[str, Any]:
 def table(found: dict[str, Any]) -> str:
     rows = [("network", "state", "licence", "version", "download", "on disk", "source")]
     for row in found["networks"]:
-        state = "installed" if row["installed"] else row["why_not"]
+        state = "outdated" if row["is_outdated"] else "installed" if row["installed"] else row["why_not"]
         on_disk = f"{row['bytes'] / 1e6:.0f} MB" if row["installed"] else "–"
         size = f"{row['download_bytes'] / 1e6:.0f} MB"
         rows.append((row["name"], state, row["licence"], row["version"], size, on_disk, row["source"]))
