@@ -44,7 +44,8 @@ ALPHA_BOUNDS = {
     "webp": AlphaBound(0),
     "png_sequence": AlphaBound(0),
     # A third above the worst that was measured: 53 stacked and 34 alone on real mattes, 73 and 68 on noise.
-    "stacked_mp4": AlphaBound(96, by_detail=0.05),
+    # The mean of a shivering, half transparent matte was 0.42 stacked, where H.264 spends no more on it than on colours.
+    "stacked_mp4": AlphaBound(96, mean=0.6, by_detail=0.05),
     "matte_mp4": AlphaBound(96, by_detail=0.02),
 }
 

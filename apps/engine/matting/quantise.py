@@ -25,6 +25,8 @@ def quantise(model: Any, ranges: Path, target: Path, *, only_measured: bool = Fa
     }
     convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
     chosen = [node.name for node in convolutions if node.input[0] in measured and node.output[0] in measured]
+    if only_measured and not chosen:
+        raise ValueError(f"{ranges.name} measures no convolution of this network.")  # no names would mean all of them
     quantizer = QDQQuantizer(
         model,
         per_channel=True,
