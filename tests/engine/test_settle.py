@@ -7,7 +7,7 @@ import pytest
 
 from apps.engine.matting.base import Frame
 from apps.engine.matting.scale import Map
-from apps.engine.matting.settle import DISPUTE, ENOUGH, Palette, Settler
+from apps.engine.matting.settle import DISPUTE, Settler
 from tests.engine.drawn import CLOTH, HEIGHT, WALL, WIDTH, texture
 
 BODY = (slice(60, 220), slice(100, 220))
@@ -147,26 +147,6 @@ def test_colours_of_earlier_frames_are_remembered() -> None:
 
     assert known < 0.1
     assert new > 0.5
-
-
-def test_palette_says_nothing_before_it_has_seen_both_sides() -> None:
-    frame, truth = drawn()
-    tiny = blank()
-    side = int(ENOUGH**0.5) - 1
-    tiny[100 : 100 + side, 100 : 100 + side] = 1
-
-    assert not Palette().odds(frame, truth, truth, blank()).any()
-    assert not Palette().odds(frame, tiny, tiny, tiny).any()
-    assert Palette().odds(frame, truth, truth, truth).any()
-
-
-def test_palette_knows_cloth_from_wall() -> None:
-    frame, truth = drawn()
-
-    odds = Palette().odds(frame, truth, truth, truth)
-
-    assert odds[truth == 1].mean() > 1
-    assert odds[truth == 0].mean() < -1
 
 
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (16, 16), (1024, 64), (64, 2048), (900, 700)])

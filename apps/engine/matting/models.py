@@ -14,6 +14,7 @@ from apps.engine.matting.fuse import agreed, fuse
 from apps.engine.matting.isnet import ISNet
 from apps.engine.matting.modnet import MODNet
 from apps.engine.matting.opening import Opened
+from apps.engine.matting.patches import Patches
 from apps.engine.matting.rvm import RVM
 from apps.engine.matting.scale import Map, map_to
 from apps.engine.matting.sessions import Combine, Look, Recipe, Recurrent, ShotSession
@@ -189,7 +190,7 @@ def _built(
     looks_always = on_cuda or "carry" in without
     recipe = Recipe(
         looks=looks,
-        combine=combine,
+        combine=combine if "patches" in without else lambda: _decided(combine()),
         recurrent=recurrent,
         gap=1 if looks_always else pace.gap,
         first_every=1 if looks_always else pace.first_every,
@@ -203,6 +204,12 @@ def _built(
         finds_colours="foreground" not in without,
     )
     return BuiltModel(name, opened, recipe)
+
+
+def _decided(combine: Combine) -> Combine:
+    """What the networks said together, its wide half-transparent patches decided."""
+    patches = Patches()
+    return lambda frame, found, people: patches.decide(frame, combine(frame, found, people))
 
 
 def _alone(frame: Frame, found: tuple[Map, ...], people: Recurrent | None) -> Map:

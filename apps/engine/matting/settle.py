@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from apps.engine.matting.base import Frame
+from apps.engine.matting.palette import Palette
 from apps.engine.matting.scale import Map, disc, map_to, roughly, size_within
 
 SIDE = 256
 """Short side on which regions are judged: a dispute is about a hand or a gap under an arm, not about a hair."""
-SURE = 0.85
-"""Alpha from which all have to say subject (and below the rest, background) for a colour to count as its colour."""
-AROUND = 0.2
-"""Background is judged within this share of the short side around the subject; what is farther is not compared."""
 DISPUTE = (0.3, 0.7)
 """Difference of alpha at which two networks begin to, and fully, mean different things; below, both are right."""
 VOTE = 2.0
@@ -29,19 +25,8 @@ UNSEEN = 0.6
 """…of which the second one has less than this share…"""
 BODY_SIZE = 0.003
 """…and its least area, as a share of the picture."""
-COLOUR_LIMIT = 6.0
-"""Log odds beyond which a colour is no better proof."""
 REGION = 13
 """Pixels of the small picture over which the colours of a region are averaged."""
-
-BINS = (16, 64, 64)
-"""Of lightness and the two chromas: light falls unevenly on one surface, its hue stays."""
-ENOUGH = 64
-"""Pixels that both sides must have before their colours prove anything."""
-MEMORY = 0.9
-"""Of what was seen, per frame: a wall that a sleeve now hides was still there a moment ago."""
-UNKNOWN = 0.02
-"""Pixels a colour that was never seen counts for on both sides."""
 
 
 class Settler:
@@ -64,7 +49,9 @@ class Settler:
         said = VOTE * (2 * small[2] - 1)
         if self._palette is not None:
             disputed = _ramp(np.abs(small[0] - small[1])) + 1e-3
-            said += _mean(self._palette.odds(roughly(frame, *size), *small) * disputed) / _mean(disputed)
+            picture = roughly(frame, *size)
+            self._palette.learn(picture, *small)
+            said += _mean(self._palette.odds(picture) * disputed) / _mean(disputed)
         if self._keeps_bodies:
             second = second + map_to(_bodies(small[0], small[1], said), width, height) * (first - second)
         odds = said + HABIT * np.sign(small[0] - small[1])
@@ -96,27 +83,6 @@ def _bodies(first: Map, second: Map, said: Map) -> Map:
     return np.asarray(cv2.blur(cv2.dilate(kept, disc(reach)), (2 * reach + 1, 2 * reach + 1)), np.float32)
 
 
-class Palette:
-    """How often each colour was seen on the subject and on the background near it."""
-
-    def __init__(self) -> None:
-        self._ours: Map = np.zeros(BINS, np.float32)
-        self._theirs: Map = np.zeros(BINS, np.float32)
-
-    def odds(self, picture: Frame, first: Map, second: Map, vote: Map) -> Map:
-        """Per pixel, how much likelier its colour is the subject's, as log odds; learns from the frame first."""
-        low, high = cv2.min(cv2.min(first, second), vote), cv2.max(cv2.max(first, second), vote)
-        reach = 2 * int(AROUND * min(low.shape) / 2) + 1
-        near = cv2.dilate((high > 0.5).astype(np.uint8), np.ones((reach, reach), np.uint8)) > 0
-        bins = _bins(picture)
-        self._ours = np.float32(MEMORY) * self._ours + _counts(bins[low > SURE])
-        self._theirs = np.float32(MEMORY) * self._theirs + _counts(bins[(high < 1 - SURE) & near])
-        if min(self._ours.sum(), self._theirs.sum()) < ENOUGH:
-            return np.zeros_like(first)
-        likely = np.log(_likelihood(self._ours) / _likelihood(self._theirs)).reshape(-1)[bins]
-        return np.asarray(np.clip(likely, -COLOUR_LIMIT, COLOUR_LIMIT), np.float32)
-
-
 def _ramp(difference: Map) -> Map:
     low, high = DISPUTE
     ramp: Map = np.clip((difference - low) / (high - low), 0, 1)
@@ -125,23 +91,3 @@ def _ramp(difference: Map) -> Map:
 
 def _mean(values: Map) -> Map:
     return np.asarray(cv2.blur(values, (REGION, REGION)), np.float32)
-
-
-def _bins(picture: Frame) -> NDArray[np.int32]:
-    lab = cv2.cvtColor(picture, cv2.COLOR_RGB2LAB).astype(np.int32)
-    return np.asarray(((lab[..., 0] >> 4) * BINS[1] + (lab[..., 1] >> 2)) * BINS[2] + (lab[..., 2] >> 2), np.int32)
-
-
-def _counts(bins: NDArray[np.int32]) -> Map:
-    return np.bincount(bins, minlength=BINS[0] * BINS[1] * BINS[2]).astype(np.float32).reshape(BINS)
-
-
-def _likelihood(counts: Map) -> Map:
-    """How often each colour occurs, spread over its neighbours in colour."""
-    # OpenCV's channels are the lightness here, so that one call blurs both chromas of every lightness.
-    spread = cv2.GaussianBlur(np.ascontiguousarray(counts.transpose(1, 2, 0)), (5, 5), 1.0).transpose(2, 0, 1)
-    smooth = spread / 2
-    smooth[1:] += spread[:-1] / 4
-    smooth[:-1] += spread[1:] / 4
-    likely: Map = (smooth + UNKNOWN) / (smooth.sum() + 1)
-    return likely

@@ -10,6 +10,7 @@ STAGES = {
     "restore": "parts that a network lost for a moment put back from the frames around",
     "settle": "people networks that disagree settled by a third vote, instead of averaged",
     "colours": "disputed regions compared with the colours of the subject and of the background",
+    "patches": "wide half-transparent patches decided by their colours",
     "bodies": "a whole person that one people network is sure of kept, where the other does not see them",
     "subjects": "people networks heard only about people",
     "halves": "a person of whom the generalist sees a half kept whole, where the portrait network is surer",
@@ -20,7 +21,8 @@ STAGES = {
 }
 """By name, with what they do."""
 
-_TIME, _PEOPLE, _COLOUR = ("carry", "steady", "restore"), ("settle", "colours"), ("foreground", "despill")
+_TIME, _PEOPLE = ("carry", "steady", "restore"), ("settle", "colours")
+_COLOUR = ("patches", "foreground", "despill")
 
 _OF = {
     ("light", False): (*_TIME, *_COLOUR),
