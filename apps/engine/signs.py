@@ -35,6 +35,10 @@ MOST_NOISE = 12.0
 """Change of colour, in 8-bit steps above twice the frame's usual, up to which it is still the same thing. Where the
 usual change is larger than noise makes it, motion could not be followed, and nothing is taken for the same."""
 
+COARSE, COARSE_NOISE = 9, 4.0
+"""Fur that stirs is another colour in each pixel and the same on average: what changes by less in windows of this side,
+in 8-bit steps, is the same thing too where parts come and go. Larger windows, or twice the steps, blame true mattes."""
+
 WINDOW = 7
 """Side of the windows in which alpha is held against colour."""
 
@@ -149,7 +153,8 @@ class Observer:
         before = _carried(last.part, way)
         speed = cv2.magnitude(flow[..., 0], flow[..., 1])
         doubt = _doubt(flow, speed)
-        red, green, blue = cv2.split(cv2.absdiff(now.small, _carried(last.small, way)))
+        seen = _carried(last.small, way)
+        red, green, blue = cv2.split(cv2.absdiff(now.small, seen))
         strange = cv2.blur(cv2.max(cv2.max(red, green), blue), (3, 3))
         same = strange < min(2 * float(np.median(strange[::3, ::3])), MOST_NOISE) + NOISE
         edge = cv2.morphologyEx((now.part + before) / 2, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) / 2
@@ -158,8 +163,9 @@ class Observer:
         if not (last.has_subject and now.has_subject):
             # A subject that comes or goes takes all of its edge along, which is no wobble.
             flicker, self._wobble = 0.0, None
-        is_other_light = abs(self._step) > FADE
-        hole, lost, gained = (0.0, 0.0, 0.0) if is_other_light else _changes(before, now.part, doubt, same)
+        hole = lost = gained = 0.0
+        if abs(self._step) <= FADE:
+            hole, lost, gained = _changes(before, now.part, doubt, same | _alike(now.small, seen))
         return Signs(
             flicker=flicker,
             doubt=float((edge * doubt).sum() / (edge.sum() + FEW)),
@@ -214,6 +220,13 @@ def _light_step(last: _Look, now: _Look) -> float:
 
 def _brighter(last: _Look, now: _Look) -> float:
     return 0.0 if now.light is None or last.light is None else now.light - last.light
+
+
+def _alike(picture: Picture, other: Picture) -> Mask:
+    """Where two pictures are of the same colour on average."""
+    red, green, blue = cv2.split(cv2.absdiff(*(cv2.blur(one, (COARSE, COARSE)) for one in (picture, other))))
+    alike: Mask = cv2.max(cv2.max(red, green), blue) < COARSE_NOISE
+    return alike
 
 
 def _moved(along: Map, still: Map, speed: Map) -> Map:

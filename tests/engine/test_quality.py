@@ -185,6 +185,26 @@ def test_background_that_joins_the_subject_for_a_moment_is_a_gain(walk):
     assert (flag["start"], flag["end"]) == (FIRST / RATE, (FIRST + 4) / RATE)
 
 
+def test_a_subject_of_stirring_fur_that_disappears_is_a_loss():
+    """Its hairs look different in each frame, and are the same animal all the same."""
+    rng = np.random.default_rng(7)
+    ground = cv2.GaussianBlur(rng.integers(40, 200, (240, 320, 3)).astype(np.uint8), (0, 0), 4)
+    fur = [np.clip(150 + 40 * rng.standard_normal((60, 60, 3)), 0, 255).astype(np.uint8) for _ in range(20)]
+    pictures, matte = [ground.copy() for _ in fur], np.zeros((240, 320), np.uint8)
+    for picture, hairs in zip(pictures, fur, strict=True):
+        picture[150:210, 200:260] = cv2.GaussianBlur(hairs, (0, 0), 1)
+        picture[60:220, 60:140] = 90
+    matte[60:220, 60:140] = matte[150:210, 200:260] = 255
+    alone = matte.copy()
+    alone[:, 200:] = 0
+
+    (flag,) = flags(judged(Scene(pictures, [matte] * 10 + [alone] * 10)))
+
+    assert flag["kind"] == "part_lost"
+    assert flag["start"] == 10 / RATE
+    assert flags(judged(Scene(pictures, [matte] * 20))) == []
+
+
 def test_a_worse_fault_scores_lower(walk):
     scores = [
         judged(Scene(walk.pictures, planting.flicker(walk.mattes, FIRST, end)))["edge_stability"]["score"]
