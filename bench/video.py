@@ -20,6 +20,10 @@ Frame = NDArray[np.uint8]
 Alpha = NDArray[np.uint8]
 
 FULL_RANGE = 2
+UNSPECIFIED, BT709, BT601 = 2, 1, 6
+"""Matrix coefficients of ITU-T H.273."""
+HD_HEIGHT = 720
+"""As the product takes untagged video: BT.709 from here on and BT.601 below."""
 EXACT = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 """As the product decodes: without these flags colours come out one to two levels too dark."""
 
@@ -27,6 +31,8 @@ EXACT = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL
 def frames_of(path: Path) -> Iterator[Frame]:
     with av.open(str(path)) as clip:
         for frame in clip.decode(video=0):
+            if frame.colorspace == UNSPECIFIED:
+                frame.colorspace = BT709 if frame.height >= HD_HEIGHT else BT601
             yield np.asarray(frame.to_ndarray(format="rgb24", interpolation=EXACT), np.uint8)
 
 

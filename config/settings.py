@@ -8,6 +8,7 @@ from typing import Any
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from apps.engine.cores import MOST_THREADS
 from config.environment import BASE_DIR, Environment, embedded_queue, kept_secret, public_origins, version
 
 env = Environment()
@@ -281,6 +282,8 @@ WORKERS = env.int("WORKERS", default=1)
 WORKER_QUEUES = env.some_of("WORKER_QUEUES", "preview", "cpu", "gpu")  # what those take, the preferred first
 PREVIEW_WORKERS = env.int("PREVIEW_WORKERS", default=1)  # beside them, for nothing else
 ENGINE_THREADS = env.int("ENGINE_THREADS", default=0)  # 0: all cores this process may use
+if not 0 <= ENGINE_THREADS <= MOST_THREADS:
+    raise ImproperlyConfigured(f"ENGINE_THREADS must be between 0 and {MOST_THREADS}, not {ENGINE_THREADS}.")
 ENGINE_DEVICE = env.one_of("ENGINE_DEVICE", "auto", "cpu", "cuda")
 ENGINE_PRECISION = env.one_of("ENGINE_PRECISION", "auto", "fp32", "fp16", "int8")
 MODEL_LICENCES = env.one_of("MODEL_LICENCES", "all", "permissive")

@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 from apps.engine.child import Limits
 from apps.engine.composition import ANCHORS, Composition, parse_composition
 from apps.engine.contain import contain
+from apps.engine.cores import MOST_THREADS
 from apps.engine.edge import parse_edge
 from apps.engine.errors import BadOptions, Canceled, EngineError, EngineFault, NoRoom, OutOfMemory, is_full_disk
 from apps.engine.formats import FORMATS
@@ -56,7 +57,7 @@ def make_parser() -> Parser:
     parser.add_argument("--preview-duration", type=float, metavar="S", help="only the first 0.5 to 10 s, small")
     _add_composing(parser)
     parser.add_argument("--no-audio", action="store_true", help="leave the sound out")
-    parser.add_argument("--threads", type=_count, default=0, metavar="N", help="0 means all cores")
+    parser.add_argument("--threads", type=_threads, default=0, metavar="N", help="0 means all cores")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--precision", choices=("auto", "fp32", "fp16", "int8"), default="auto", help="of the networks")
     parser.add_argument("--max-seconds", type=_positive, metavar="S")
@@ -103,6 +104,12 @@ def _count(text: str) -> int:
     if not (text.isascii() and text.isdecimal()):
         raise argparse.ArgumentTypeError("must be a whole number, 0 or more")
     return int(text)
+
+
+def _threads(text: str) -> int:
+    if (count := _count(text)) > MOST_THREADS:
+        raise argparse.ArgumentTypeError(f"must be at most {MOST_THREADS}; 0 means one for each core")
+    return count
 
 
 def _positive(text: str) -> float:

@@ -7,6 +7,9 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+MOST_THREADS = 256
+"""That may be asked for. Of a hundred thousand onnxruntime starts each, and fills the memory before it has begun."""
+
 GROUPS = Path("/sys/fs/cgroup")
 """Seen from within a container, the limits of that container."""
 

@@ -35,6 +35,10 @@ MOST_NOISE = 12.0
 """Change of colour, in 8-bit steps above twice the frame's usual, up to which it is still the same thing. Where the
 usual change is larger than noise makes it, motion could not be followed, and nothing is taken for the same."""
 
+COARSE, COARSE_NOISE = 9, 4.0
+"""Fur that stirs is another colour in each pixel and the same on average: what changes by less in windows of this side,
+in 8-bit steps, is the same thing too where parts come and go. Larger windows, or twice the steps, blame true mattes."""
+
 WINDOW = 7
 """Side of the windows in which alpha is held against colour."""
 
@@ -65,6 +69,9 @@ FLAT = 0.08
 FADE = 0.1
 """Logarithm of the whole picture's change of light from which parts may rightly come or go: out of the dark, or into
 it."""
+FADES_ON, LEAP = 0.05, 0.25
+"""The same, twice on end the same way, or at once, from which nothing in the picture can be followed well: motion is
+found by light that stays. A lamp that flickers goes there and back, and less far."""
 
 REPEATED = 0.3
 """Mean change of colour, in 8-bit steps, up to which a frame repeats the last one, as where 25 are shown as 50."""
@@ -103,6 +110,7 @@ class Observer:
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
         self._last: _Look | None = None
         self._wobble: Map | None = None
+        self._step = 0.0
         self._grid: Map = np.empty((0, 0, 2), np.float32)
 
     def look(self, picture: Picture, alpha: Picture, cutout: Picture) -> Signs:
@@ -114,7 +122,7 @@ class Observer:
         is_cut = self._cuts.is_new_shot(small)
         last = self._last
         if last is None or is_cut or last.part.shape != part.shape:
-            self._last, self._wobble = now, None
+            self._last, self._wobble, self._step = now, None, 0.0
             return Signs(has_subject=now.has_subject)
         if _is_repeated(last, now):
             # Between two moments that are each shown twice an edge still goes out and comes back.
@@ -124,7 +132,16 @@ class Observer:
         if is_blank or not (now.has_subject or last.has_subject):
             self._wobble = None
             return Signs(has_subject=now.has_subject)
+        if self._is_in_fade(last, now):
+            self._wobble = None
+            return Signs(brightness=_brighter(last, now), has_subject=True)
         return self._compare(last, now)
+
+    def _is_in_fade(self, last: _Look, now: _Look) -> bool:
+        before, self._step = self._step, _light_step(last, now)
+        if float(last.gray.std()) < BLANK or abs(self._step) > LEAP:
+            return True
+        return min(before, self._step) > FADES_ON or max(before, self._step) < -FADES_ON
 
     def _compare(self, last: _Look, now: _Look) -> Signs:
         # A map of the last flow would be taken for a first guess, across a frame in which nothing was compared.
@@ -136,7 +153,8 @@ class Observer:
         before = _carried(last.part, way)
         speed = cv2.magnitude(flow[..., 0], flow[..., 1])
         doubt = _doubt(flow, speed)
-        red, green, blue = cv2.split(cv2.absdiff(now.small, _carried(last.small, way)))
+        seen = _carried(last.small, way)
+        red, green, blue = cv2.split(cv2.absdiff(now.small, seen))
         strange = cv2.blur(cv2.max(cv2.max(red, green), blue), (3, 3))
         same = strange < min(2 * float(np.median(strange[::3, ::3])), MOST_NOISE) + NOISE
         edge = cv2.morphologyEx((now.part + before) / 2, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) / 2
@@ -145,7 +163,9 @@ class Observer:
         if not (last.has_subject and now.has_subject):
             # A subject that comes or goes takes all of its edge along, which is no wobble.
             flicker, self._wobble = 0.0, None
-        hole, lost, gained = (0.0, 0.0, 0.0) if _fades(last, now) else _changes(before, now.part, doubt, same)
+        hole = lost = gained = 0.0
+        if abs(self._step) <= FADE:
+            hole, lost, gained = _changes(before, now.part, doubt, same | _alike(now.small, seen))
         return Signs(
             flicker=flicker,
             doubt=float((edge * doubt).sum() / (edge.sum() + FEW)),
@@ -154,7 +174,7 @@ class Observer:
             lost=lost,
             gained=gained,
             opacity=_opacity(before, now.part, edge, same),
-            brightness=0.0 if now.light is None or last.light is None else now.light - last.light,
+            brightness=_brighter(last, now),
             has_subject=True,
         )
 
@@ -193,9 +213,20 @@ def _is_repeated(last: _Look, now: _Look) -> bool:
     return float(cv2.norm(last.part, now.part, cv2.NORM_L1)) <= HELD * (float(edge.sum()) + FEW)
 
 
-def _fades(last: _Look, now: _Look) -> bool:
+def _light_step(last: _Look, now: _Look) -> float:
     # One step of darkness, so that noise in a black picture is no fade.
-    return abs(float(np.log((now.gray.mean() + 1) / (last.gray.mean() + 1)))) > FADE
+    return float(np.log((now.gray.mean() + 1) / (last.gray.mean() + 1)))
+
+
+def _brighter(last: _Look, now: _Look) -> float:
+    return 0.0 if now.light is None or last.light is None else now.light - last.light
+
+
+def _alike(picture: Picture, other: Picture) -> Mask:
+    """Where two pictures are of the same colour on average."""
+    red, green, blue = cv2.split(cv2.absdiff(*(cv2.blur(one, (COARSE, COARSE)) for one in (picture, other))))
+    alike: Mask = cv2.max(cv2.max(red, green), blue) < COARSE_NOISE
+    return alike
 
 
 def _moved(along: Map, still: Map, speed: Map) -> Map:

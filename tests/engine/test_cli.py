@@ -131,6 +131,7 @@ def test_what_cannot_be_done_says_so_and_leaves_nothing(tmp_path, here, argument
     [
         ("--threads", "many", "Argument --threads: must be a whole number, 0 or more."),
         ("--threads", "-1", "Argument --threads: must be a whole number, 0 or more."),
+        ("--threads", "100000", "Argument --threads: must be at most 256; 0 means one for each core."),
         ("--max-side", "2k", "Argument --max-side: must be a whole number, 0 or more."),
         ("--max-fps", "fast", "Argument --max-fps: must be a number greater than 0."),
         ("--max-seconds", "0", "Argument --max-seconds: must be a number greater than 0."),

@@ -49,6 +49,11 @@ def unseen_in_the_dark(light: Callable[[int], float]) -> Scene:
     return Scene(true.pictures, mattes)
 
 
+def out_and_back(place: int) -> float:
+    """Eight frames from full light to none, two of darkness, and eight back."""
+    return min(1.0, abs(place - 21) / 8 - 1 / 8) if abs(place - 21) > 1 else 0.0
+
+
 def repeated_in_code(true: Scene) -> Scene:
     """Every second frame is the one before it, but for what coding leaves: a step in a tenth of the pixels."""
     rng = np.random.default_rng(4)
@@ -75,6 +80,8 @@ TRUE = {
     "a fade to black in which the subject is lost": lambda: unseen_in_the_dark(lambda at: max(0.0, 1 - at / 25)),
     "a fade from black in which the subject is found": lambda: unseen_in_the_dark(lambda at: min(1.0, at / 25)),
     "a quick fade from black": lambda: unseen_in_the_dark(lambda at: min(1.0, at / 8)),
+    "running through a quick fade to black and back": lambda: scene(scenes.running, light=out_and_back),
+    "a quick fade to black and back in a fast pan": lambda: scene(pan=7, light=out_and_back),
     "each frame twice": lambda: doubled(scene()),
 }
 
@@ -138,6 +145,17 @@ def test_a_planted_fault_is_found_where_each_frame_is_shown_twice(walk, kind, nu
     assert max(flag["end"] for flag in found) == pytest.approx(end / RATE, abs=2 * CLOSE)
 
 
+@pytest.mark.parametrize("light", [lambda at: 1 - 0.15 * (at % 3 == 0), lambda at: max(0.0, 1 - at / 38)])
+def test_flicker_is_found_under_a_lamp_that_flickers_and_in_a_slow_fade(light):
+    """Neither is so quick that the picture could not be followed."""
+    true = scene(light=light)
+
+    found = flags(judged(Scene(true.pictures, planting.flicker(true.mattes, 8, 20))))
+
+    assert {flag["kind"] for flag in found} == {"edge_flicker"}
+    assert min(flag["start"] for flag in found) == pytest.approx(8 / RATE, abs=CLOSE)
+
+
 def test_a_pulse_is_found_in_a_picture_that_stands_quite_still(walk):
     """Nothing but the cutout's light changes: these frames are no repetitions."""
     still = Scene([walk.pictures[0]] * len(walk.pictures), [walk.mattes[0]] * len(walk.mattes))
@@ -165,6 +183,26 @@ def test_background_that_joins_the_subject_for_a_moment_is_a_gain(walk):
 
     assert flag["kind"] == "part_gained"
     assert (flag["start"], flag["end"]) == (FIRST / RATE, (FIRST + 4) / RATE)
+
+
+def test_a_subject_of_stirring_fur_that_disappears_is_a_loss():
+    """Its hairs look different in each frame, and are the same animal all the same."""
+    rng = np.random.default_rng(7)
+    ground = cv2.GaussianBlur(rng.integers(40, 200, (240, 320, 3)).astype(np.uint8), (0, 0), 4)
+    fur = [np.clip(150 + 40 * rng.standard_normal((60, 60, 3)), 0, 255).astype(np.uint8) for _ in range(20)]
+    pictures, matte = [ground.copy() for _ in fur], np.zeros((240, 320), np.uint8)
+    for picture, hairs in zip(pictures, fur, strict=True):
+        picture[150:210, 200:260] = cv2.GaussianBlur(hairs, (0, 0), 1)
+        picture[60:220, 60:140] = 90
+    matte[60:220, 60:140] = matte[150:210, 200:260] = 255
+    alone = matte.copy()
+    alone[:, 200:] = 0
+
+    (flag,) = flags(judged(Scene(pictures, [matte] * 10 + [alone] * 10)))
+
+    assert flag["kind"] == "part_lost"
+    assert flag["start"] == 10 / RATE
+    assert flags(judged(Scene(pictures, [matte] * 20))) == []
 
 
 def test_a_worse_fault_scores_lower(walk):

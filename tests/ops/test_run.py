@@ -174,6 +174,7 @@ def test_sandbox_is_refused_for_other_machines(tmp_path: Path) -> None:
     [
         ("PORT", "abc", "PORT must be a whole number, not 'abc'"),
         ("PORT", "99999", "PORT must be between 1 and 65535"),
+        ("ENGINE_THREADS", "-2", "ENGINE_THREADS must be between 0 and 256"),
         ("SITE_URL", "cutout.example.org", "SITE_URL must begin with http:// or https://"),
         ("MODEL_LICENCES", "Permisive", "MODEL_LICENCES must be all or permissive"),
     ],
