@@ -183,6 +183,23 @@ def test_the_person_is_found_and_the_dog_by_those_who_know_dogs(cast: Cast, name
     assert last[:20].max() < 10
 
 
+@pytest.mark.parametrize("blind", ["u2net", "isnet"])
+def test_a_dog_beside_a_person_is_kept_by_pro_if_one_generalist_sees_it(blind: str) -> None:
+    """Each of them loses it for seconds, in turn; that must not make it blink."""
+    cast = Cast()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, fake in (("U2Net", cast.u2net), ("ISNet", cast.isnet), ("MODNet", cast.modnet), ("RVM", cast.rvm)):
+            patch.setattr(models, name, fake)
+        session = cast.model("pro", False).session(WIDTH, HEIGHT)
+    for name, look in zip(("u2net", "isnet"), cast.looks, strict=False):
+        for alpha in look.alphas:
+            alpha[map_to(seen(0, dog=1) - seen(0), *alpha.shape[::-1]) > 0] = name != blind
+
+    mattes = mattes_of(session, cast.frames)
+
+    assert min(matte.alpha[DOG][10:-10, 10:-10].mean() for matte in mattes) > 128
+
+
 def test_people_before_a_wall_are_told_by_its_colour(cast: Cast) -> None:
     with_colours, without = (
         cast.mattes("human", False, *left)[-1].alpha[BESIDE][15:-15, 15:-15].mean() for left in ((), ("colours",))

@@ -140,7 +140,11 @@ def pro(
             other = subjects.others(people.alpha, np.maximum(robust, detail))
             if not other.any():
                 return persons
-            rest = portrayed(frame, (_fused(robust, detail, without), second), people)
+            subject = _fused(robust, detail, without)
+            if not other.all():
+                # Somebody is here, and apart from them one generalist is enough: the dog they play with.
+                subject = np.maximum(subject, detail)
+            rest = portrayed(frame, (subject, second), people)
             return persons + other * (rest - persons)
 
         return combine
