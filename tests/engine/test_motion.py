@@ -99,6 +99,24 @@ def test_trust_is_low_between_strangers() -> None:
     assert Motions().between(View.of(first), View.of(second)).trust.mean() < 0.1
 
 
+@pytest.mark.parametrize("light", [0.4, 0.8, 1.25])
+def test_another_light_takes_no_trust_but_what_is_new_has_none(light: float) -> None:
+    """A lamp that flickers, a fade: everything is where it was, only the disc has not been seen before."""
+    scene = Scene(speed=(0, 0), wall_speed=(0, 0))
+    wall, disc = shifted(WIDTH, HEIGHT, 5, (0, 0)), scene.frame(0)
+    lit = np.clip(wall * light, 0, 255).astype(np.uint8)
+
+    for here, there in ((wall, lit), (lit, wall)):
+        trust = Motions().between(View.of(here), View.of(there)).trust_at(HEIGHT, WIDTH)
+        assert np.percentile(trust, 10) > 0.6
+
+    other = np.where(scene.alpha(0)[..., None] > 0, np.clip(disc * light, 0, 255).astype(np.uint8), lit)
+    trust = Motions().between(View.of(other), View.of(wall)).trust_at(HEIGHT, WIDTH)
+    inner = scene.alpha(0) == 1
+    assert np.median(trust[inner]) < 0.2
+    assert np.median(trust[~inner]) > 0.8
+
+
 def test_trust_is_low_where_the_way_back_leads_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """On one flat colour everything matches; only a way back that misses its start shows that the way is wrong."""
     first, second = (View.of(np.full((120, 160, 3), 120, np.uint8)) for _ in range(2))

@@ -29,6 +29,10 @@ RETURN = 1 / 240
 """Distance by which the way there and back may miss its start for the same loss of trust, in short sides…"""
 LEAST_RETURN = 1 / 3
 """…or, where that is more, in pixels: a flow is no finer."""
+RELIT = 0.02
+"""Relative change of the mean brightness from which the light itself may be another, as under a lamp or in a fade…"""
+MOST_RELIT = 3.0
+"""…which is made up for as far as this factor: where it is darker still, hardly anything is left to compare."""
 KEPT = 96
 """Motions remembered: a frame's neighbours ask for the same ones."""
 
@@ -60,6 +64,11 @@ class View:
         picture = frame_to(frame, *size)
         half = frame_to(picture, *(max(MIN_SIDE, (side + 1) // 2) for side in size))
         return cls(picture, _gray(picture), cls(half, _gray(half)))
+
+    @property
+    def brightness(self) -> float:
+        """Mean, in 8-bit steps, and above 0."""
+        return 1.0 + cv2.mean(self.gray)[0]
 
 
 Way = tuple[View, ...]
@@ -164,11 +173,24 @@ def _judged(here: View, there: View, flow: Flow, back: Flow) -> Motion:
     """The flow with its trust."""
     height, width = here.gray.shape
     whence = places(flow, width, height)
-    trust = cv2.LUT(cv2.blur(_difference(here.picture, _moved(there.picture, whence)), (3, 3)), _MATCH_TRUST)
+    trust = cv2.LUT(cv2.blur(_difference(*_in_one_light(here, there, whence)), (3, 3)), _MATCH_TRUST)
     missed = cv2.add(_moved(back, whence), flow)
     bearable = max(LEAST_RETURN, RETURN * min(height, width))
     miss = cv2.transform(cv2.multiply(missed, missed), np.full((1, 2), -1 / bearable**2))
     return Motion(flow, np.asarray(cv2.multiply(trust, cv2.exp(miss)), np.float32))
+
+
+def _in_one_light(here: View, there: View, whence: Flow) -> tuple[Frame, Frame]:
+    """Both pictures as they lie here, the brighter one dimmed to the light of the other."""
+    picture, moved = here.picture, np.asarray(_moved(there.picture, whence), np.uint8)
+    if abs(here.brightness / there.brightness - 1) < RELIT:
+        return picture, moved
+    # A subject that comes into view changes the mean too, but not what most pixels say.
+    ratios = (here.gray + np.float32(2)) / (_gray(moved) + np.float32(2))
+    gain = float(np.clip(np.median(ratios), 1 / MOST_RELIT, MOST_RELIT))
+    if gain < 1:
+        return picture, np.asarray(cv2.convertScaleAbs(moved, alpha=gain), np.uint8)
+    return np.asarray(cv2.convertScaleAbs(picture, alpha=1 / gain), np.uint8), moved
 
 
 def _quick_flow() -> cv2.DISOpticalFlow:
