@@ -39,7 +39,7 @@ class Pace(NamedTuple):
     """Looks of all networks from one of the first to the next; what the subject is changes slower than its edge."""
 
 
-LIGHT_PACE, FINE_PACE = Pace(gap=8, doubt=0.15), Pace(gap=2, doubt=0.015)
+LIGHT_PACE, FINE_PACE = Pace(gap=8, doubt=0.1), Pace(gap=2, doubt=0.015)
 ORIGINAL_PACE = Pace(gap=5, doubt=0.02, first_every=2)
 """U²-Net costs more than twice of what MODNet does."""
 FIRST_DOUBT = 0.06

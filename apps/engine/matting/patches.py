@@ -22,6 +22,11 @@ OURS, THEIRS = (1.0, 2.5), (3.0, 4.5)
 remains, and single curls are wide enough here but look like the wall between them."""
 
 
+SOME, LITTLE = (0.1, 0.3), (0.3, 0.5)
+"""Mean alpha of a patch from which it may go to the subject: fainter ones are what an earlier frame wrongly held. And
+down to which it may go to the background: there is hair before lamps of its colour."""
+
+
 class Patches:
     """Decides the patches of one shot; remembers the colours that subject and background had in it."""
 
@@ -38,12 +43,12 @@ class Patches:
             return alpha
         # A little of what lies around, so that this is a number everywhere.
         weight = patches + np.float32(1e-3)
-        odds = _mean(self._palette.odds(picture) * weight) / _mean(weight)
+        odds, mean = (_mean(one * weight) / _mean(weight) for one in (self._palette.odds(picture), small))
         within = cv2.blur(patches, (5, 5))
         height, width = alpha.shape
         ours, theirs = (
-            map_to(np.asarray(within * _ramp(said, ends), np.float32), width, height)
-            for said, ends in ((odds, OURS), (-odds, THEIRS))
+            map_to(np.asarray(within * share, np.float32), width, height)
+            for share in (_ramp(odds, OURS) * _ramp(mean, SOME), _ramp(-odds, THEIRS) * (1 - _ramp(mean, LITTLE)))
         )
         decided: Map = alpha + ours * (1 - alpha) - theirs * alpha
         return decided
@@ -53,7 +58,7 @@ def _mean(values: Map) -> Map:
     return np.asarray(cv2.blur(values, (REGION, REGION)), np.float32)
 
 
-def _ramp(odds: Map, ends: tuple[float, float]) -> Map:
+def _ramp(values: Map, ends: tuple[float, float]) -> Map:
     low, high = ends
-    ramp: Map = np.clip((odds - low) / (high - low), 0, 1)
+    ramp: Map = np.clip((values - low) / (high - low), 0, 1)
     return ramp
