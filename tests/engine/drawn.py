@@ -44,6 +44,17 @@ def shifted(
     return np.ascontiguousarray(wall[top : top + height, left : left + width])
 
 
+def blank() -> Map:
+    return np.zeros((HEIGHT, WIDTH), np.float32)
+
+
+def cloth_before_wall(truth: Map) -> Frame:
+    """Cloth wherever alpha is above 0."""
+    return np.where(
+        truth[..., None] > 0, texture(WIDTH, HEIGHT, 1, shades=CLOTH), texture(WIDTH, HEIGHT, 2, shades=WALL)
+    )
+
+
 @dataclass(frozen=True)
 class Scene:
     """A disc of its own texture; both it and the wall move by so many pixels a frame."""

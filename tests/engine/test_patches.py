@@ -10,15 +10,11 @@ from apps.engine.matting.base import Frame
 from apps.engine.matting.palette import ENOUGH, Palette
 from apps.engine.matting.patches import SIDE, Patches
 from apps.engine.matting.scale import Map
-from tests.engine.drawn import CLOTH, HEIGHT, WALL, WIDTH, texture
+from tests.engine.drawn import CLOTH, WALL, blank, cloth_before_wall, texture
 
 BODY = (slice(60, 220), slice(100, 220))
 STAIN = (slice(110, 170), slice(120, 170))
 BESIDE = (slice(100, 160), slice(230, 280))
-
-
-def blank() -> Map:
-    return np.zeros((HEIGHT, WIDTH), np.float32)
 
 
 def drawn(*body: tuple[slice, slice]) -> tuple[Frame, Map]:
@@ -26,9 +22,7 @@ def drawn(*body: tuple[slice, slice]) -> tuple[Frame, Map]:
     truth = blank()
     for part in body or (BODY,):
         truth[part] = 1
-    return np.where(
-        truth[..., None] > 0, texture(WIDTH, HEIGHT, 1, shades=CLOTH), texture(WIDTH, HEIGHT, 2, shades=WALL)
-    ), truth
+    return cloth_before_wall(truth), truth
 
 
 def inner(region: tuple[slice, slice]) -> tuple[slice, slice]:

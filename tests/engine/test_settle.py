@@ -8,7 +8,7 @@ import pytest
 from apps.engine.matting.base import Frame
 from apps.engine.matting.scale import Map
 from apps.engine.matting.settle import DISPUTE, Settler
-from tests.engine.drawn import CLOTH, HEIGHT, WALL, WIDTH, texture
+from tests.engine.drawn import HEIGHT, WIDTH, blank, cloth_before_wall, texture
 
 BODY = (slice(60, 220), slice(100, 220))
 GAP = (slice(110, 160), slice(170, 205))
@@ -17,18 +17,12 @@ HOLE = (slice(110, 160), slice(120, 155))
 """Cloth in the middle of the body."""
 
 
-def blank() -> Map:
-    return np.zeros((HEIGHT, WIDTH), np.float32)
-
-
 def drawn() -> tuple[Frame, Map]:
     """A body of cloth before a wall, with a gap through which the wall shows; and its alpha."""
     truth = blank()
     truth[BODY] = 1
     truth[GAP] = 0
-    return np.where(
-        truth[..., None] > 0, texture(WIDTH, HEIGHT, 1, shades=CLOTH), texture(WIDTH, HEIGHT, 2, shades=WALL)
-    ), truth
+    return cloth_before_wall(truth), truth
 
 
 def inner(region: tuple[slice, slice]) -> tuple[slice, slice]:
