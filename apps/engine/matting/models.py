@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import cv2
@@ -12,12 +13,13 @@ from apps.engine.matting import subjects
 from apps.engine.matting.base import Frame, Session
 from apps.engine.matting.fuse import agreed, fuse
 from apps.engine.matting.isnet import ISNet
+from apps.engine.matting.look import Look
 from apps.engine.matting.modnet import MODNet
 from apps.engine.matting.opening import Opened
 from apps.engine.matting.patches import Patches
 from apps.engine.matting.rvm import RVM
 from apps.engine.matting.scale import Map, map_to
-from apps.engine.matting.sessions import Combine, Look, Recipe, Recurrent, ShotSession
+from apps.engine.matting.sessions import Combine, Recipe, Recurrent, ShotSession
 from apps.engine.matting.settle import Settler
 from apps.engine.matting.u2net import U2Net
 
@@ -111,7 +113,8 @@ def human(recurrent: Opened, portrait: Opened, whole: Opened, *, without: Withou
 
         return combine
 
-    return _built("human", tags, looks, combining, FINE_PACE, without, lambda: RVM(recurrent.session, recurrent.device))
+    people = partial(RVM, recurrent.session, recurrent.device)
+    return _built("human", tags, looks, combining, FINE_PACE, without, people, mirrors=False)
 
 
 def pro(
@@ -149,7 +152,8 @@ def pro(
 
         return combine
 
-    return _built("pro", tags, looks, combining, FINE_PACE, without, lambda: RVM(recurrent.session, recurrent.device))
+    people = partial(RVM, recurrent.session, recurrent.device)
+    return _built("pro", tags, looks, combining, FINE_PACE, without, people)
 
 
 def pro_permissive(whole: Opened, portrait: Opened, *, without: Without = frozenset()) -> BuiltModel:
@@ -188,6 +192,7 @@ def _built(
     recurrent: Callable[[], RVM] | None = None,
     *,
     hears_others: Callable[[tuple[Map, ...]], bool] | None = None,
+    mirrors: bool = True,
     is_quick: bool = False,
 ) -> BuiltModel:
     on_cuda = opened[0].device == "cuda"
@@ -200,6 +205,7 @@ def _built(
         first_every=1 if looks_always else pace.first_every,
         too_doubtful_first=FIRST_DOUBT,
         hears_others=hears_others,
+        mirrors=mirrors and "mirror" not in without,
         carries_closely=not is_quick,
         too_doubtful=pace.doubt,
         batch=CUDA_BATCH if on_cuda else 1,

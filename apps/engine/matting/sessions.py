@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 import numpy as np
 
 from apps.engine.matting import refine
 from apps.engine.matting.base import Frame, Matte
+from apps.engine.matting.look import Look
+from apps.engine.matting.mirror import Mirror
 from apps.engine.matting.motion import CLOSE_SHORT_SIDE, SHORT_SIDE, Motions, View
 from apps.engine.matting.rvm import RVM
 from apps.engine.matting.scale import Map
 from apps.engine.matting.shots import Shots, Told
 from apps.engine.matting.temporal import Heard, Known, across, brought, carried, restored, steadied
-
-
-class Look(Protocol):
-    """A network that knows nothing of other frames: alphas of some frames, each at its own working size."""
-
-    def predict_many(self, frames: Sequence[Frame]) -> list[Map]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +51,8 @@ class Recipe:
     hears_others: Callable[[tuple[Map, ...]], bool] | None = None
     """Whether the other networks' alphas make a difference in `combine`; where they did not on either side of a frame,
     only the first one's are carried, and only its doubt counts. By default they do."""
+    mirrors: bool = False
+    """What the first network sees is left out where it does not see it in the mirror too."""
     carries_closely: bool = True
     """Along motions worked out with more care than those that only steady."""
     too_doubtful: float = 0.05
@@ -185,6 +182,7 @@ class Carrier:
     def __init__(self, recipe: Recipe, motions: Motions) -> None:
         self._recipe, self._motions = recipe, motions
         self._span = recipe.gap * recipe.first_every
+        self._mirror = Mirror(recipe.looks[0]) if recipe.mirrors else None
         self._known: Item | None = None
         self._waiting: list[Item] = []
 
@@ -199,6 +197,8 @@ class Carrier:
         """The last frames of a shot; what comes next is another one's."""
         items = self._fill() if self._waiting else []
         self._known = None
+        if self._mirror is not None:
+            self._mirror.forget()
         return items
 
     def _fill(self) -> list[Item]:
@@ -217,6 +217,8 @@ class Carrier:
     def _look(self, items: list[Item]) -> None:
         frames = [item.frame for item in items]
         found = [look.predict_many(frames) for look in self._recipe.looks]
+        if self._mirror is not None:
+            found[0] = [self._mirror.confirmed(frame, alpha) for frame, alpha in zip(frames, found[0], strict=True)]
         for index, item in enumerate(items):
             self._looked(item, tuple(alphas[index] for alphas in found))
 

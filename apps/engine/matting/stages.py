@@ -8,6 +8,7 @@ STAGES = {
     "carry": "mattes carried along the motion between inferred frames, instead of inferring every frame",
     "steady": "flicker averaged away along the motion, from both sides",
     "restore": "parts that a network lost for a moment put back from the frames around",
+    "mirror": "a subject that the generalist does not see in the mirror too left out",
     "settle": "people networks that disagree settled by a third vote, instead of averaged",
     "colours": "disputed regions compared with the colours of the subject and of the background",
     "patches": "wide half-transparent patches decided by their colours",
@@ -25,14 +26,14 @@ _TIME, _PEOPLE = ("carry", "steady", "restore"), ("settle", "colours")
 _COLOUR = ("patches", "foreground", "despill")
 
 _OF = {
-    ("light", False): (*_TIME, *_COLOUR),
-    ("light", True): (*_TIME, *_COLOUR),
-    ("original", False): (*_TIME, *_PEOPLE, "subjects", "halves", *_COLOUR),
-    ("original", True): (*_TIME, *_PEOPLE, "subjects", "halves", *_COLOUR),
+    ("light", False): (*_TIME, "mirror", *_COLOUR),
+    ("light", True): (*_TIME, "mirror", *_COLOUR),
+    ("original", False): (*_TIME, "mirror", *_PEOPLE, "subjects", "halves", *_COLOUR),
+    ("original", True): (*_TIME, "mirror", *_PEOPLE, "subjects", "halves", *_COLOUR),
     ("human", False): (*_TIME, *_PEOPLE, "bodies", *_COLOUR),
-    ("human", True): (*_TIME, *_PEOPLE, "subjects", "halves", *_COLOUR),
-    ("pro", False): (*_TIME, *_PEOPLE, "bodies", "subjects", "fuse", *_COLOUR),
-    ("pro", True): (*_TIME, *_PEOPLE, "subjects", "halves", "agree", *_COLOUR),
+    ("human", True): (*_TIME, "mirror", *_PEOPLE, "subjects", "halves", *_COLOUR),
+    ("pro", False): (*_TIME, "mirror", *_PEOPLE, "bodies", "subjects", "fuse", *_COLOUR),
+    ("pro", True): (*_TIME, "mirror", *_PEOPLE, "subjects", "halves", "agree", *_COLOUR),
     ("chroma", False): ("despill",),
     ("chroma", True): ("despill",),
 }

@@ -69,8 +69,7 @@ def surroundings(whole: Map) -> Map:
 def likeness(portrait: Map, whole: Map) -> float:
     """0..1: how far a portrait network, which invents people in everything, may be believed about this subject."""
     whole = map_to(whole, portrait.shape[1], portrait.shape[0])
-    union = float(cv2.max(portrait, whole).sum())
-    return _ramp(float(cv2.min(portrait, whole).sum()) / union if union else 0.0, ALIKE)
+    return _ramp(overlap(portrait, whole), ALIKE)
 
 
 def half_seen(portrait: Map, whole: Map) -> float:
@@ -79,11 +78,17 @@ def half_seen(portrait: Map, whole: Map) -> float:
     person, part = roughly(portrait, *size), roughly(whole, *size)
     area = float(part.sum())
     within = float(cv2.min(person, part).sum()) / area if area else 0.0
-    firm = _firmness(person)
-    return _ramp(within, WITHIN) * _ramp(firm - _firmness(part), SURER) * _ramp(firm, BODILY)
+    firm = firmness(person)
+    return _ramp(within, WITHIN) * _ramp(firm - firmness(part), SURER) * _ramp(firm, BODILY)
 
 
-def _firmness(alpha: Map) -> float:
+def overlap(one: Map, other: Map) -> float:
+    """0..1: what both of the same size see, of what either does."""
+    union = float(cv2.max(one, other).sum())
+    return float(cv2.min(one, other).sum()) / union if union else 0.0
+
+
+def firmness(alpha: Map) -> float:
     """Share of what is there at all that is firmly there."""
     return float((alpha > FIRM).sum()) / max(1, int((alpha > 1 - FIRM).sum()))
 

@@ -170,7 +170,7 @@ def steadied(alpha: Map, rings: list[list[Heard]]) -> Map:
     """
     total, weight = alpha.copy(), np.ones_like(alpha)
     for ring in rings:
-        agreed = _likeness(ring[0][0] - ring[1][0], AGREED) if len(ring) == 2 else None
+        agreed = _agreed(*ring) if len(ring) == 2 else None
         for other, trust in ring:
             heard = _likeness(other - alpha, ALIKE)
             trust = trust * (heard if agreed is None else cv2.max(heard, agreed))
@@ -201,6 +201,13 @@ def restored(alpha: Map, sides: list[list[Heard]]) -> Map:
     zone = cv2.dilate(np.isin(labels, large).astype(np.uint8), disc(max(1, min(alpha.shape) // 40)))
     whole: Map = np.where(zone > 0, cv2.max(alpha, part), alpha)
     return whole
+
+
+def _agreed(before: Heard, after: Heard) -> Map:
+    """0..1: how far two neighbours say the same, as far as either may say anything."""
+    voices = np.minimum(1, cv2.min(before[1], after[1]) / BLIND)
+    agreed: Map = voices * _likeness(before[0] - after[0], AGREED)
+    return agreed
 
 
 def _sure(other: Map, trust: Map) -> Map:
