@@ -87,11 +87,23 @@ class FakeLook:
     frames: Sequence[Frame]
     alphas: Sequence[Map]
     asked: list[list[int]] = field(default_factory=list)
+    unseen_in_mirror: Sequence[int] = ()
+    """Frames of whose mirror images it sees nothing; of the others it sees the same."""
+    mirrored: list[int] = field(default_factory=list)
+    """The places of the frames whose mirror images it was asked about."""
 
     def predict_many(self, frames: Sequence[Frame]) -> list[Map]:
-        places = [next(at for at, one in enumerate(self.frames) if one is frame) for frame in frames]
-        self.asked.append(places)
-        return [self.alphas[at].copy() for at in places]
+        places = [next((at for at, one in enumerate(self.frames) if one is frame), None) for frame in frames]
+        if places == [None]:
+            return [self._of_mirror_image(frames[0])]
+        known = [at for at in places if at is not None]
+        self.asked.append(known)
+        return [self.alphas[at].copy() for at in known]
+
+    def _of_mirror_image(self, frame: Frame) -> Map:
+        at = next(at for at, one in enumerate(self.frames) if np.array_equal(one[:, ::-1], frame))
+        self.mirrored.append(at)
+        return self.alphas[at][:, ::-1] * np.float32(at not in self.unseen_in_mirror)
 
     @property
     def looked_at(self) -> list[int]:

@@ -30,7 +30,8 @@ UNSURE = 0
 """The frame in which the smaller generalist sees half of the person, and is not sure of that."""
 EVERY = [(name, permissive) for name, permissive in {build: key for key, build in BUILDERS.items()}.values()]
 """One setting of licences for each builder."""
-IN_THE_SESSION = sorted(set(stages.STAGES) - {"despill"})
+IN_THE_SESSION = sorted(set(stages.STAGES) - {"despill", "mirror"})
+"""Apart from the one that matters only where a network guesses."""
 
 
 def frame_of(index: int) -> Frame:
@@ -154,6 +155,31 @@ def test_a_stage_matters_where_it_is_claimed_and_nowhere_else(
 
 
 @pytest.mark.parametrize(("name", "permissive"), EVERY)
+def test_what_the_generalist_guesses_counts_only_without_the_mirror(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch, name: str, permissive: bool
+) -> None:
+    def guessing(session: object, side: int) -> FakeLook:
+        look = cast.look(side, body=0, beside=0.8)
+        look.unseen_in_mirror = range(COUNT)
+        return look
+
+    def nobody_beside(people: People, frame: Frame) -> tuple[Map, Map]:
+        return PERSON.alpha(0), frame.astype(np.float32) / 255
+
+    monkeypatch.setattr(models, "U2Net", guessing)
+    monkeypatch.setattr(People, "step", nobody_beside)
+
+    def shown(*without: str) -> float:
+        mattes = mattes_of(cast.model(name, permissive, *without).session(WIDTH, HEIGHT), cast.frames)
+        return max(float(matte.alpha[BESIDE].mean()) / 255 for matte in mattes)
+
+    if "mirror" in stages.of(name, permissive):
+        assert shown() < 0.1 < 0.25 < shown("mirror")
+    else:
+        assert shown() == shown("mirror")
+
+
+@pytest.mark.parametrize(("name", "permissive"), EVERY)
 def test_on_a_gpu_every_frame_is_inferred_several_at_once(cast: Cast, name: str, permissive: bool) -> None:
     mattes = cast.mattes(name, permissive, device="cuda")
 
@@ -247,7 +273,7 @@ def test_parse_reads_names_and_refuses_others_with_the_choices() -> None:
 
 def test_a_stage_that_the_model_does_not_have_cannot_be_left_out() -> None:
     """Its ablation would show that it is worth nothing."""
-    with pytest.raises(BadOptions, match="light has no stage fuse: choose from carry, steady, restore, patches"):
+    with pytest.raises(BadOptions, match="light has no stage fuse: choose from carry, steady, restore, mirror"):
         stages.parse("fuse", "light", permissive=False)
 
 

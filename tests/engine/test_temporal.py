@@ -266,6 +266,17 @@ def test_a_neighbour_that_is_not_trusted_is_not_heard() -> None:
     assert np.array_equal(steady, alpha)
 
 
+def test_two_neighbours_agree_only_where_both_know() -> None:
+    """A subject that came in fast: what lies where it is now may be known before it came, and not after."""
+    here, none = EMPTY + 1, EMPTY
+
+    ghost = steadied(here, [[(none, EMPTY + 1), (none, EMPTY)]])
+    flicker = steadied(here, [[(none, EMPTY + 1), (none, EMPTY + 1)]])
+
+    assert ghost.min() > 0.95
+    assert flicker.max() < 0.4
+
+
 def lost_part(share: float) -> tuple[Map, Map]:
     """A whole subject, and the same without a square of this share of the picture."""
     whole = EMPTY.copy()
@@ -302,6 +313,18 @@ def test_a_part_that_is_known_from_one_neighbour_only_is_not_put_back() -> None:
     assert np.array_equal(restored(torn, sides(whole, torn, torn, whole)), torn)
     assert np.array_equal(restored(torn, [[(whole, EMPTY + 1)], []]), torn)
     assert np.array_equal(restored(torn, [[], []]), torn)
+
+
+def test_a_subject_that_came_in_fast_is_there_a_frame_before_it_was_known() -> None:
+    """Where nothing is seen, the nearest frame may see nothing either; where something is, that counts."""
+    whole, torn = lost_part(10 * LOST)
+    late = [(alpha, EMPTY + 1) for alpha in (EMPTY, whole, whole, whole)]
+    torn_first = [(alpha, EMPTY + 1) for alpha in (torn, whole, whole, whole)]
+
+    assert error(restored(EMPTY, [[], late]), whole) < 0.5
+    assert not restored(EMPTY, [[], late[:2]]).any()
+    assert not restored(EMPTY, [[], [late[0], *late[:3]]]).any()
+    assert np.array_equal(restored(torn, [[], torn_first]), torn)
 
 
 def test_a_part_that_the_picture_does_not_show_is_not_put_back() -> None:

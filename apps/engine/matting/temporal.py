@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -185,12 +187,15 @@ def restored(alpha: Map, sides: list[list[Heard]]) -> Map:
 
     `sides` holds the neighbours before and those after, nearest first. A part
     that is surely subject in the two nearest of one side, and that the
-    picture shows here too, is subject here: subjects do not blink.
+    picture shows here too, is subject here: subjects do not blink. Where
+    nothing is seen, neither may the nearest see anything: what comes in fast
+    is known late. So there the second and the third are asked as well.
     """
-    parts = [cv2.min(_sure(*side[0]), _sure(*side[1])) for side in sides if len(side) >= 2]
-    if not parts:
+    is_empty = int((alpha > SURE / 2).sum()) < LOST * alpha.size
+    pairs = [pair for side in sides for pair in list(pairwise(side))[: 1 + is_empty]]
+    if not pairs:
         return alpha
-    part = parts[0] if len(parts) == 1 else cv2.max(*parts)
+    part = reduce(cv2.max, (cv2.min(_sure(*near), _sure(*far)) for near, far in pairs))
     lost = np.asarray(part * (alpha < SURE / 2) > SURE / 2, np.uint8)
     if int(lost.sum()) < LOST * alpha.size:
         return alpha
