@@ -13,9 +13,9 @@ SIDE = 128
 """Short side on which whole subjects are compared."""
 FIRM = 0.9
 """Firm share from which a subject needs no second look: guesses at nothing waver."""
-SAME, SURELY_SAME = 0.15, 0.5
-"""Overlap over union with what is seen in the mirror from which it is a subject: of cats and of bottles it is 0.25 and
-more, of a guess mostly 0. After a guess, only from the second."""
+SAME, SURELY_SAME = 0.03, 0.5
+"""Overlap over union with what is seen in the mirror from which it is a subject: half a group of people has 0.05, of a
+guess it is often 0. After a guess, only from the second."""
 STILL_THERE = 0.3
 """Overlap over union with the last confirmed subject from which it needs no second look either."""
 
@@ -23,8 +23,8 @@ STILL_THERE = 0.3
 class Mirror:
     """Confirms, within one shot, what a network says of its frames.
 
-    Shown a picture without a subject, U²-Net guesses, and in the mirror it guesses something else. Since one
-    confirmed look speaks for those that follow, a clip costs about one look more.
+    Shown a picture without a subject, U²-Net guesses, and in the mirror it may guess something else. Since one
+    confirmed look speaks for those that follow, a shot costs about one look more.
     """
 
     def __init__(self, look: Look) -> None:
