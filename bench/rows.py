@@ -70,7 +70,8 @@ def ablations(rows: Sequence[Row], wanted: Sequence[str]) -> list[Row]:
     """Each of these models without each of its stages; without a wish, every model among the rows."""
     models = [row.name for row in rows if row.kind == MODEL and row.target in weights.NEEDS]
     if unknown := [name for name in wanted if name not in models]:
-        raise BenchError(f"ABLATE={','.join(unknown)} is no model that is measured here. Known: {', '.join(models)}.")
+        those = f"Measured are: {', '.join(models)}." if models else "None that has stages is: name one in MODELS too."
+        raise BenchError(f"ABLATE={','.join(unknown)} is no model that is measured here. {those}")
     return [one for row in rows if row.name in (wanted or models) for one in _ablations(row)]
 
 

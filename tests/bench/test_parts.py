@@ -67,8 +67,10 @@ def test_every_model_is_also_measured_without_each_of_its_stages(monkeypatch: py
         ("human-permissive without bare", "human-permissive", "bare"),
     ]
     assert [row.name for row in ablations(rows, ["light"])] == ["light without steady"]
-    with pytest.raises(BenchError, match=r"ABLATE=pro,rembg is no model .* Known: light, human-permissive\."):
+    with pytest.raises(BenchError, match=r"ABLATE=pro,rembg is no model .* Measured are: light, human-permissive\."):
         ablations(rows, ["pro", "rembg", "light"])
+    with pytest.raises(BenchError, match="ABLATE=light is no model .* name one in MODELS too"):
+        ablations(plan(["chroma"]), ["light"])
 
 
 def test_without_a_wish_everything_but_the_keyer_is_measured() -> None:
