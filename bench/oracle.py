@@ -58,8 +58,11 @@ class Truth:
         self._alphas: dict[bytes, Alpha] = {_digest(frame): alpha for frame, alpha in pairs}
 
     def picture(self, frame: Frame) -> Frame:
-        """The frame's matte as a gray picture; KeyError for a frame that is not the clip's."""
-        return np.repeat(self._alphas[_digest(frame)][..., None], 3, axis=2)
+        """The matte of a frame or of its mirror image as a gray picture; KeyError for one that is not the clip's."""
+        alpha = self._alphas.get(_digest(frame))
+        if alpha is None:
+            alpha = self._alphas[_digest(frame[:, ::-1])][:, ::-1]
+        return np.repeat(alpha[..., None], 3, axis=2)
 
     @contextmanager
     def for_product(self) -> Iterator[None]:

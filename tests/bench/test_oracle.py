@@ -52,3 +52,12 @@ def test_a_network_answers_with_the_true_matte_of_each_frame(
 def test_a_frame_of_another_clip_is_refused(truth: Truth) -> None:
     with pytest.raises(KeyError):
         truth.picture(np.zeros((clips.HEIGHT, clips.WIDTH, 3), np.uint8))
+
+
+def test_a_mirror_image_has_the_mirrored_matte(tmp_path: Path, truth: Truth) -> None:
+    frame = next(iter(frames_of(tmp_path / "input.mp4")))
+
+    mirrored = truth.picture(np.ascontiguousarray(frame[:, ::-1]))
+
+    assert np.array_equal(mirrored, truth.picture(frame)[:, ::-1])
+    assert not np.array_equal(mirrored, truth.picture(frame))
