@@ -69,7 +69,7 @@ def test_every_model_is_also_measured_without_each_of_its_stages(monkeypatch: py
     assert [row.name for row in ablations(rows, ["light"])] == ["light without steady"]
     with pytest.raises(BenchError, match=r"ABLATE=pro,rembg is no model .* Measured are: light, human-permissive\."):
         ablations(rows, ["pro", "rembg", "light"])
-    with pytest.raises(BenchError, match="ABLATE=light is no model .* name one in MODELS too"):
+    with pytest.raises(BenchError, match=r"ABLATE=light is no model .* name one in MODELS too"):
         ablations(plan(["chroma"]), ["light"])
 
 
