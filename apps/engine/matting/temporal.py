@@ -192,7 +192,8 @@ def restored(alpha: Map, sides: list[list[Heard]]) -> Map:
     is known late. So there the second and the third are asked as well.
     """
     is_empty = int((alpha > SURE / 2).sum()) < LOST * alpha.size
-    pairs = [pair for side in sides for pair in list(pairwise(side))[: 1 + is_empty]]
+    asked = 2 if is_empty else 1
+    pairs = [pair for side in sides for pair in list(pairwise(side))[:asked]]
     if not pairs:
         return alpha
     part = reduce(cv2.max, (cv2.min(_sure(*near), _sure(*far)) for near, far in pairs))
