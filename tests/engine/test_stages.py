@@ -30,8 +30,8 @@ UNSURE = 0
 """The frame in which the smaller generalist sees half of the person, and is not sure of that."""
 EVERY = [(name, permissive) for name, permissive in {build: key for key, build in BUILDERS.items()}.values()]
 """One setting of licences for each builder."""
-IN_THE_SESSION = sorted(set(stages.STAGES) - {"despill", "mirror"})
-"""Apart from the one that matters only where a network guesses."""
+IN_THE_SESSION = sorted(set(stages.STAGES) - {"despill", "follow", "mirror"})
+"""Apart from those that matter only where a network guesses, and where somebody comes."""
 
 
 def frame_of(index: int) -> Frame:
@@ -180,6 +180,27 @@ def test_what_the_generalist_guesses_counts_only_without_the_mirror(
 
 
 @pytest.mark.parametrize(("name", "permissive"), EVERY)
+def test_somebody_who_comes_in_is_followed_in_every_model(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch, name: str, permissive: bool
+) -> None:
+    """No network sees them before a good part is in the picture."""
+    comes, first = Scene(speed=(32, 3), start=(-16, 100)), 3
+    frames, truth = ([one(at - first) for at in range(7)] for one in (comes.frame, comes.alpha))
+    look = FakeLook(frames, [alpha if at > first + 1 else np.zeros_like(alpha) for at, alpha in enumerate(truth)])
+    look.side = HEIGHT  # type: ignore[attr-defined]
+    for network in ("U2Net", "ISNet", "MODNet"):
+        monkeypatch.setattr(models, network, lambda *session_and_side: look)
+    monkeypatch.setattr(People, "step", lambda people, frame: (*look.predict_many([frame]), frame / np.float32(255)))
+
+    def shown(*without: str) -> float:
+        mattes = mattes_of(cast.model(name, permissive, *without).session(WIDTH, HEIGHT), frames)
+        return float(mattes[first].alpha.mean()) / 255
+
+    assert shown("follow") == 0
+    assert shown() > 0.7 * truth[first].mean()
+
+
+@pytest.mark.parametrize(("name", "permissive"), EVERY)
 def test_on_a_gpu_every_frame_is_inferred_several_at_once(cast: Cast, name: str, permissive: bool) -> None:
     mattes = cast.mattes(name, permissive, device="cuda")
 
@@ -273,7 +294,7 @@ def test_parse_reads_names_and_refuses_others_with_the_choices() -> None:
 
 def test_a_stage_that_the_model_does_not_have_cannot_be_left_out() -> None:
     """Its ablation would show that it is worth nothing."""
-    with pytest.raises(BadOptions, match="light has no stage fuse: choose from carry, steady, restore, mirror"):
+    with pytest.raises(BadOptions, match="light has no stage fuse: choose from carry, steady, restore, follow, mirror"):
         stages.parse("fuse", "light", permissive=False)
 
 

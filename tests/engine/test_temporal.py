@@ -315,18 +315,6 @@ def test_a_part_that_is_known_from_one_neighbour_only_is_not_put_back() -> None:
     assert np.array_equal(restored(torn, [[], []]), torn)
 
 
-def test_a_subject_that_came_in_fast_is_there_a_frame_before_it_was_known() -> None:
-    """Where nothing is seen, the nearest frame may see nothing either; where something is, that counts."""
-    whole, torn = lost_part(10 * LOST)
-    late = [(alpha, EMPTY + 1) for alpha in (EMPTY, whole, whole, whole)]
-    torn_first = [(alpha, EMPTY + 1) for alpha in (torn, whole, whole, whole)]
-
-    assert error(restored(EMPTY, [[], late]), whole) < 0.5
-    assert not restored(EMPTY, [[], late[:2]]).any()
-    assert not restored(EMPTY, [[], [late[0], *late[:3]]]).any()
-    assert np.array_equal(restored(torn, [[], torn_first]), torn)
-
-
 def test_a_part_that_the_picture_does_not_show_is_not_put_back() -> None:
     """It left: motion finds nothing here that looks like it."""
     whole, torn = lost_part(10 * LOST)

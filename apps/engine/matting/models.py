@@ -211,6 +211,7 @@ def _built(
         batch=CUDA_BATCH if on_cuda else 1,
         reach=0 if "steady" in without else LIGHT_REACH if is_quick else REACH,
         restores="restore" not in without,
+        follows="follow" not in without,
         finds_colours="foreground" not in without,
     )
     return BuiltModel(name, opened, recipe)

@@ -173,14 +173,14 @@ def _judged(here: View, there: View, flow: Flow, back: Flow) -> Motion:
     """The flow with its trust."""
     height, width = here.gray.shape
     whence = places(flow, width, height)
-    trust = cv2.LUT(cv2.blur(_difference(*_in_one_light(here, there, whence)), (3, 3)), _MATCH_TRUST)
+    trust = cv2.LUT(cv2.blur(_difference(*in_one_light(here, there, whence)), (3, 3)), _MATCH_TRUST)
     missed = cv2.add(_moved(back, whence), flow)
     bearable = max(LEAST_RETURN, RETURN * min(height, width))
     miss = cv2.transform(cv2.multiply(missed, missed), np.full((1, 2), -1 / bearable**2))
     return Motion(flow, np.asarray(cv2.multiply(trust, cv2.exp(miss)), np.float32))
 
 
-def _in_one_light(here: View, there: View, whence: Flow) -> tuple[Frame, Frame]:
+def in_one_light(here: View, there: View, whence: Flow) -> tuple[Frame, Frame]:
     """Both pictures as they lie here, the brighter one dimmed to the light of the other."""
     picture, moved = here.picture, np.asarray(_moved(there.picture, whence), np.uint8)
     if abs(here.brightness / there.brightness - 1) < RELIT:

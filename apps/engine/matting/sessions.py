@@ -9,13 +9,14 @@ import numpy as np
 
 from apps.engine.matting import refine
 from apps.engine.matting.base import Frame, Matte
+from apps.engine.matting.follow import followed
 from apps.engine.matting.look import Look
 from apps.engine.matting.mirror import Mirror
 from apps.engine.matting.motion import CLOSE_SHORT_SIDE, SHORT_SIDE, Motions, View
 from apps.engine.matting.rvm import RVM
 from apps.engine.matting.scale import Map
 from apps.engine.matting.shots import Shots, Told
-from apps.engine.matting.temporal import Heard, Known, across, brought, carried, restored, steadied
+from apps.engine.matting.temporal import Heard, Known, across, brought, carried, put_back, restored, steadied
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,8 @@ class Recipe:
     reach: int = 0
     """Frames on either side that a matte is steadied with."""
     restores: bool = False
+    follows: bool = False
+    """A subject that comes or goes on its own course, where a network lost it."""
     finds_colours: bool = True
 
 
@@ -78,6 +81,8 @@ class Item:
     is_inferred: bool = False
     hears_others: bool = True
     alpha: Map = field(default_factory=lambda: np.zeros((1, 1), np.float32))
+    area: float = 0.0
+    """Of the subject, as a share of the picture."""
 
 
 class ShotSession:
@@ -89,7 +94,7 @@ class ShotSession:
         self._view_side = CLOSE_SHORT_SIDE if recipe.carries_closely else SHORT_SIDE
         self._people = People(recipe.recurrent()) if recipe.recurrent else None
         self._carrier = Carrier(recipe, self._motions)
-        self._window = Window(self._motions, recipe.reach, restores=recipe.restores)
+        self._window = Window(self._motions, recipe.reach, restores=recipe.restores, follows=recipe.follows)
         self._combine = recipe.combine()
         self._flashes: list[Frame] = []
         self._last: Known | None = None
@@ -132,6 +137,7 @@ class ShotSession:
         mattes = []
         for item in items:
             item.alpha = self._combine(item.frame, item.looks, item.remembered)
+            item.area = float((item.alpha > 0.5).mean())
             for one, alpha in self._window.push(item):
                 mattes += self._finished(one, alpha)
         return mattes
@@ -278,8 +284,9 @@ class Carrier:
 class Window:
     """Steadies each item with its neighbours on both sides."""
 
-    def __init__(self, motions: Motions, reach: int, *, restores: bool) -> None:
-        self._motions, self._reach, self._restores = motions, reach, restores
+    def __init__(self, motions: Motions, reach: int, *, restores: bool, follows: bool) -> None:
+        self._motions, self._reach = motions, reach
+        self._restores, self._follows = restores, follows
         self._items: list[Item] = []
         self._next = 0
 
@@ -305,9 +312,13 @@ class Window:
 
     def _steadied(self, at: int) -> Map:
         here = self._items[at]
-        before = self._heard(self._items[max(0, at - self._reach) : at + 1][::-1])
-        after = self._heard(self._items[at : at + 1 + self._reach])
+        past = self._items[max(0, at - self._reach) : at][::-1]
+        future = self._items[at + 1 : at + 1 + self._reach]
+        before, after = self._heard(here, past), self._heard(here, future)
         alpha = restored(here.alpha, [before, after]) if self._restores else here.alpha
+        part = followed(here, past, future, self._motions) if self._follows else None
+        if part is not None:
+            alpha = put_back(alpha, part)
         if not alpha.any():
             # An empty frame stays empty: its neighbours' subject has not come yet, or has gone.
             return alpha
@@ -315,8 +326,8 @@ class Window:
         heard = [[one for one in ring if one[0].any()] for ring in rings]
         return steadied(alpha, [ring for ring in heard if ring])
 
-    def _heard(self, items: list[Item]) -> list[Heard]:
-        """What the others say of the first one, nearest first."""
-        views = tuple(item.view for item in items)
-        ways = (views[: index + 1] for index in range(1, len(items)))
-        return [brought(self._motions.between(*way), item.alpha) for way, item in zip(ways, items[1:], strict=True)]
+    def _heard(self, here: Item, others: list[Item]) -> list[Heard]:
+        """What the others, nearest first, say of this one."""
+        views = tuple(item.view for item in (here, *others))
+        ways = (views[: index + 2] for index in range(len(others)))
+        return [brought(self._motions.between(*way), item.alpha) for way, item in zip(ways, others, strict=True)]

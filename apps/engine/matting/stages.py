@@ -8,6 +8,7 @@ STAGES = {
     "carry": "mattes carried along the motion between inferred frames, instead of inferring every frame",
     "steady": "flicker averaged away along the motion, from both sides",
     "restore": "parts that a network lost for a moment put back from the frames around",
+    "follow": "a subject that comes or goes put back on its course, where a network lost it",
     "mirror": "a subject that the generalist does not see in the mirror too left out",
     "settle": "people networks that disagree settled by a third vote, instead of averaged",
     "colours": "disputed regions compared with the colours of the subject and of the background",
@@ -22,7 +23,7 @@ STAGES = {
 }
 """By name, with what they do."""
 
-_TIME, _PEOPLE = ("carry", "steady", "restore"), ("settle", "colours")
+_TIME, _PEOPLE = ("carry", "steady", "restore", "follow"), ("settle", "colours")
 _COLOUR = ("patches", "foreground", "despill")
 
 _OF = {

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import reduce
-from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -187,16 +185,14 @@ def restored(alpha: Map, sides: list[list[Heard]]) -> Map:
 
     `sides` holds the neighbours before and those after, nearest first. A part
     that is surely subject in the two nearest of one side, and that the
-    picture shows here too, is subject here: subjects do not blink. Where
-    nothing is seen, neither may the nearest see anything: what comes in fast
-    is known late. So there the second and the third are asked as well.
+    picture shows here too, is subject here: subjects do not blink.
     """
-    is_empty = int((alpha > SURE / 2).sum()) < LOST * alpha.size
-    asked = 2 if is_empty else 1
-    pairs = [pair for side in sides for pair in list(pairwise(side))[:asked]]
-    if not pairs:
-        return alpha
-    part = reduce(cv2.max, (cv2.min(_sure(*near), _sure(*far)) for near, far in pairs))
+    parts = [cv2.min(_sure(*side[0]), _sure(*side[1])) for side in sides if len(side) >= 2]
+    return put_back(alpha, np.maximum.reduce(parts)) if parts else alpha
+
+
+def put_back(alpha: Map, part: Map) -> Map:
+    """The matte with the large parts of what is surely subject that it lacks, and their edges."""
     lost = np.asarray(part * (alpha < SURE / 2) > SURE / 2, np.uint8)
     if int(lost.sum()) < LOST * alpha.size:
         return alpha
