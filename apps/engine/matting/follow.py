@@ -30,8 +30,10 @@ FIRST_STEP, NEXT_STEP = 1 / 4, 3 / 40
 """How far a subject may get in a frame, in short sides: at all, and off its course so far."""
 UNLIKE = 20.0
 """Mean difference, in 8-bit steps, from which the background does not explain a place; in the dark all is alike."""
+BETTER = 0.6
+"""The subject does, when its own difference is less than this share of the background's…"""
 CLEARLY = 10.0
-"""The subject explains a pixel when its difference there is less by half of this, in 8-bit steps."""
+"""…and a pixel of it, when it is less by half of this."""
 UNSEEN = 30.0
 """Difference that stands for what lies outside the other picture."""
 AROUND = (5, 5)
@@ -77,9 +79,11 @@ def _as_it_shows(way: Sequence[Sighting], background: Map) -> tuple[float, Map] 
     if shift is None:
         return None
     place = _shifted(subject, shift) > SOLID
-    if not place.any() or background[place].mean() < UNLIKE:
+    difference = _difference(here.view.picture, _shifted(known.view.picture, shift), shift)
+    own, others = (float(one[place].mean()) if place.any() else 0.0 for one in (difference, background))
+    if others < UNLIKE or own > BETTER * others:
         return None
-    worse = background - _difference(here.view.picture, _shifted(known.view.picture, shift), shift)
+    worse = background - difference
     return float(worse[place].sum()), _as_far_as(worse / CLEARLY + 0.5, known.alpha, shift)
 
 
