@@ -31,7 +31,8 @@ FIRST_STEP, NEXT_STEP = 1 / 4, 3 / 40
 UNLIKE = 20.0
 """Mean difference, in 8-bit steps, from which the background does not explain a place; in the dark all is alike."""
 CLEARLY = 10.0
-"""The subject explains a pixel when its difference there is less by half of this, in 8-bit steps."""
+"""The subject explains a pixel when its difference there is less by half of this, in 8-bit steps, and the background
+does not when its own is this much."""
 UNSEEN = 30.0
 """Difference that stands for what lies outside the other picture."""
 AROUND = (5, 5)
@@ -80,14 +81,16 @@ def _as_it_shows(way: Sequence[Sighting], background: Map) -> tuple[float, Map] 
     if not place.any() or background[place].mean() < UNLIKE:
         return None
     worse = background - _difference(here.view.picture, _shifted(known.view.picture, shift), shift)
-    return float(worse[place].sum()), _as_far_as(worse / CLEARLY + 0.5, known.alpha, shift)
+    # What both explain is background: a lamp that a neighbour took for subject shows the same wherever it is.
+    trust = np.clip(worse / CLEARLY + 0.5, 0, 1) * np.clip(background / CLEARLY, 0, 1)
+    return float(worse[place].sum()), _as_far_as(trust, known.alpha, shift)
 
 
 def _as_far_as(trust: Map, alpha: Map, shift: Shift) -> Map:
     """A neighbour's alpha at its own size, on its place here."""
     height, width = alpha.shape
     scale = (width / trust.shape[1], height / trust.shape[0])
-    shown: Map = map_to(np.clip(trust, 0, 1), width, height) * _shifted(alpha, np.rint(shift * scale))
+    shown: Map = map_to(trust, width, height) * _shifted(alpha, np.rint(shift * scale))
     return shown
 
 
