@@ -29,7 +29,10 @@ def truth_of(scene: Scene) -> list[Map]:
 
 
 def items_of(scene: Scene, alphas: Sequence[Map], *, light: float = 1.0) -> list[Item]:
-    frames = [np.asarray(frame * light, np.uint8) for frame in frames_of(scene)]
+    return items_from([np.asarray(frame * light, np.uint8) for frame in frames_of(scene)], alphas)
+
+
+def items_from(frames: Sequence[Frame], alphas: Sequence[Map]) -> list[Item]:
     return [
         Item(frame, View.of(frame), alpha=alpha, area=float((alpha > 0.5).mean()))
         for frame, alpha in zip(frames, alphas, strict=True)
@@ -123,6 +126,22 @@ def test_of_what_is_partly_hidden_the_rest_is_followed() -> None:
     assert found is not None
     assert found[:82].mean() < 0.3 * truth[5][:82].mean()
     assert found[98:].mean() > 0.85 * truth[5][98:].mean()
+
+
+def test_a_plain_piece_of_the_wall_does_not_come_along() -> None:
+    """A neighbour took it for subject too. It shows the same here, but so does what was there before."""
+    truth, lamp = truth_of(ENTERS), (slice(0, 30), slice(100, WIDTH))
+    frames, seen = frames_of(ENTERS), lost(truth, STRIP, STRIP + 1)
+    for frame in frames:
+        frame[lamp] = 250
+    for alpha in seen[STRIP + 2 :]:
+        alpha[:30, 250:] = 1
+
+    found = found_at(STRIP + 1, items_from(frames, seen))
+
+    assert found is not None
+    assert error(found[50:], truth[STRIP + 1][50:]) < 0.25 * error(blank()[50:], truth[STRIP + 1][50:])
+    assert found[:25, 180:260].max() < 0.2
 
 
 def test_in_the_dark_where_all_is_alike_nothing_is_followed() -> None:

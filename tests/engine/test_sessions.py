@@ -339,7 +339,7 @@ def test_a_window_waits_for_its_reach_and_no_longer() -> None:
 
 def test_a_window_forgets_what_lies_behind_its_reach() -> None:
     """A long shot must not fill the memory with frames."""
-    window = Window(Motions(), 2, restores=False, follows=False)
+    window = Window(Recipe((), always(first_alone), reach=2), Motions())
     frame = texture(32, 32, 1)
     view = View.of(frame)
 

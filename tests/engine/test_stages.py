@@ -200,6 +200,13 @@ def test_somebody_who_comes_in_is_followed_in_every_model(
     assert shown() > 0.7 * truth[first].mean()
 
 
+def test_what_a_network_lost_is_put_back_without_steadying_too(cast: Cast) -> None:
+    """Else the row without it would count what `restore` and `follow` are worth as well."""
+    without_both = cast.mattes("original", False, "steady", "restore")
+
+    assert differences(cast.mattes("original", False, "steady"), without_both) == (False, True, False)
+
+
 @pytest.mark.parametrize(("name", "permissive"), EVERY)
 def test_on_a_gpu_every_frame_is_inferred_several_at_once(cast: Cast, name: str, permissive: bool) -> None:
     mattes = cast.mattes(name, permissive, device="cuda")

@@ -33,7 +33,7 @@ UNLIKE = 20.0
 BETTER = 0.6
 """The subject does, when its own difference is less than this share of the background's…"""
 CLEARLY = 10.0
-"""…and a pixel of it, when it is less by half of this."""
+"""…and a pixel of it, when it is less by half of this, where the background's is this much."""
 UNSEEN = 30.0
 """Difference that stands for what lies outside the other picture."""
 AROUND = (5, 5)
@@ -84,14 +84,16 @@ def _as_it_shows(way: Sequence[Sighting], background: Map) -> tuple[float, Map] 
     if others < UNLIKE or own > BETTER * others:
         return None
     worse = background - difference
-    return float(worse[place].sum()), _as_far_as(worse / CLEARLY + 0.5, known.alpha, shift)
+    # What both explain is background: a lamp that a neighbour took for subject shows the same wherever it is.
+    trust = np.clip(worse / CLEARLY + 0.5, 0, 1) * np.clip(background / CLEARLY, 0, 1)
+    return float(worse[place].sum()), _as_far_as(trust, known.alpha, shift)
 
 
 def _as_far_as(trust: Map, alpha: Map, shift: Shift) -> Map:
     """A neighbour's alpha at its own size, on its place here."""
     height, width = alpha.shape
     scale = (width / trust.shape[1], height / trust.shape[0])
-    shown: Map = map_to(np.clip(trust, 0, 1), width, height) * _shifted(alpha, np.rint(shift * scale))
+    shown: Map = map_to(trust, width, height) * _shifted(alpha, np.rint(shift * scale))
     return shown
 
 

@@ -46,7 +46,7 @@ ORIGINAL_PACE = Pace(gap=5, doubt=0.02, first_every=2)
 """U²-Net costs more than twice of what MODNet does."""
 FIRST_DOUBT = 0.06
 REACH, LIGHT_REACH = 4, 3
-"""Frames on either side that a matte is steadied with."""
+"""Frames on either side that a matte is steadied with, and in which what it lost is looked for."""
 CUDA_BATCH = 8
 """On a GPU looking costs less than carrying, so every frame is looked at, several in one call."""
 
@@ -209,7 +209,8 @@ def _built(
         carries_closely=not is_quick,
         too_doubtful=pace.doubt,
         batch=CUDA_BATCH if on_cuda else 1,
-        reach=0 if "steady" in without else LIGHT_REACH if is_quick else REACH,
+        reach=LIGHT_REACH if is_quick else REACH,
+        steadies="steady" not in without,
         restores="restore" not in without,
         follows="follow" not in without,
         finds_colours="foreground" not in without,

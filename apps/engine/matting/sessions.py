@@ -61,7 +61,8 @@ class Recipe:
     batch: int = 1
     """Frames that are looked at in one call."""
     reach: int = 0
-    """Frames on either side that a matte is steadied with."""
+    """Frames on either side that a matte is held against."""
+    steadies: bool = True
     restores: bool = False
     follows: bool = False
     """A subject that comes or goes on its own course, where a network lost it."""
@@ -94,7 +95,7 @@ class ShotSession:
         self._view_side = CLOSE_SHORT_SIDE if recipe.carries_closely else SHORT_SIDE
         self._people = People(recipe.recurrent()) if recipe.recurrent else None
         self._carrier = Carrier(recipe, self._motions)
-        self._window = Window(self._motions, recipe.reach, restores=recipe.restores, follows=recipe.follows)
+        self._window = Window(recipe, self._motions)
         self._combine = recipe.combine()
         self._flashes: list[Frame] = []
         self._last: Known | None = None
@@ -282,11 +283,10 @@ class Carrier:
 
 
 class Window:
-    """Steadies each item with its neighbours on both sides."""
+    """Completes and steadies each item with its neighbours on both sides."""
 
-    def __init__(self, motions: Motions, reach: int, *, restores: bool, follows: bool) -> None:
-        self._motions, self._reach = motions, reach
-        self._restores, self._follows = restores, follows
+    def __init__(self, recipe: Recipe, motions: Motions) -> None:
+        self._recipe, self._motions, self._reach = recipe, motions, recipe.reach
         self._items: list[Item] = []
         self._next = 0
 
@@ -315,11 +315,11 @@ class Window:
         past = self._items[max(0, at - self._reach) : at][::-1]
         future = self._items[at + 1 : at + 1 + self._reach]
         before, after = self._heard(here, past), self._heard(here, future)
-        alpha = restored(here.alpha, [before, after]) if self._restores else here.alpha
-        part = followed(here, past, future, self._motions) if self._follows else None
+        alpha = restored(here.alpha, [before, after]) if self._recipe.restores else here.alpha
+        part = followed(here, past, future, self._motions) if self._recipe.follows else None
         if part is not None:
             alpha = put_back(alpha, part)
-        if not alpha.any():
+        if not (self._recipe.steadies and alpha.any()):
             # An empty frame stays empty: its neighbours' subject has not come yet, or has gone.
             return alpha
         rings = [[*before[near : near + 1], *after[near : near + 1]] for near in range(self._reach)]
