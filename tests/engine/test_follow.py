@@ -144,6 +144,21 @@ def test_a_plain_piece_of_the_wall_does_not_come_along() -> None:
     assert found[:25, 180:260].max() < 0.2
 
 
+def test_what_a_subject_hides_later_is_no_proof_of_it_now() -> None:
+    """A neighbour took wall beside it for subject too; where it lies here, the other side always has the subject."""
+    comes = Scene(speed=(24, 0), start=(132, 120))
+    truth, ghost = truth_of(comes), (slice(105, 135), slice(160, 200))
+    seen = lost(truth, 2)
+    seen[1] = truth[1].copy()
+    seen[1][100:140, 134:180] = 1
+
+    found = found_at(2, items_of(comes, seen))
+
+    assert found is not None
+    assert found[ghost].max() < 0.2
+    assert error(found, truth[2]) < 0.3 * error(blank(), truth[2])
+
+
 def test_in_the_dark_where_all_is_alike_nothing_is_followed() -> None:
     truth = lost(truth_of(ENTERS), STRIP, STRIP + 1)
 

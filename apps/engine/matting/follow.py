@@ -39,6 +39,8 @@ UNSEEN = 30.0
 AROUND = (5, 5)
 """Pixels of a view over which differences are averaged: a course has no fractions."""
 
+_AROUND = np.ones(AROUND, np.uint8)
+
 Shift = NDArray[np.floating[Any]]
 """Columns and rows from a place of one view to the same thing in another, as in a flow."""
 
@@ -147,15 +149,19 @@ def _camera(way: tuple[View, ...], motions: Motions) -> Shift:
 def _background(here: Sighting, side: Sequence[Sighting], motions: Motions) -> Map:
     """How the picture differs from what a side has there, moved with the camera: least of all neighbours.
 
-    But for the nearest, unless it is alone: of a subject that comes slowly it may show the same as this one.
+    But for the nearest, unless it is alone: of a subject that comes slowly it may show the same as this one. Where
+    all of them have a subject it hides the background, which may well explain the picture there.
     """
     differences = []
     for count in range(min(2, len(side)), len(side) + 1):
         way = tuple(one.view for one in (here, *side[:count]))
         camera, size = _camera(way, motions), _size(here.view)
         whence = places(np.broadcast_to(camera, (*size[::-1], 2)).astype(np.float32), *size)
-        differences.append(_difference(*in_one_light(here.view, way[-1], whence), np.rint(camera)))
-    return np.asarray(np.minimum.reduce(differences))
+        difference = _difference(*in_one_light(here.view, way[-1], whence), np.rint(camera))
+        subject = _shifted(map_to(side[count - 1].alpha, *size), np.rint(camera)) > 0.5
+        differences.append(np.where(cv2.dilate(subject.astype(np.uint8), _AROUND) > 0, np.float32(np.inf), difference))
+    least = np.minimum.reduce(differences)
+    return np.where(np.isfinite(least), least, np.float32(0))
 
 
 def _difference(picture: Frame, other: Frame, shift: Shift) -> Map:
