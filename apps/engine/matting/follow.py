@@ -39,8 +39,6 @@ UNSEEN = 30.0
 AROUND = (5, 5)
 """Pixels of a view over which differences are averaged: a course has no fractions."""
 
-_AROUND = np.ones(AROUND, np.uint8)
-
 Shift = NDArray[np.floating[Any]]
 """Columns and rows from a place of one view to the same thing in another, as in a flow."""
 
@@ -159,7 +157,8 @@ def _background(here: Sighting, side: Sequence[Sighting], motions: Motions) -> M
         whence = places(np.broadcast_to(camera, (*size[::-1], 2)).astype(np.float32), *size)
         difference = _difference(*in_one_light(here.view, way[-1], whence), np.rint(camera))
         subject = _shifted(map_to(side[count - 1].alpha, *size), np.rint(camera)) > 0.5
-        differences.append(np.where(cv2.dilate(subject.astype(np.uint8), _AROUND) > 0, np.float32(np.inf), difference))
+        hidden = cv2.dilate(subject.astype(np.uint8), np.ones(AROUND, np.uint8)) > 0
+        differences.append(np.where(hidden, np.float32(np.inf), difference))
     least = np.minimum.reduce(differences)
     return np.where(np.isfinite(least), least, np.float32(0))
 
