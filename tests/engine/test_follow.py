@@ -59,6 +59,19 @@ def test_a_subject_that_is_known_late_is_there_at_once(at: int) -> None:
     assert error(found, truth[at]) < 0.25 * error(blank(), truth[at])
 
 
+def test_of_several_neighbours_the_one_that_explains_most_is_followed() -> None:
+    """The nearest that has most of it lacks a band."""
+    truth, band = truth_of(ENTERS), slice(94, 106)
+    seen = lost(truth, STRIP, STRIP + 1)
+    seen[STRIP + 2] = truth[STRIP + 2].copy()
+    seen[STRIP + 2][band.start + 6 : band.stop + 6] = 0
+
+    found = found_at(STRIP, items_of(ENTERS, seen))
+
+    assert found is not None
+    assert error(found[band], truth[STRIP][band]) < 0.3 * error(blank()[band], truth[STRIP][band])
+
+
 def test_a_subject_that_leaves_is_there_to_the_last() -> None:
     truth = truth_of(LEAVES)
     assert 0 < (truth[STRIP] > 0.5).mean() < 0.03
